@@ -1,0 +1,1 @@
+"""Offline preparation of image folders and archives as sharded TFRecords."""
