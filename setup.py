@@ -1,0 +1,57 @@
+"""The package definition. Tool settings are in pyproject.toml, tested versions in constraints/."""
+
+from setuptools import find_packages, setup
+
+# The recipes live in the top-level folder configs/, where a reader of the repository looks for
+# them; a wheel carries them inside the package, so that it owns no top-level name `configs`.
+RECIPES = "alexnet_tf.recipes"
+
+# An extra can narrow a requirement but not lower it, so the requirement admits both tested stacks
+# and nothing between them: without an extra pip takes the newest TensorFlow (which itself demands
+# Keras 3.12 or newer), with `addons` the 2.15.1 that tensorflow-addons was built for.
+BETWEEN_THE_STACKS = ",".join(f"!=2.{minor}.*" for minor in range(16, 21))
+
+TESTING = ["pytest>=8"]
+
+setup(
+    name="alexnet-tf",
+    version="0.1.0",
+    description="AlexNet as it ran in 2012: a TensorFlow trainer with a TFRecord data pipeline",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.14",
+    packages=[*find_packages(include=["alexnet_tf", "alexnet_tf.*", "data_prep", "data_prep.*"]),
+              RECIPES],
+    package_dir={RECIPES: "configs"},
+    install_requires=[
+        f"tensorflow>=2.15.1,{BETWEEN_THE_STACKS},<2.22",
+        "keras>=2.15",
+        "tensorboard>=2.15",
+        "numpy>=1.26",
+        "absl-py>=2",
+        "ml_collections>=1",
+        "tqdm>=4.66",
+        "google-crc32c>=1.5",
+        "pillow>=10",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]"],
+        "addons": ["tensorflow==2.15.1", "keras==2.15.*", "tensorflow-addons==0.23.0"],
+        "benchmark": ["opencv-python-headless>=4.8"],
+        "test": TESTING,
+        # setuptools and wheel: the tests build the wheel without reaching for a package index.
+        "dev": [*TESTING, "ruff>=0.17", "mypy>=2", "setuptools>=77", "wheel"],
+    },
+    entry_points={
+        "console_scripts": [
+            "alexnet-train=alexnet_tf.train:run",
+            "alexnet-evaluate=alexnet_tf.evaluate:run",
+            "alexnet-predict=alexnet_tf.predict:run",
+            "alexnet-export=alexnet_tf.export:run",
+            "alexnet-benchmark=alexnet_tf.benchmark:run",
+            "alexnet-build-tfrecords=data_prep.build_tfrecords:run",
+            "alexnet-verify=data_prep.verify:run",
+            "alexnet-make-demo-images=data_prep.make_demo_images:run",
+        ],
+    },
+)
