@@ -10,6 +10,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted from the keyboard.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -51,7 +52,6 @@ def call(define_flags: DefineFlags, main: Main, doc: str | None, argv: list[str]
     """Runs a command with `argv` (without the program's name) and returns its exit status."""
     flag_values = flags.FlagValues()
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=flag_values)
-    # What absl needs to say which module a flag belongs to, and config flags to read overrides.
     define_flags(flag_values)
     if any(argument in ("-h", "--h", "-help", "--help") for argument in argv):
         print(_help(flag_values, doc))
@@ -73,10 +73,19 @@ def call(define_flags: DefineFlags, main: Main, doc: str | None, argv: list[str]
 
 
 def _parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
+    argv = [_as_override(flag_values, argument) for argument in argv]
     try:
         return flag_values(["command", *argv])[1:]
     except flags.Error as error:
         raise UsageError(f"{one_line(error)} (--help lists the flags)") from error
+
+
+def _as_override(flag_values: flags.FlagValues, argument: str) -> str:
+    """Rewrites `--NAME.key=value` to `--NAME_override=key=value` where that flag is defined."""
+    match = re.fullmatch(r"--?(\w+)\.([^=]+)(=.*)?", argument, re.DOTALL)
+    if match is None or f"{match[1]}_override" not in flag_values:
+        return argument
+    return f"--{match[1]}_override={match[2]}{match[3] or ''}"
 
 
 def _help(flag_values: flags.FlagValues, doc: str | None) -> str:

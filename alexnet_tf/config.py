@@ -1,0 +1,212 @@
+"""Recipes: Python files in `configs/` that yield a locked configuration, and overrides of it.
+
+A recipe is `configs/NAME.py` with `get_config()`. It begins with the defaults and states its
+differences:
+
+    from alexnet_tf import config as recipes
+
+    def get_config():
+        config = recipes.load("default")
+        config.name = "my_recipe"
+        return config
+
+On the command line, `--config=configs/NAME.py --config.section.key=value` picks and changes one.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+from absl import flags
+
+from data_prep import command
+
+ConfigDict = ml_collections.ConfigDict
+
+_HERE = Path(__file__).resolve().parent
+
+
+def recipe_folder() -> Path:
+    """Where the shipped recipes lie: inside the installed package, or `configs/` of a checkout."""
+    installed = _HERE / "recipes"
+    return installed if installed.is_dir() else _HERE.parent / "configs"
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes, without those that hold only defaults."""
+    stems = {path.stem for path in recipe_folder().glob("*.py")}
+    return sorted(stems - {"__init__", "default"})
+
+
+def load(name_or_path: str) -> ConfigDict:
+    """Loads a recipe by its name ("demo") or by the path of its file ("configs/demo.py").
+
+    A path that is not there is looked up by its name among the shipped recipes, so that
+    `--config=configs/demo.py` also works where only the wheel is installed.
+
+    Raises:
+        UsageError: there is no such recipe, or the file is not one.
+    """
+    path = _find(name_or_path)
+    spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise command.UsageError(f"config {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        config = module.get_config()
+    except command.UserError:
+        raise
+    except Exception as error:
+        line = _line_in(error, path)
+        raise command.UsageError(
+            f"config {path}{line}: {type(error).__name__}: {command.one_line(error)}"
+        ) from error
+    if not isinstance(config, ConfigDict):
+        raise command.UsageError(f"config {path}: get_config() must return a ConfigDict")
+    return config
+
+
+def _find(name_or_path: str) -> Path:
+    given = Path(name_or_path)
+    if given.suffix == ".py" and given.is_file():
+        return given
+    shipped = recipe_folder() / f"{given.stem}.py"
+    only_a_name = given.parent in (Path("."), Path("configs"))
+    if only_a_name and given.suffix in ("", ".py") and shipped.is_file():
+        return shipped
+    raise command.UsageError(
+        f"config {name_or_path} not found{_near(given.stem, recipe_names())}; "
+        f"shipped recipes: {', '.join(recipe_names())}"
+    )
+
+
+def _line_in(error: Exception, path: Path) -> str:
+    """`:LINE` of the recipe where the error came from, as far as the traceback tells."""
+    line = getattr(error, "lineno", None)
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f":{line}" if line else ""
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines `--config` and what `--config.section.key=value` is rewritten to."""
+    flags.DEFINE_string(
+        "config",
+        None,
+        "Recipe: a name or the path of its file, such as configs/alexnet_paper.py. "
+        "Change a value with --config.section.key=value.",
+        flag_values=flag_values,
+    )
+    flags.mark_flag_as_required("config", flag_values=flag_values)
+    flags.DEFINE_multi_string(
+        "config_override", [], "The same as --config.KEY=VALUE: KEY=VALUE.", flag_values=flag_values
+    )
+
+
+def from_flags(flag_values: flags.FlagValues) -> ConfigDict:
+    """The recipe that the flags name, with its overrides, complete and locked."""
+    config = load(flag_values.config)
+    for override in flag_values.config_override:
+        key, separator, text = override.partition("=")
+        if not separator:
+            raise command.UsageError(f"--config.{key} needs a value: --config.{key}=VALUE")
+        set_from_text(config, key, text)
+    config.lock()
+    return config
+
+
+def set_from_text(config: ConfigDict, key: str, text: str) -> None:
+    """Sets `config.a.b` for the key "a.b" from text, in the type that the value has now.
+
+    Raises:
+        UsageError: an unknown key (near misses are named), or text of the wrong type.
+    """
+    *parents, last = key.split(".")
+    section = config
+    for depth, part in enumerate(parents):
+        if part not in section or not isinstance(section[part], ConfigDict):
+            raise _unknown(".".join(parents[: depth + 1]), part, section, key)
+        section = section[part]
+    if last not in section:
+        raise _unknown(key, last, section, key)
+    old = section[last]
+    if isinstance(old, ConfigDict):
+        raise command.UsageError(
+            f"config.{key} is a section; its keys: {', '.join(sorted(old.keys()))}"
+        )
+    section[last] = _parse(key, text, old)
+
+
+def _parse(key: str, text: str, old: Any) -> Any:
+    if isinstance(old, str):
+        return text
+    kinds = {bool: "true or false", int: "a whole number", float: "a number"}
+    try:
+        if isinstance(old, bool):
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        if isinstance(old, int):
+            return int(text)
+        if isinstance(old, float):
+            return float(text)
+        value = ast.literal_eval(text)
+        if isinstance(old, tuple):
+            return tuple(value) if isinstance(value, list | tuple) else (value,)
+        return value
+    except (KeyError, ValueError, SyntaxError) as error:
+        wanted = kinds.get(type(old), f"a Python literal such as {old!r}")
+        raise command.UsageError(f"config.{key} must be {wanted}, not {text!r}") from error
+
+
+def _unknown(path: str, part: str, section: ConfigDict, key: str) -> command.UsageError:
+    names = sorted(section.keys())
+    near = _near(part, names)
+    if not near:
+        # A key that exists in another section is the other common slip.
+        near = f"; keys here: {', '.join(names)}"
+    return command.UsageError(f"config has no key {path!r} (from --config.{key}){near}")
+
+
+def _near(word: str, names: list[str]) -> str:
+    matches = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(matches)}?" if matches else ""
+
+
+def to_dict(config: ConfigDict) -> dict[str, Any]:
+    """The configuration as plain dicts, lists and numbers: what `config.json` holds."""
+    return json.loads(json.dumps(config.to_dict(), sort_keys=True))
+
+
+def from_dict(values: dict[str, Any]) -> ConfigDict:
+    """The configuration that `to_dict` wrote (tuples come back as tuples)."""
+
+    def tuples(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: tuples(item) for key, item in value.items()}
+        return tuple(tuples(item) for item in value) if isinstance(value, list) else value
+
+    config = ConfigDict(tuples(values))
+    config.lock()
+    return config
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Keys whose values differ, as "section.key: old -> new"."""
+    lines = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before!r} -> {after!r}")
+    return lines
+
