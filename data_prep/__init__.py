@@ -1,1 +1,1 @@
-"""Offline preparation of image folders and archives as sharded TFRecords."""
+"""Offline preparation of data: sources -> plan -> shards -> dataset.json."""

@@ -1,0 +1,190 @@
+"""Files on a local disk or in an object store, read and written with one vocabulary.
+
+Local paths use the operating system alone. Paths with a scheme (`gs://`, `s3://`, `file://`)
+use `tf.io.gfile`, which is imported only then.
+"""
+
+import io
+import os
+import re
+import uuid
+from typing import Any
+
+import numpy as np
+
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+
+def is_remote(path: str) -> bool:
+    """Whether the path carries a scheme and so belongs to `tf.io.gfile`."""
+    return _SCHEME.match(path) is not None
+
+
+def join(folder: str, *names: str) -> str:
+    return os.path.join(folder, *names)
+
+
+def exists(path: str) -> bool:
+    return bool(_gfile().exists(path)) if is_remote(path) else os.path.exists(path)
+
+
+def is_dir(path: str) -> bool:
+    return bool(_gfile().isdir(path)) if is_remote(path) else os.path.isdir(path)
+
+
+def size(path: str) -> int | None:
+    """Size in bytes, or None where there is no such file."""
+    if is_remote(path):
+        gfile = _gfile()
+        return int(gfile.stat(path).length) if gfile.exists(path) else None
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return None
+
+
+def make_dirs(path: str) -> None:
+    if is_remote(path):
+        _gfile().makedirs(path)
+    else:
+        os.makedirs(path, exist_ok=True)
+
+
+def list_dir(path: str) -> list[str]:
+    """Sorted names in a folder."""
+    if is_remote(path):
+        return sorted(name.rstrip("/") for name in _gfile().listdir(path))
+    return sorted(os.listdir(path))
+
+
+def remove(path: str) -> None:
+    """Removes a file; one that is gone already is fine."""
+    if is_remote(path):
+        gfile = _gfile()
+        if gfile.exists(path):
+            gfile.remove(path)
+        return
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole content.
+
+    Raises:
+      OSError: the file is missing or cannot be read.
+    """
+    if is_remote(path):
+        try:
+            with _gfile().GFile(path, "rb") as file:
+                return bytes(file.read())
+        except _remote_errors() as error:
+            raise OSError(f"{path}: {error}") from error
+    with open(path, "rb") as local_file:
+        return local_file.read()
+
+
+def open_for_reading(path: str) -> Any:
+    """A binary file object with `read` and `seek`."""
+    return _gfile().GFile(path, "rb") if is_remote(path) else open(path, "rb")
+
+
+def temporary_name(path: str) -> str:
+    """A name beside `path` that no other process uses and that no reader takes for finished."""
+    folder, name = os.path.split(path)
+    return join(folder, f".{name}.tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+
+
+def write_atomically(path: str, data: bytes) -> None:
+    """Writes a whole file so that it appears complete or not at all, also after a power cut.
+
+    Raises:
+      OSError: the disk is full, or the folder cannot be written.
+    """
+    temporary = temporary_name(path)
+    try:
+        if is_remote(path):
+            _write_remote(temporary, data)
+        else:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        publish(temporary, path)
+    except BaseException:
+        _remove_quietly(temporary)
+        raise
+
+
+def _write_remote(path: str, data: bytes) -> None:
+    try:
+        with _gfile().GFile(path, "wb") as file:
+            file.write(data)
+    except _remote_errors() as error:
+        raise OSError(f"{path}: {error}") from error
+
+
+def publish(temporary: str, path: str) -> None:
+    """Renames a finished temporary file to its final name, replacing what was there."""
+    if is_remote(path):
+        _gfile().rename(temporary, path, overwrite=True)
+        return
+    os.replace(temporary, path)
+    sync_folder(os.path.dirname(path) or ".")
+
+
+def sync_folder(folder: str) -> None:
+    """Makes a rename durable; file systems that cannot sync a folder are left alone."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def array_to_bytes(array: np.ndarray) -> bytes:
+    """The array as a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def array_from_bytes(data: bytes) -> np.ndarray:
+    """The array of a .npy file; never unpickles.
+
+    Raises:
+      ValueError: the bytes are no .npy file of plain numbers.
+    """
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError, SyntaxError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError("not a single array")
+    return array
+
+
+def _remove_quietly(path: str) -> None:
+    try:
+        remove(path)
+    except Exception:
+        pass
+
+
+def _gfile() -> Any:
+    import tensorflow as tf
+
+    return tf.io.gfile
+
+
+def _remote_errors() -> tuple[type[BaseException], ...]:
+    import tensorflow as tf
+
+    return (OSError, tf.errors.OpError)
