@@ -1,0 +1,123 @@
+"""What happens to pixels on the device: views, mean subtraction, colour noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.config import ConfigDict
+from data_prep import command, dataset
+
+VIEWS = (1, 10)
+
+
+def views(images: tf.Tensor, crop: int, count: int) -> tf.Tensor:
+    """Cuts the test views of section 4.1 (end): the centre, or four corners, centre and mirrors.
+
+    Args:
+        images: [B, H, W, 3] of any dtype, H and W at least `crop`.
+        crop: side of a view in pixels.
+        count: 1 or 10.
+
+    Returns:
+        [count * B, crop, crop, 3], view after view: all images' first view comes first. The order
+        is top left, top right, centre, bottom left, bottom right, then their mirror images.
+    """
+    height, width = images.shape[1] - crop, images.shape[2] - crop
+    centre = (height // 2, width // 2)
+    if count == 1:
+        return images[:, centre[0] : centre[0] + crop, centre[1] : centre[1] + crop]
+    if count != 10:
+        raise command.UsageError(f"views must be 1 or 10, not {count}")
+    offsets = [(0, 0), (0, width), centre, (height, 0), (height, width)]
+    crops = [images[:, y : y + crop, x : x + crop] for y, x in offsets]
+    return tf.concat(crops + [tf.reverse(part, [2]) for part in crops], axis=0)
+
+
+def color_noise_directions(
+    data: dataset.Dataset, kind: str
+) -> tuple[np.ndarray | None, float]:
+    """The matrix that turns three normal draws into an RGB offset in grey levels.
+
+    Args:
+        data: holds the principal components of the training pixels.
+        kind: "none", "paper" or "code2012".
+
+    Returns:
+        float32 [3, 3] (offset = draws @ matrix), or None, and by how much the draws' standard
+        deviation scales the image down afterwards (0: not at all; 1 for "code2012").
+
+    "paper" (section 4.1) multiplies each draw by the eigenvalue of the covariance of RGB. That
+    trains only where pixels lie in [0, 1] (in grey levels the largest eigenvalue is about 15,000),
+    so the eigenvalues are taken there and the offset is scaled back to grey levels. "code2012"
+    multiplies by the eigenvalues' square roots, and divides the image by 1 + stddev.
+    """
+    deviations = data.pca_standard_deviations
+    if kind == "none":
+        return None, 0.0
+    if kind == "paper":
+        scales, shrink = 255.0 * (deviations / 255.0) ** 2, 0.0
+    elif kind == "code2012":
+        scales, shrink = deviations, 1.0
+    else:
+        raise command.UsageError(
+            f"config.preprocess.color_noise must be none, paper or code2012, not {kind!r}"
+        )
+    return (data.pca_vectors * scales).T.astype(np.float32), shrink
+
+
+def mean_pixels(data: dataset.Dataset, kind: str, crop: int) -> np.ndarray:
+    """What is subtracted: float32 [crop, crop, 3] or [1, 1, 3], in grey levels.
+
+    Args:
+        data: holds the training split's mean image and channel means.
+        kind: "image" (the centre crop of the mean image, the same for every crop position as in
+            the 2012 code), "channel", or "none".
+        crop: side of the network's input in pixels.
+    """
+    if kind == "image":
+        start = (data.image_size - crop) // 2
+        return data.mean_image()[start : start + crop, start : start + crop]
+    if kind == "channel":
+        return data.channel_mean.astype(np.float32).reshape(1, 1, 3)
+    if kind == "none":
+        return np.zeros((1, 1, 3), np.float32)
+    raise command.UsageError(f"config.preprocess.mean must be image, channel or none, not {kind!r}")
+
+
+class Preprocess:
+    """Pixels to network input, inside the compiled step.
+
+    Args:
+        data: the training dataset.
+        settings: the config's section `preprocess`.
+        crop: side of the network's input in pixels.
+
+    Raises:
+        UsageError: the crop is larger than the dataset's images, or an unknown choice.
+    """
+
+    def __init__(self, data: dataset.Dataset, settings: ConfigDict, crop: int):
+        if crop > data.image_size:
+            raise command.UsageError(
+                f"the network reads {crop}x{crop} pixels, the images in {data.directory} have "
+                f"{data.image_size}x{data.image_size}; convert them with --image_size={crop} or "
+                "more, or choose a smaller config.network.input_size"
+            )
+        self.mean = mean_pixels(data, settings.mean, crop)
+        self.directions, shrink = color_noise_directions(data, settings.color_noise)
+        self.noise_stddev = float(settings.color_noise_stddev) if self.directions is not None else 0.0
+        self._scale = 1.0 / (1.0 + shrink * self.noise_stddev)
+
+    def __call__(self, images: tf.Tensor, noise: tf.Tensor | None = None) -> tf.Tensor:
+        """Mean-subtracted float32 pixels [B, crop, crop, 3], with colour noise where given.
+
+        Args:
+            images: uint8 or float32 [B, crop, crop, 3], 0..255, RGB.
+            noise: float32 [B, 3], normal draws; None for evaluation.
+        """
+        pixels = tf.cast(images, tf.float32) - self.mean
+        if noise is None or self.directions is None:
+            return pixels
+        pixels += tf.matmul(noise, self.directions)[:, None, None, :]
+        return pixels * self._scale if self._scale != 1.0 else pixels
