@@ -99,6 +99,7 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
+        """Number of classes, also those without an image in some split."""
         return len(self.class_names)
 
     @property
@@ -114,10 +115,10 @@ class Dataset:
         """
         path = files.join(self.directory, MEAN_IMAGE_FILE)
         image = _read_array(path, self.mean_image_sha256)
-        side = self.image_size
-        if image.dtype != np.float32 or image.shape != (side, side, 3):
+        expected = [self.image_size, self.image_size, 3]
+        if image.dtype != np.float32 or list(image.shape) != expected:
             raise DatasetError(
-                f"{path}: holds {image.dtype} {list(image.shape)}, expected float32 {[side, side, 3]}; "
+                f"{path}: holds {image.dtype} {list(image.shape)}, expected float32 {expected}; "
                 "convert the images again"
             )
         return image

@@ -21,14 +21,17 @@ def is_remote(path: str) -> bool:
 
 
 def join(folder: str, *names: str) -> str:
+    """Joins path components, of a local or a remote path."""
     return os.path.join(folder, *names)
 
 
 def exists(path: str) -> bool:
+    """Whether there is a file or folder of that name."""
     return bool(_gfile().exists(path)) if is_remote(path) else os.path.exists(path)
 
 
 def is_dir(path: str) -> bool:
+    """Whether there is a folder of that name."""
     return bool(_gfile().isdir(path)) if is_remote(path) else os.path.isdir(path)
 
 
@@ -44,6 +47,7 @@ def size(path: str) -> int | None:
 
 
 def make_dirs(path: str) -> None:
+    """Makes a folder and its parents; one that is there already is fine."""
     if is_remote(path):
         _gfile().makedirs(path)
     else:
