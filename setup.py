@@ -20,8 +20,10 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
-    packages=[*find_packages(include=["alexnet_tf", "alexnet_tf.*", "data_prep", "data_prep.*"]),
-              RECIPES],
+    packages=[
+        *find_packages(include=["alexnet_tf", "alexnet_tf.*", "data_prep", "data_prep.*"]),
+        RECIPES,
+    ],
     package_dir={RECIPES: "configs"},
     install_requires=[
         f"tensorflow>=2.15.1,{BETWEEN_THE_STACKS},<2.22",

@@ -1,0 +1,55 @@
+# A fresh clone needs only make and a Python; see `make help`.
+# Environments are made on first use and refreshed when the packaging files change.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow test-addons lint env env-addons clean clean-env
+
+# An activated environment or a PYTHONPATH of the calling shell must not decide what runs here.
+unexport VIRTUAL_ENV
+unexport PYTHONHOME
+unexport PYTHONPATH
+
+# Extra packages beside the tools of development, such as EXTRAS=gpu on a machine with NVIDIA GPUs.
+EXTRAS ?=
+comma := ,
+MAIN := .venv/bin/python
+ADDONS := .venv-addons/bin/python
+PACKAGING := setup.py pyproject.toml tools/environment.sh
+
+help:  ## List what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; \
+	  do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@echo "  PYTHON=/path/to/python chooses the interpreter of a new environment;"
+	@echo "  EXTRAS=gpu adds the CUDA packages to it."
+
+demo: .venv/installed  ## Images, TFRecords, training, evaluation, export, prediction: under demo/
+	@tools/demo.sh $(MAIN)
+
+test: .venv/installed  ## Run the fast tests
+	$(MAIN) -m pytest
+
+test-slow: .venv/installed  ## Run the slow tests (whole commands, several processes)
+	$(MAIN) -m pytest -m slow
+
+test-addons: .venv-addons/installed  ## Run the fast tests on TensorFlow 2.15 + tensorflow-addons
+	$(ADDONS) -m pytest -m "not slow or addons"
+
+lint: .venv/installed  ## Check style (ruff) and types (mypy)
+	$(MAIN) -m ruff check .
+	$(MAIN) -m mypy
+
+env: .venv/installed  ## Create the environment .venv (TensorFlow 2.21)
+env-addons: .venv-addons/installed  ## Create the environment .venv-addons (needs Python 3.11)
+
+.venv/installed: constraints/main.txt $(PACKAGING)
+	@tools/environment.sh .venv dev$(if $(EXTRAS),$(comma)$(EXTRAS)) $< 3.11 3.12 3.13
+
+.venv-addons/installed: constraints/addons.txt $(PACKAGING)
+	@tools/environment.sh .venv-addons addons,test $< 3.11
+
+clean:  ## Remove the demo, build products and caches; keep the environments
+	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find alexnet_tf data_prep configs tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-env:  ## Remove the environments
+	rm -rf .venv .venv-addons

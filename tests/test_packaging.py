@@ -1,0 +1,216 @@
+"""The package definition: commands that exist, recipes in the wheel, constraints that fit."""
+
+import importlib
+import os
+import pathlib
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import zipfile
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+SHIPPED = [
+    "setup.py",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "alexnet_tf",
+    "data_prep",
+    "configs",
+]
+
+
+@pytest.fixture(scope="module")
+def definition(repository: pathlib.Path) -> dict[str, Any]:
+    """The arguments that setup.py hands to setuptools."""
+    setuptools = pytest.importorskip("setuptools")
+    captured: dict[str, Any] = {}
+    directory = os.getcwd()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setuptools, "setup", lambda **arguments: captured.update(arguments))
+        try:
+            os.chdir(repository)
+            runpy.run_path("setup.py")
+        finally:
+            os.chdir(directory)
+    return captured
+
+
+def commands(definition: dict[str, Any]) -> dict[str, str]:
+    return dict(line.split("=") for line in definition["entry_points"]["console_scripts"])
+
+
+def pinned(repository: pathlib.Path, stack: str) -> dict[str, Version]:
+    versions = {}
+    for line in (repository / "constraints" / f"{stack}.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, separator, version = line.partition("==")
+            assert separator, f"constraints/{stack}.txt: not an exact version: {line!r}"
+            versions[re.sub(r"[-_.]+", "-", name).lower()] = Version(version)
+    return versions
+
+
+def test_every_console_command_has_its_function(definition: dict[str, Any]) -> None:
+    assert len(commands(definition)) >= 8
+    for name, target in commands(definition).items():
+        module, function = target.split(":")
+        assert callable(getattr(importlib.import_module(module), function)), name
+
+
+def test_every_package_folder_is_shipped(
+    definition: dict[str, Any], repository: pathlib.Path
+) -> None:
+    shipped = set(definition["packages"])
+    for top in ("alexnet_tf", "data_prep"):
+        for file in (repository / top).rglob("*.py"):
+            folder = file.parent.relative_to(repository)
+            package = ".".join(folder.parts)
+            assert package in shipped, f"{folder} holds {file.name} but has no __init__.py"
+
+
+@pytest.mark.parametrize(
+    ("stack", "extras", "expected"),
+    [
+        ("main", [], {"tensorflow": "2.21", "keras": "3.12", "numpy": "2.0"}),
+        ("addons", ["addons"], {"tensorflow": "2.15.1", "keras": "2.15", "numpy": "1.26"}),
+    ],
+)
+def test_constraints_satisfy_the_requirements(
+    definition: dict[str, Any],
+    repository: pathlib.Path,
+    stack: str,
+    extras: list[str],
+    expected: dict[str, str],
+) -> None:
+    versions = pinned(repository, stack)
+    requirements = [*definition["install_requires"]]
+    for extra in [*extras, "test"]:
+        requirements += definition["extras_require"][extra]
+    for requirement in map(Requirement, requirements):
+        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+        assert requirement.specifier.contains(versions[name]), f"{requirement} in {stack}.txt"
+    for name, least in expected.items():
+        assert versions[name] >= Version(least)
+        assert versions[name].major == Version(least).major
+
+
+@pytest.mark.parametrize("version", ["2.16.1", "2.17.0", "2.18.1", "2.19.0", "2.20.0", "2.22.0"])
+def test_untested_tensorflow_versions_are_refused(definition: dict[str, Any], version: str) -> None:
+    requirements = {r.name: r for r in map(Requirement, definition["install_requires"])}
+    assert not requirements["tensorflow"].specifier.contains(version)
+
+
+def test_shell_scripts_are_executable_and_parse(repository: pathlib.Path) -> None:
+    scripts = [repository / ".ci" / "run", *sorted((repository / "tools").glob("*.sh"))]
+    assert len(scripts) >= 3
+    for script in scripts:
+        assert os.access(script, os.X_OK), script
+        subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+@pytest.fixture(scope="module")
+def wheel(repository: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The wheel, built offline from a copy, so that the checkout gains no build folder."""
+    setuptools = pytest.importorskip("setuptools")
+    if Version(setuptools.__version__) < Version("77"):
+        pytest.skip(f"building the wheel needs setuptools 77, here is {setuptools.__version__}")
+    source = tmp_path_factory.mktemp("source")
+    for name in SHIPPED:
+        path = repository / name
+        if path.is_dir():
+            shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif path.exists():
+            shutil.copy(path, source / name)
+    target = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--no-index",
+            "--wheel-dir",
+            str(target),
+            str(source),
+        ],
+        check=True,
+    )
+    (built,) = target.glob("*.whl")
+    return built
+
+
+def test_wheel_carries_the_recipes_and_only_its_own_names(
+    wheel: pathlib.Path, repository: pathlib.Path
+) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    modules = {name for name in names if ".dist-info/" not in name}
+    assert {name.split("/")[0] for name in modules} == {"alexnet_tf", "data_prep"}
+    for recipe in (repository / "configs").glob("*.py"):
+        assert f"alexnet_tf/recipes/{recipe.name}" in names
+    for top in ("alexnet_tf", "data_prep"):
+        for module in (repository / top).rglob("*.py"):
+            assert module.relative_to(repository).as_posix() in names
+    assert any(name.endswith("LICENSE") for name in names)
+
+
+@pytest.mark.slow
+def test_installed_commands_explain_themselves(
+    wheel: pathlib.Path, definition: dict[str, Any], tmp_path: pathlib.Path
+) -> None:
+    installed = tmp_path / "site"
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--target",
+            str(installed),
+            str(wheel),
+        ],
+        check=True,
+    )
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    for name, target in commands(definition).items():
+        shown = subprocess.run(
+            [str(installed / "bin" / name), "--help"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert shown.returncode == 0, f"{name} --help: {shown.stderr}"
+        docstring = importlib.import_module(target.split(":")[0]).__doc__
+        assert docstring and docstring.strip().splitlines()[0] in shown.stdout, name
+        assert "--" in shown.stdout, f"{name} --help shows no flag"
+
+
+@pytest.mark.slow
+def test_recipes_load_from_the_installed_wheel(wheel: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    installed = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    code = (
+        "import alexnet_tf, importlib.util, sys;"
+        f"assert alexnet_tf.__file__.startswith({str(installed)!r}), alexnet_tf.__file__;"
+        "from alexnet_tf import config as recipes;"
+        "print(recipes.load('default').to_dict())"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+    )
