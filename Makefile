@@ -14,7 +14,7 @@ EXTRAS ?=
 comma := ,
 MAIN := .venv/bin/python
 ADDONS := .venv-addons/bin/python
-PACKAGING := setup.py pyproject.toml tools/environment.sh
+PACKAGING := setup.py tools/environment.sh
 
 help:  ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; \

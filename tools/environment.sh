@@ -55,7 +55,7 @@ fi
 
 log=$folder/install.log
 say "Installing the packages of $constraints into $folder" \
-  "(first time: about 1 GB to download, some minutes; log: $log) ..."
+  "(the first time 0.6 GB are downloaded, which may take minutes; log: $log) ..."
 if ! "$folder/bin/python" -m pip install --editable ".[$extras]" --constraint "$constraints" \
     >"$log" 2>&1; then
   if grep -qiE 'NewConnectionError|ConnectTimeout|ReadTimeout|NameResolutionError|name resolution|Name or service not known|Network is unreachable|ProxyError|Connection refused|from versions: none' "$log"
@@ -63,7 +63,7 @@ if ! "$folder/bin/python" -m pip install --editable ".[$extras]" --constraint "$
     fail "the packages for $folder could not be downloaded: is this machine offline? The first" \
       "run needs a Python package index (or PIP_FIND_LINKS set to a folder of wheels); log: $log"
   elif grep -qi 'No space left on device' "$log"; then
-    fail "the disk is full: $folder needs about 3 GB; log: $log"
+    fail "the disk is full: $folder needs about 2.5 GB; log: $log"
   fi
   fail "installing into $folder failed: $(grep -i '^ERROR' "$log" | tail -n 1); log: $log"
 fi
