@@ -1,0 +1,1 @@
+"""Networks as tables of layers, and what turns a table into a Keras model."""

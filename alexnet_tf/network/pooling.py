@@ -1,0 +1,91 @@
+"""Pooling over windows that are clipped to the image, for float tensors [B, H, W, C]."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.network import rows, shapes
+
+
+def pool(x: tf.Tensor, row: rows.Pool) -> tf.Tensor:
+    """Pools square images [B, S, S, C] as `row` says; the result has the dtype of `x`.
+
+    Max: over the valid pixels. Average: divided by the number of valid pixels (2012 code).
+    Max by magnitude: the signed value whose magnitude is largest. Random: one valid pixel of each
+    window, with a probability proportional to its value (the 2012 kernel was never published).
+    """
+    windows = shapes.pool_windows(int(x.shape[1]), row)
+    if row.kind == "max":
+        return _windows(x, row, windows, tf.nn.max_pool2d, x.dtype.min)
+    if row.kind == "avg":
+        return _average(x, row, windows)
+    if row.kind == "maxabs":
+        highest = _windows(x, row, windows, tf.nn.max_pool2d, x.dtype.min)
+        lowest = -_windows(-x, row, windows, tf.nn.max_pool2d, x.dtype.min)
+        return tf.where(highest >= -lowest, highest, lowest)
+    if row.kind == "rand":
+        return _random(x, row, windows)
+    raise shapes.ShapeError(f"{row.name}: unknown pooling {row.kind!r}")
+
+
+def _windows(x, row, windows, function, fill):
+    """`function` over the windows of `x`, with `fill` outside the image where they reach out."""
+    side = int(x.shape[1])
+    if windows.before == 0 and windows.after <= 0:
+        x = x[:, : side + windows.after, : side + windows.after] if row.outputs else x
+        return function(x, row.size, row.stride, "VALID")
+    total = max((windows.count - 1) * row.stride + row.size - side, 0)
+    like_same = windows.count == math.ceil(side / row.stride) and windows.before == total // 2
+    if like_same and windows.before + windows.after == total:
+        # TensorFlow's own clipping, which copies no padded image.
+        return function(x, row.size, row.stride, "SAME")
+    return function(_pad(x, windows, fill), row.size, row.stride, "VALID")
+
+
+def _pad(x, windows, fill):
+    """Pads, or crops where windows begin or end inside the image."""
+    side = int(x.shape[1])
+    begin, end = max(-windows.before, 0), side + min(windows.after, 0)
+    x = x[:, begin:end, begin:end]
+    pads = [max(windows.before, 0), max(windows.after, 0)]
+    return tf.pad(x, [[0, 0], pads, pads, [0, 0]], constant_values=fill)
+
+
+def _average(x, row, windows):
+    side = int(x.shape[1])
+    total = max((windows.count - 1) * row.stride + row.size - side, 0)
+    like_same = windows.count == math.ceil(side / row.stride) and windows.before == total // 2
+    if like_same and windows.before + windows.after == total:
+        return tf.nn.avg_pool2d(x, row.size, row.stride, "SAME")
+    means = tf.nn.avg_pool2d(_pad(x, windows, 0), row.size, row.stride, "VALID")
+    positions = row.start + row.stride * np.arange(windows.count)
+    valid = np.minimum(positions + row.size, side) - np.maximum(positions, 0)
+    scale = row.size**2 / np.outer(valid, valid)
+    return means * tf.constant(scale[None, :, :, None], x.dtype)
+
+
+def _random(x, row, windows):
+    channels = int(x.shape[3])
+    valid = _pad(tf.ones_like(x[:1, :, :, :1]), windows, 0)
+    values = _patches(_pad(x, windows, 0), row, channels)
+    valid = _patches(valid, row, 1)
+    # A window of zeros gives every valid pixel the same chance.
+    weights = tf.maximum(values, 0) + tf.cast(1e-20, x.dtype) * valid
+    logits = tf.where(valid > 0, tf.math.log(tf.cast(weights, tf.float32)), float("-inf"))
+    noise = tf.random.uniform(tf.shape(logits), minval=1e-20, maxval=1.0)
+    chosen = tf.argmax(logits - tf.math.log(-tf.math.log(noise)), axis=3)
+    picked = tf.one_hot(chosen, row.size**2, axis=3, dtype=x.dtype)
+    return tf.reduce_sum(values * picked, axis=3)
+
+
+def _patches(x, row, channels):
+    """Windows of `x` as [B, M, M, size * size, C]."""
+    size, stride = row.size, row.stride
+    patches = tf.image.extract_patches(
+        x, [1, size, size, 1], [1, stride, stride, 1], [1, 1, 1, 1], "VALID"
+    )
+    count = patches.shape[1]
+    return tf.reshape(patches, [-1, count, count, size * size, channels])
