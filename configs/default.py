@@ -23,6 +23,15 @@ def get_config() -> ConfigDict:
 
     # network.name is a recipe in alexnet_tf/network; its options follow it (--print_network).
     config.network = ConfigDict({"name": "alexnet"})
+    # Classes for --print_network without a dataset; training takes them from the dataset.
+    config.num_classes = 1000
+
+    # Where to compute: "one_device", "mirrored" (all GPUs of this machine) or "multi_worker"
+    # (machines named by TF_CONFIG); `devices` picks some, such as ("GPU:0", "GPU:1").
+    config.distribution = "one_device"
+    config.devices = ()
+    # Train on the first so many examples only, for trials; 0: all.
+    config.limit_train_examples = 0
 
     config.input = ConfigDict()
     # Random crops of the network's input size, and mirror images (section 4.1).

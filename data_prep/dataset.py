@@ -250,7 +250,7 @@ def _parse_checked(document: dict[str, Any], directory: str) -> Dataset:
     names = _texts(document["class_names"])
     _check(len(names) > 0, "no class")
     _check(len(set(names)) == len(names), "a class is named twice")
-    titles = _texts(document.get("class_titles") or names)
+    titles = _texts(document.get("class_titles") or list(names))
     _check(len(titles) == len(names), "class_titles and class_names differ in length")
     splits = {
         str(name): _parse_split(str(name), split, len(names))

@@ -39,7 +39,7 @@ class Replicas:
 
 def seed_key(seed: int, purpose: int) -> int:
     """A 62-bit number that stands for (run seed, purpose) in stateless seeds."""
-    return int(np.random.SeedSequence([seed, purpose]).generate_state(1, np.uint64)[0] >> 2)
+    return int(np.random.SeedSequence([seed, purpose]).generate_state(1, np.uint64)[0]) >> 2
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:

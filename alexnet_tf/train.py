@@ -1,0 +1,83 @@
+"""Trains a network on a dataset folder. Running the same command again resumes.
+
+Example:
+  python -m alexnet_tf.train --config=configs/alexnet_paper.py \\
+      --config.data_dir=DATASET --workdir=RUN
+
+Change any setting with --config.section.key=value; --print_network shows the network and stops.
+Exit status: 0 trained to the end, 1 failed, 2 wrong usage, 75 stopped by a signal and saved.
+"""
+
+from __future__ import annotations
+
+import json
+
+from absl import flags
+
+from alexnet_tf import config as recipes
+from data_prep import command
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    recipes.define_flags(flag_values)
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "Folder of the run: config, metrics, checkpoints. Made if needed.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
+        "print_network",
+        False,
+        "Print the network's layers with shapes, parameters and neurons, and stop.",
+        flag_values=flag_values,
+    )
+
+
+def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
+    """Runs the command."""
+    if arguments:
+        raise command.UsageError(f"unexpected argument {arguments[0]!r}; settings are --config.KEY=V")
+    config = recipes.from_flags(flag_values)
+    if flag_values.print_network:
+        print(network_text(config))
+        return 0
+    if not flag_values.workdir:
+        raise command.UsageError("--workdir is missing: the folder where the run is kept")
+    if not config.data_dir:
+        raise command.UsageError(
+            "--config.data_dir is missing: a folder made by python -m data_prep.build_tfrecords"
+        )
+    # TensorFlow takes seconds to import: after the checks that need none of it.
+    command.import_tensorflow()
+    from alexnet_tf.training import loop, stopping, workdir
+
+    run = loop.Run(config, workdir.WorkFolder(flag_values.workdir))
+    command.log(run.first_page())
+    try:
+        logs = run.train()
+    except loop.Stopped as stopped:
+        command.log(f"{stopped}; the same command resumes")
+        return stopping.EXIT_STATUS
+    print(json.dumps(logs, default=float))
+    return 0
+
+
+def network_text(config: recipes.ConfigDict) -> str:
+    """The network's table with shapes and counts, for the dataset's classes where it is known."""
+    command.import_tensorflow()
+    from alexnet_tf.network import table
+    from data_prep import dataset
+
+    classes = dataset.load(config.data_dir).num_classes if config.data_dir else config.num_classes
+    return table.describe(table.from_config(config.network, classes))
+
+
+def run() -> None:
+    """Console entry point."""
+    command.run(define_flags, main, __doc__)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,137 @@
+"""One update and one evaluation step, as they run on each replica.
+
+Both return sums and counts, never means: sums over batches, replicas and machines of any size add
+up to the exact total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from alexnet_tf.input import pipeline, preprocess
+from alexnet_tf.network import layers
+
+Batch = dict[str, tf.Tensor]
+
+# What a sums vector holds, in this order.
+SUMS = ("loss", "top_1_errors", "top_5_errors", "count")
+
+
+def errors(scores: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
+    """1.0 where the label is not among the k best scores, else 0.0.
+
+    Equal scores rank by class number, as a stable sort would place them, so that a network that
+    says the same of every class is not counted as right. A score that is not a number is an error.
+
+    Args:
+        scores: float32 [B, classes], logits or probabilities.
+        labels: int32 [B].
+        k: 1, 5, ...
+
+    Returns:
+        float32 [B].
+    """
+    own = tf.gather(scores, labels, batch_dims=1)[:, None]
+    better = scores > own
+    earlier = tf.range(tf.shape(scores)[1])[None, :] < labels[:, None]
+    rank = tf.reduce_sum(tf.cast(better | ((scores == own) & earlier), tf.int32), axis=1)
+    right = (rank < k) & tf.math.is_finite(own[:, 0])
+    return 1.0 - tf.cast(right, tf.float32)
+
+
+def sums(losses: tf.Tensor, scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """The vector named by `SUMS`, float32 [4], over the rows of weight 1.
+
+    Args:
+        losses, weights: float32 [B].
+        scores: float32 [B, classes].
+        labels: int32 [B].
+    """
+    columns = [losses, errors(scores, labels, 1), errors(scores, labels, 5), tf.ones_like(losses)]
+    return tf.stack([tf.reduce_sum(tf.where(weights > 0, column, 0.0)) for column in columns])
+
+
+def make_train_step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    prepare: preprocess.Preprocess,
+    *,
+    seed: int,
+    batch_size: int,
+) -> Callable[[Batch, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """The update of section 5 on one replica's rows of a batch.
+
+    Args:
+        model: from float32 pixels to float32 logits.
+        optimizer: adds up the replicas' gradients itself.
+        prepare: pixels to network input.
+        seed: the run's seed, for dropout.
+        batch_size: the global one.
+
+    Returns:
+        A function of (batch, global step int64 [], examples in the global batch float32 []) that
+        updates the weights and returns the `SUMS` of its rows.
+    """
+    dropout_key = pipeline.seed_key(seed, pipeline.DROPOUT)
+
+    def train_step(batch: Batch, step: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        pixels = prepare(batch["image"], batch.get("noise"))
+        # Dropout draws a mask for the whole global batch and takes this replica's rows of it: the
+        # same masks on any number of replicas.
+        masks = layers.randomness(
+            tf.stack([tf.constant(dropout_key, tf.int64), step]), batch["row"], batch_size
+        )
+        with masks, tf.GradientTape() as tape:
+            logits = model(pixels, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits)
+            # Divided by the true global count, so that replicas' gradients add up to the gradient
+            # of the mean, also when the last batch of an epoch is short.
+            loss = tf.reduce_sum(losses * batch["weight"]) / count
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return sums(losses, logits, batch["label"], batch["weight"])
+
+    return train_step
+
+
+def make_evaluation_step(
+    model: keras.Model, prepare: preprocess.Preprocess, *, crop: int, views: int
+) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor]]:
+    """Scores one replica's rows of a batch of whole images.
+
+    Returns:
+        A function of the batch that returns the `SUMS` of its rows and the probabilities, float32
+        [B, classes], averaged over the views (section 4.1). The loss is that of the averaged
+        probabilities.
+    """
+
+    def evaluation_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        probabilities = predict(model, prepare, batch["image"], crop=crop, views=views)
+        chosen = tf.gather(probabilities, batch["label"], batch_dims=1)
+        # Away from log(0), which one confident error would make the mean of everything.
+        losses = -tf.math.log(tf.maximum(chosen, 1e-30))
+        return sums(losses, probabilities, batch["label"], batch["weight"]), probabilities
+
+    return evaluation_step
+
+
+def predict(
+    model: keras.Model,
+    prepare: preprocess.Preprocess,
+    images: tf.Tensor,
+    *,
+    crop: int,
+    views: int,
+) -> tf.Tensor:
+    """Probabilities of whole images, averaged over 1 or 10 views: float32 [B, classes].
+
+    Args:
+        images: uint8 or float32 [B, image size, image size, 3].
+    """
+    logits = model(prepare(preprocess.views(images, crop, views)), training=False)
+    probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
+    classes = probabilities.shape[-1]
+    return tf.reduce_mean(tf.reshape(probabilities, [views, -1, classes]), axis=0)

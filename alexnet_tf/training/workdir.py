@@ -1,0 +1,147 @@
+"""The work folder of a run: what lies where, who may write, and that it is the same run.
+
+    config.json  metrics.jsonl  checkpoints/  best/  tensorboard/
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from alexnet_tf import config as recipes
+from alexnet_tf.config import ConfigDict
+from alexnet_tf.training import checkpoint
+from data_prep import command
+
+# Keys that say how a run is watched, prepared and kept, not what it computes: a run may go on with
+# other values of them.
+FREE_KEYS = (
+    "data_dir",
+    "devices",
+    "distribution",
+    "log.",
+    "checkpoint.",
+    "input.threads",
+    "input.prefetch_batches",
+    "train_epochs",
+    "train_steps",
+)
+
+
+class WorkFolder:
+    """Paths of a run's files, and the checks that keep two runs apart."""
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder)
+        self.config_file = self.folder / "config.json"
+        self.metrics_file = self.folder / "metrics.jsonl"
+        self.checkpoints = self.folder / "checkpoints"
+        self.best = self.folder / "best"
+        self.tensorboard = self.folder / "tensorboard"
+        self._lock: int | None = None
+
+    def open(self, config: ConfigDict) -> None:
+        """Claims the folder for a run with this config, which is kept as `config.json`.
+
+        Raises:
+            UserError: another process trains here, the folder belongs to something else, or it
+                holds a run with another config (the keys that differ are named).
+        """
+        self._claim()
+        values = recipes.to_dict(config)
+        if self.config_file.exists():
+            old = recipes.to_dict(self.load_config())
+            lines = [
+                line for line in recipes.differences(old, values) if not line.startswith(FREE_KEYS)
+            ]
+            if lines:
+                more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
+                raise command.UserError(
+                    f"{self.folder} holds a run with another config: {'; '.join(lines[:5])}{more}; "
+                    "use another --workdir, or the same config to resume"
+                )
+        elif any(path.name != ".lock" for path in self.folder.iterdir()):
+            raise command.UserError(
+                f"{self.folder} is not empty and holds no run (no config.json); "
+                "use a new or empty --workdir"
+            )
+        text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+        command.write_atomically(self.config_file, text.encode())
+
+    def _claim(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise command.UserError(f"--workdir {self.folder} is not a folder") from error
+        descriptor = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            # Held until this process ends, however it ends.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise command.UserError(
+                f"another process is training in {self.folder}; wait for it, stop it, or use "
+                "another --workdir"
+            ) from error
+        self._lock = descriptor
+
+    def release(self) -> None:
+        """Gives the folder up, so that the same process can open it again."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def load_config(self) -> ConfigDict:
+        """The run's resolved config.
+
+        Raises:
+            UserError: the folder is no run's, or its config.json is damaged.
+        """
+        if not self.folder.is_dir():
+            raise command.UserError(f"--workdir {self.folder} does not exist")
+        if not self.config_file.is_file():
+            raise command.UserError(f"{self.folder} holds no run (no config.json)")
+        try:
+            return recipes.from_dict(json.loads(self.config_file.read_text()))
+        except (ValueError, AttributeError) as error:
+            raise command.UserError(f"{self.config_file} is damaged: {error}") from error
+
+    def load_weights(self, variables: dict[str, Any], which: str) -> dict[str, Any]:
+        """Sets a model's variables from this run, and returns the checkpoint's state.
+
+        Args:
+            variables: by name, as `network.build.named_variables` returns them.
+            which: "best" (lowest validation error so far) or "newest".
+
+        Raises:
+            UserError: the run has no such checkpoint yet, or it is of another network.
+        """
+        folder = self.best if which == "best" else self.checkpoints
+        found = checkpoint.load_newest(folder)
+        if found is None:
+            raise command.UserError(
+                f"{self.folder} has no checkpoint in {folder.name}/ yet; train first"
+            )
+        checkpoint.assign_weights(variables, found.weights, str(folder))
+        return found.state
+
+
+def truncate_metrics(path: Path, step: int) -> None:
+    """Drops the lines of `metrics.jsonl` that lie after `step`, and a half-written last one.
+
+    A resumed run writes them again, so that the file is that of a run that was never killed.
+    """
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] > step:
+                break
+        except (ValueError, KeyError, TypeError):
+            break
+        kept.append(line + "\n")
+    command.write_atomically(path, "".join(kept).encode())
