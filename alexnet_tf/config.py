@@ -19,12 +19,14 @@ import ast
 import difflib
 import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import ml_collections
 from absl import flags
 
+from alexnet_tf.network import table
 from data_prep import command
 
 ConfigDict = ml_collections.ConfigDict
@@ -115,11 +117,39 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 
 def from_flags(flag_values: flags.FlagValues) -> ConfigDict:
     """The recipe that the flags name, with its overrides, complete and locked."""
-    config = load(flag_values.config)
+    overrides = []
     for override in flag_values.config_override:
         key, separator, text = override.partition("=")
         if not separator:
             raise command.UsageError(f"--config.{key} needs a value: --config.{key}=VALUE")
+        overrides.append((key, text))
+    return resolve(load(flag_values.config), overrides)
+
+
+def resolve(config: ConfigDict, overrides: Sequence[tuple[str, str]] = ()) -> ConfigDict:
+    """Completes a recipe with the options of its network, applies overrides, and locks it.
+
+    Args:
+        config: as `load` returns it.
+        overrides: (key, text) pairs such as ("optimizer.momentum", "0.8"), applied in order.
+
+    Raises:
+        UsageError: an unknown key, network or option, or a value of the wrong type.
+    """
+    # The network's name decides which options there are to be overridden.
+    names = [text for key, text in overrides if key == "network.name"]
+    if names and names[-1] != config.network.name:
+        config.network = ConfigDict({"name": names[-1]})
+    known = table.options(config.network.name)
+    for option, value in config.network.items():
+        if option not in known:
+            near = _near(option, sorted(known)) or f"; it has {', '.join(known)}"
+            raise command.UsageError(
+                f"config.network.{option}: network {config.network.name} has no such option{near}"
+            )
+        known[option] = tuple(value) if isinstance(value, list) else value
+    config.network = ConfigDict(known)
+    for key, text in overrides:
         set_from_text(config, key, text)
     config.lock()
     return config
