@@ -1,0 +1,183 @@
+"""Batches as a pure function of (seed, epoch, position)."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.input import pipeline
+from alexnet_tf.input.pipeline import Replicas
+from data_prep import dataset
+from tests import small_dataset
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pipeline") / "data"
+    return dataset.load(small_dataset.make(folder, image_size=12, train=20, store="uint8"))
+
+
+@pytest.fixture(scope="module")
+def images():
+    """The training images by example index: shard 0 holds the even ones, shard 1 the odd ones."""
+    pixels, labels = small_dataset.pixels("train", 20, 12, 3)
+    order = [*range(0, 20, 2), *range(1, 20, 2)]
+    return pixels[order], labels[order]
+
+
+def batches(data, **changes):
+    arguments = {"seed": 5, "examples": 20, "batch_size": 8, "crop": 8, "last_step": 6, **changes}
+    return list(pipeline.training_batches(data, **arguments).as_numpy_iterator())
+
+
+def same(first, second):
+    return len(first) == len(second) and all(
+        np.array_equal(a[key], b[key]) for a, b in zip(first, second, strict=True) for key in a
+    )
+
+
+def test_an_epoch_shows_every_example_once(data, images):
+    found = batches(data, crop=12, random_flip=False, last_step=3)
+    assert [batch["weight"].sum() for batch in found] == [8, 8, 4]
+    seen = [
+        image.tobytes()
+        for batch in found
+        for image, weight in zip(batch["image"], batch["weight"], strict=True)
+        if weight
+    ]
+    assert sorted(seen) == sorted(image.tobytes() for image in images[0])
+
+
+def test_labels_belong_to_their_images(data, images):
+    by_bytes = {
+        image.tobytes(): label for image, label in zip(images[0], images[1], strict=True)
+    }
+    for batch in batches(data, crop=12, random_flip=False):
+        for image, label in zip(batch["image"], batch["label"], strict=True):
+            assert by_bytes[image.tobytes()] == label
+
+
+def test_epochs_come_in_different_orders(data):
+    found = batches(data, crop=12, random_flip=False)
+    assert not np.array_equal(found[0]["image"], found[3]["image"])
+
+
+def test_starting_in_the_middle_gives_the_rest(data):
+    whole = batches(data, color_noise_stddev=0.1)
+    for first in (1, 3, 5):
+        assert same(batches(data, color_noise_stddev=0.1, first_step=first), whole[first:])
+
+
+def test_the_seed_decides(data):
+    assert same(batches(data), batches(data))
+    assert not same(batches(data), batches(data, seed=6))
+
+
+@pytest.mark.parametrize("total", [2, 3])
+def test_replicas_together_see_the_batch_of_one(data, total):
+    whole = batches(data, color_noise_stddev=0.1)
+    rows = -(-8 // total)
+    parts = batches(data, color_noise_stddev=0.1, replicas=Replicas(total, 0, total))
+    assert all(len(part["label"]) == rows for part in parts)
+    for step, batch in enumerate(whole):
+        found = parts[step * total : (step + 1) * total]
+        for key in batch:
+            joined = np.concatenate([part[key][part["weight"] > 0] for part in found])
+            assert np.array_equal(joined, batch[key][batch["weight"] > 0])
+
+
+def test_processes_feed_their_own_replicas(data):
+    both = batches(data, replicas=Replicas(2, 0, 2))
+    for first in (0, 1):
+        assert same(batches(data, replicas=Replicas(2, first, 1)), both[first::2])
+
+
+def test_crops_are_windows_of_the_image_and_all_offsets_occur(data, images):
+    """Offsets 0 ... 4 of 12 - 8, both ends included, each mirrored in half of the cases."""
+    windows = {}
+    for pixels in images[0]:
+        for y in range(5):
+            for x in range(5):
+                window = pixels[y : y + 8, x : x + 8]
+                windows[window.tobytes()] = (y, x, False)
+                windows[window[:, ::-1].tobytes()] = (y, x, True)
+    found = [
+        windows[image.tobytes()]
+        for batch in batches(data, last_step=120)
+        for image, weight in zip(batch["image"], batch["weight"], strict=True)
+        if weight
+    ]
+    assert len(found) == 800
+    for axis in (0, 1):
+        counts = np.bincount([place[axis] for place in found], minlength=5)
+        # 160 expected each; four standard deviations of a binomial are 45.
+        assert np.all(np.abs(counts - 160) < 46)
+    assert abs(sum(place[2] for place in found) - 400) < 57
+
+
+def test_no_random_crop_takes_the_centre(data, images):
+    found = batches(data, random_crop=False, random_flip=False, last_step=3)
+    centres = {pixels[2:10, 2:10].tobytes() for pixels in images[0]}
+    assert {image.tobytes() for batch in found for image in batch["image"]} <= centres
+
+
+def test_noise_is_normal_with_the_given_deviation(data):
+    draws = np.concatenate(
+        [batch["noise"] for batch in batches(data, color_noise_stddev=0.1, last_step=240)]
+    )
+    assert draws.shape[1] == 3
+    assert abs(draws.std() - 0.1) < 0.005
+    assert abs(draws.mean()) < 0.006
+    # An example has another noise in the next epoch, and each of the three its own.
+    assert len(np.unique(draws)) > 0.8 * draws.size
+
+
+def test_evaluation_sees_everything_once_in_order(data, images):
+    found = list(
+        pipeline.evaluation_batches(
+            data, "validation", examples=10, batch_size=4
+        ).as_numpy_iterator()
+    )
+    pixels, labels = small_dataset.pixels("validation", 10, 12, 3)
+    order = [*range(0, 10, 2), *range(1, 10, 2)]
+    seen = np.concatenate([batch["image"][batch["weight"] > 0] for batch in found])
+    assert np.array_equal(seen, pixels[order])
+    seen = np.concatenate([batch["label"][batch["weight"] > 0] for batch in found])
+    assert np.array_equal(seen, labels[order])
+
+
+@pytest.mark.parametrize("store", ["jpeg", "centered"])
+def test_stores_reach_the_device_as_the_same_pixels(tmp_path, store):
+    """JPEG: as TensorFlow decodes the stored bytes; centered: within float16's rounding."""
+    other = dataset.load(small_dataset.make(tmp_path / "data", image_size=12, store=store))
+    found = list(
+        pipeline.evaluation_batches(other, "train", examples=20, batch_size=20).as_numpy_iterator()
+    )[0]["image"]
+    pixels, _ = small_dataset.pixels("train", 20, 12, 3)
+    order = [*range(0, 20, 2), *range(1, 20, 2)]
+    if store == "jpeg":
+        expected = np.stack(
+            [
+                tf.image.decode_jpeg(
+                    tf.io.encode_jpeg(image, quality=95), dct_method="INTEGER_ACCURATE"
+                ).numpy()
+                for image in pixels[order]
+            ]
+        )
+        assert np.array_equal(found, expected)
+    else:
+        # float16 holds 11 bits: up to 0.0625 of a value between 128 and 256.
+        assert np.max(np.abs(found - pixels[order].astype(np.float32))) <= 0.0625
+
+
+def test_cropping_a_jpeg_equals_cropping_its_decoded_pixels(tmp_path):
+    """TensorFlow's fused decode-and-crop fails this at the crop's last column."""
+    other = dataset.load(small_dataset.make(tmp_path / "data", image_size=48))
+    arguments = {"seed": 1, "examples": 20, "batch_size": 20, "last_step": 1}
+    cropped = next(pipeline.training_batches(other, crop=44, **arguments).as_numpy_iterator())
+    whole = next(
+        pipeline.training_batches(other, crop=48, random_flip=False, **arguments).as_numpy_iterator()
+    )
+    for part, image in zip(cropped["image"], whole["image"], strict=True):
+        windows = [image[y : y + 44, x : x + 44] for y in range(5) for x in range(5)]
+        windows += [window[:, ::-1] for window in windows]
+        assert any(np.array_equal(part, window) for window in windows)

@@ -1,0 +1,110 @@
+"""Views, mean subtraction and colour noise against NumPy."""
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from alexnet_tf.input import preprocess
+from data_prep import command, dataset
+from tests import small_dataset
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("preprocess") / "data"
+    return dataset.load(small_dataset.make(folder, image_size=12, store="uint8"))
+
+
+def settings(**changes):
+    return ConfigDict(
+        {"mean": "image", "color_noise": "none", "color_noise_stddev": 0.1} | changes
+    )
+
+
+def test_ten_views_are_four_corners_centre_and_mirrors():
+    """Section 4.1: 224 of 256 puts the patches at offsets 0, 16 and 32."""
+    images = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), np.uint8)
+    found = preprocess.views(images, 224, 10).numpy().reshape(10, 2, 224, 224, 3)
+    places = [(0, 0), (0, 32), (16, 16), (32, 0), (32, 32)]
+    for view, (y, x) in enumerate(places):
+        patch = images[:, y : y + 224, x : x + 224]
+        assert np.array_equal(found[view], patch)
+        assert np.array_equal(found[view + 5], patch[:, :, ::-1])
+
+
+def test_one_view_is_the_centre():
+    images = np.random.default_rng(0).integers(0, 256, (1, 13, 13, 3), np.uint8)
+    assert np.array_equal(np.asarray(preprocess.views(images, 8, 1)), images[:, 2:10, 2:10])
+
+
+def test_other_numbers_of_views_are_refused():
+    with pytest.raises(command.UsageError, match="1 or 10"):
+        preprocess.views(np.zeros((1, 8, 8, 3), np.uint8), 8, 5)
+
+
+def test_the_mean_image_is_subtracted_at_its_centre(data):
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    found = preprocess.Preprocess(data, settings(), 8)(images).numpy()
+    expected = images.astype(np.float32) - data.mean_image()[2:10, 2:10]
+    assert found.dtype == np.float32
+    assert np.allclose(found, expected, atol=1e-5)
+
+
+def test_the_channel_mean_is_subtracted(data):
+    images = np.full((1, 8, 8, 3), 100, np.uint8)
+    found = preprocess.Preprocess(data, settings(mean="channel"), 8)(images).numpy()
+    assert np.allclose(found, 100 - data.channel_mean, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["paper", "code2012"])
+def test_colour_noise(data, kind):
+    """Written out per image as [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T (section 4.1)."""
+    images = np.full((2, 8, 8, 3), 100, np.uint8)
+    draws = np.array([[0.1, -0.2, 0.05], [0, 0.1, 0.3]], np.float32)
+    deviations, vectors = data.pca_standard_deviations, data.pca_vectors
+    found = preprocess.Preprocess(data, settings(mean="none", color_noise=kind), 8)
+    for image, alpha in zip(found(images, draws).numpy(), draws, strict=True):
+        if kind == "paper":
+            # Eigenvalues of the covariance of pixels in [0, 1], the offset in the same units.
+            offset = 255 * sum(
+                vectors[:, i] * alpha[i] * (deviations[i] / 255) ** 2 for i in range(3)
+            )
+            expected = 100 + offset
+        else:
+            offset = sum(vectors[:, i] * alpha[i] * deviations[i] for i in range(3))
+            expected = (100 + offset) / 1.1
+        assert np.allclose(image, expected, atol=1e-4)
+
+
+def test_the_authors_components_give_his_noise():
+    """cuda-convnet2's input_meta: sd 121.78 along the first component; 0.1 of it is 12.2 levels."""
+
+    class Author:
+        pca_standard_deviations = np.array([19.7208, 37.0939, 121.7801])
+        pca_vectors = np.eye(3)
+
+    directions, shrink = preprocess.color_noise_directions(Author(), "code2012")
+    assert shrink == 1
+    assert np.isclose(0.1 * np.linalg.norm(directions[2]), 12.178)
+    # By magnitude the constants of fb.resnet.torch, .2175 .0188 .0045: eigenvalues in [0, 1].
+    directions, _ = preprocess.color_noise_directions(Author(), "paper")
+    assert np.allclose(
+        np.linalg.norm(directions, axis=1) / 255, [0.00598, 0.02116, 0.22807], rtol=2e-3
+    )
+
+
+def test_evaluation_has_no_noise(data):
+    images = np.full((1, 8, 8, 3), 100, np.uint8)
+    found = preprocess.Preprocess(data, settings(mean="none", color_noise="code2012"), 8)
+    assert np.all(found(images).numpy() == 100)
+
+
+def test_a_crop_larger_than_the_images_is_refused(data):
+    with pytest.raises(command.UsageError, match="reads 13x13.*have 12x12.*--image_size=13"):
+        preprocess.Preprocess(data, settings(), 13)
+
+
+@pytest.mark.parametrize("changes", [{"mean": "median"}, {"color_noise": "pca"}])
+def test_unknown_choices_are_refused(data, changes):
+    with pytest.raises(command.UsageError, match="must be"):
+        preprocess.Preprocess(data, settings(**changes), 8)
