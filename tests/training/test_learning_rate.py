@@ -1,0 +1,94 @@
+"""Plateau traces by hand, planned drops, and state that survives a restart."""
+
+import keras
+import pytest
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from alexnet_tf.training import learning_rate
+from alexnet_tf.training.optimizer import learning_rate as rate_of
+from data_prep import command
+
+
+class Model:
+    """What a Keras callback sees of a model."""
+
+    def __init__(self, initial):
+        self.optimizer = keras.optimizers.SGD(initial)
+        self.optimizer.build([tf.Variable(1.0)])
+        self.metrics = []
+
+
+def config(**changes):
+    values = {
+        "initial": 1.0,
+        "schedule": "plateau",
+        "factor": 0.1,
+        "drop_epochs": (),
+        "patience_epochs": 2,
+        "min_delta": 0.01,
+        "max_drops": 2,
+        "monitor": "val_top_1_error",
+    }
+    return ConfigDict({"learning_rate": values | changes})
+
+
+def trace(rule, model, errors, first=0):
+    """The rate after each epoch."""
+    rule.set_model(model)
+    rule.on_train_begin()
+    rates = []
+    for epoch, error in enumerate(errors, start=first):
+        rule.on_epoch_end(epoch, {} if error is None else {"val_top_1_error": error})
+        rates.append(rate_of(model.optimizer))
+    return rates
+
+
+# Best so far falls by more than 0.01 in epochs 1, 2, 3 and 6; each second epoch without cuts.
+ERRORS = [0.9, 0.8, 0.7, 0.70, 0.695, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
+RATES = [1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01]
+
+
+def test_plateau_by_hand():
+    assert trace(learning_rate.make(config()), Model(1.0), ERRORS) == RATES
+
+
+def test_the_number_of_drops_is_bounded():
+    rule = learning_rate.make(config(max_drops=1, patience_epochs=1))
+    assert trace(rule, Model(1.0), [0.5] * 6) == [1, 0.1, 0.1, 0.1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize("cut", range(1, len(ERRORS)))
+def test_a_restart_at_any_epoch_changes_nothing(cut):
+    rule, model = learning_rate.make(config()), Model(1.0)
+    before = trace(rule, model, ERRORS[:cut])
+    second, other = learning_rate.make(config()), Model(1.0)
+    other.optimizer.learning_rate = rate_of(model.optimizer)
+    second.set_state(rule.get_state())
+    assert before + trace(second, other, ERRORS[cut:], cut) == RATES
+
+
+def test_keras_itself_loses_its_state():
+    """Why the subclass is there."""
+    rule = keras.callbacks.ReduceLROnPlateau("val_top_1_error", 0.1, 2, mode="min", min_delta=0.01)
+    trace(rule, Model(1.0), [0.5, 0.5])
+    assert rule.wait == 1
+    rule.on_train_begin()
+    assert rule.wait == 0
+
+
+def test_an_epoch_without_validation_counts_for_nothing():
+    rule = learning_rate.make(config(patience_epochs=1))
+    assert trace(rule, Model(1.0), [0.5, None, None, 0.4, 0.4]) == [1, 1, 1, 1, 0.1]
+
+
+def test_planned_drops():
+    rule = learning_rate.make(config(schedule="steps", drop_epochs=(2, 4)))
+    assert trace(rule, Model(1.0), [None] * 5) == [1, 0.1, 0.1, 0.01, 0.01]
+    assert trace(learning_rate.make(config(schedule="constant")), Model(1.0), [None] * 2) == [1, 1]
+
+
+@pytest.mark.parametrize("changes", [{"factor": 1.0}, {"factor": 0.0}, {"schedule": "cosinus"}])
+def test_wrong_settings_are_refused(changes):
+    with pytest.raises(command.UsageError):
+        learning_rate.make(config(**changes))
