@@ -4,14 +4,18 @@ Local paths use the operating system alone. Paths with a scheme (`gs://`, `s3://
 use `tf.io.gfile`, which is imported only then.
 """
 
+import contextlib
 import io
 import os
 import re
+import socket
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+_TEMPORARY = ".tmp-"
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
@@ -95,10 +99,45 @@ def open_for_reading(path: str) -> Any:
     return _gfile().GFile(path, "rb") if is_remote(path) else open(path, "rb")
 
 
+@contextlib.contextmanager
+def open_for_writing(path: str) -> Iterator[Any]:
+    """A binary file object for a new file, whose content is on the disk when the block ends."""
+    if is_remote(path):
+        try:
+            with _gfile().GFile(path, "wb") as file:
+                yield file
+        except _remote_errors() as error:
+            raise OSError(f"{path}: {error}") from error
+        return
+    with open(path, "wb") as local_file:
+        yield local_file
+        local_file.flush()
+        os.fsync(local_file.fileno())
+
+
 def temporary_name(path: str) -> str:
     """A name beside `path` that no other process uses and that no reader takes for finished."""
     folder, name = os.path.split(path)
-    return join(folder, f".{name}.tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    return join(folder, f".{name}{_TEMPORARY}{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+
+
+def host_name() -> str:
+    """This machine's name, as it stands in temporary names."""
+    return re.sub(r"[^A-Za-z0-9]", "", socket.gethostname()) or "host"
+
+
+def left_behind(name: str) -> bool:
+    """Whether a name is that of a temporary file whose process, of this machine, is gone."""
+    match = re.fullmatch(rf"\..+{re.escape(_TEMPORARY)}(\w+)-(\d+)-[0-9a-f]{{8}}", name)
+    if match is None or match[1] != host_name():
+        return False
+    try:
+        os.kill(int(match[2]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def write_atomically(path: str, data: bytes) -> None:
@@ -109,25 +148,38 @@ def write_atomically(path: str, data: bytes) -> None:
     """
     temporary = temporary_name(path)
     try:
-        if is_remote(path):
-            _write_remote(temporary, data)
-        else:
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+        with open_for_writing(temporary) as file:
+            file.write(data)
         publish(temporary, path)
     except BaseException:
-        _remove_quietly(temporary)
+        remove_quietly(temporary)
         raise
 
 
-def _write_remote(path: str, data: bytes) -> None:
+def write_if_absent(path: str, data: bytes) -> bool:
+    """Writes a whole file unless one of that name exists; of two at once one wins.
+
+    Returns:
+      Whether this call wrote it. Object stores have no such operation: there the last one wins.
+    """
+    if exists(path):
+        return False
+    if is_remote(path):
+        write_atomically(path, data)
+        return True
+    temporary = temporary_name(path)
     try:
-        with _gfile().GFile(path, "wb") as file:
+        with open_for_writing(temporary) as file:
             file.write(data)
-    except _remote_errors() as error:
-        raise OSError(f"{path}: {error}") from error
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            publish(temporary, path)
+        return True
+    finally:
+        remove_quietly(temporary)
 
 
 def publish(temporary: str, path: str) -> None:
@@ -175,7 +227,8 @@ def array_from_bytes(data: bytes) -> np.ndarray:
     return array
 
 
-def _remove_quietly(path: str) -> None:
+def remove_quietly(path: str) -> None:
+    """Removes a file on the way out of an error, which must not be hidden by another one."""
     try:
         remove(path)
     except Exception:

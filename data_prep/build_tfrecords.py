@@ -1,0 +1,154 @@
+"""Converts labelled images to a dataset folder: TFRecord shards, mean image, dataset.json.
+
+    python -m data_prep.build_tfrecords --train=photos/train --validation=photos/validation \\
+        --output_dir=photos_256
+
+--train and --validation name folders with one folder of images per class. Every image is scaled
+so that its shorter side is --image_size and its central square is kept, as in the paper
+(section 2). Killed or failed runs are finished by the same command; the result is the same
+whatever the number of workers, tasks and interruptions.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from absl import flags
+
+from data_prep import command, conversion, dataset, plan, sources, statistics
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines the flags of this command."""
+
+    def text(name: str, default: str | None, help_text: str) -> None:
+        flags.DEFINE_string(name, default, help_text, flag_values=flag_values)
+
+    def integer(name: str, default: int | None, help_text: str, lowest: int, highest: int) -> None:
+        flags.DEFINE_integer(
+            name, default, help_text, lower_bound=lowest, upper_bound=highest,
+            flag_values=flag_values,
+        )  # fmt: skip
+
+    text("train", None, "Training images: a folder of class folders.")
+    text("validation", None, "Validation images, in the same way; may be left out.")
+    text("validation_labels", None, "Classes of a flat folder of validation images.")
+    text("output_dir", None, "New folder for the dataset, or the one to finish.")
+    text("train_shards", "auto", "Number of training shards; auto: about 40 MB each.")
+    text("validation_shards", "auto", "Number of validation shards; auto: about 40 MB each.")
+    integer("image_size", 256, "Side of the stored squares in pixels.", 8, 4096)
+    flags.DEFINE_enum(
+        "store", "jpeg", list(dataset.IMAGE_KEYS),
+        "What a record holds: JPEG; raw uint8 pixels; float16 pixels less the mean image.",
+        flag_values=flag_values,
+    )  # fmt: skip
+    integer("jpeg_quality", 95, "JPEG quality; the 2012 code used 95.", 1, 100)
+    integer("workers", None, "Processes; default: one per CPU core.", 1, 1024)
+    text("task", "1/1", "i/n: this run makes the i-th of n shares of the shards; all n runs "
+         "name the same --output_dir, and the last to finish completes it.")  # fmt: skip
+    integer("seed", 0, "Seed of the order of the images.", 0, 2**63 - 1)
+    flags.DEFINE_enum(
+        "on_error", "fail", ["fail", "skip"],
+        "What to do with a file that cannot be converted. Skipped files are listed at the end "
+        "and in dataset.json, and the exit status is 1.",
+        flag_values=flag_values,
+    )  # fmt: skip
+    integer("max_errors", None, "With --on_error=skip: more failures than this end the run.",
+            0, 2**31)  # fmt: skip
+    flags.mark_flags_as_required(["train", "output_dir"], flag_values=flag_values)
+
+
+def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
+    """Finds the images, plans, converts and reports."""
+    if arguments:
+        raise command.UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
+    settings = plan.Settings(
+        image_size=flag_values.image_size,
+        store=flag_values.store,
+        jpeg_quality=flag_values.jpeg_quality,
+        seed=flag_values.seed,
+    )
+    options = _options(flag_values)
+    num_shards = {
+        "train": _shards("train_shards", flag_values.train_shards),
+        "validation": _shards("validation_shards", flag_values.validation_shards),
+    }
+    images = {"train": sources.find_images(flag_values.train)}
+    if flag_values.validation:
+        images["validation"] = sources.find_images(flag_values.validation)
+    names = sources.check_classes(
+        images["train"], images.get("validation", []), flag_values.validation or ""
+    )
+    the_plan = plan.make_plan(settings, images, names, num_shards=num_shards)
+    for split in the_plan.splits:
+        command.log(
+            f"{split.name}: {len(split.images):,} images of "
+            f"{len({image.class_name for image in split.images}):,} classes, "
+            f"{split.num_shards:,} shards"
+        )
+    result = conversion.convert(the_plan, os.path.normpath(flag_values.output_dir), options)
+    return 0 if result is None else report(result)
+
+
+def report(result: dataset.Dataset) -> int:
+    """Says what the dataset holds, beside the author's statistics; 1 if images were skipped."""
+    skipped = [entry for split in result.splits.values() for entry in split.skipped]
+    for entry in skipped:
+        command.log(f"skipped {entry.key}: {entry.reason}")
+    command.log(f"mean RGB            {_row(result.channel_mean)}")
+    command.log(f"  the author's mean {_row(statistics.AUTHOR_CHANNEL_MEAN)}")
+    command.log(f"RGB components, standard deviations {_row(result.pca_standard_deviations)}")
+    author = _row(statistics.AUTHOR_PCA_STANDARD_DEVIATIONS)
+    command.log(f"  the author's                      {author}")
+    for split in result.splits.values():
+        size = sum(shard.bytes for shard in split.shards)
+        command.log(
+            f"{split.name}: {split.count:,} images, {len(split.shards):,} shards, {size:,} bytes"
+        )
+    if skipped:
+        command.log(
+            f"{result.directory}: usable, but {len(skipped)} planned images are not in it "
+            "(listed above and in dataset.json); exit status 1"
+        )
+        return command.FAILED
+    command.log(f"{result.directory}: complete")
+    return 0
+
+
+def _options(flag_values: flags.FlagValues) -> conversion.Options:
+    match = re.fullmatch(r"(\d+)/(\d+)", flag_values.task)
+    task, num_tasks = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= task <= num_tasks:
+        raise command.UsageError(
+            f"--task={flag_values.task}: expected i/n with i from 1 to n, as --task=1/3"
+        )
+    if flag_values.on_error == "fail" and flag_values.max_errors is not None:
+        raise command.UsageError("--max_errors has a meaning with --on_error=skip only")
+    return conversion.Options(
+        num_workers=flag_values.workers or len(os.sched_getaffinity(0)),
+        task=task,
+        num_tasks=num_tasks,
+        max_skipped=0 if flag_values.on_error == "fail" else flag_values.max_errors,
+    )
+
+
+def _shards(name: str, value: str) -> int | None:
+    if value == "auto":
+        return None
+    if re.fullmatch(r"[1-9]\d{0,4}", value):
+        return int(value)
+    raise command.UsageError(f"--{name}={value}: expected auto or a number from 1 to 99999")
+
+
+def _row(values: object) -> str:
+    return "  ".join(f"{float(value):8.3f}" for value in values)  # type: ignore[attr-defined]
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    command.run(define_flags, main, __doc__)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,127 @@
+"""TFRecord framing and the content of one record, byte for byte.
+
+A TFRecord file is a sequence of: length (uint64), masked CRC-32C of the length (uint32), payload,
+masked CRC-32C of the payload (uint32), all little endian. Reading and checking need no TensorFlow.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import google_crc32c
+import numpy as np
+
+from data_prep import dataset
+
+HEADER_BYTES = 12
+FOOTER_BYTES = 4
+FRAME_BYTES = HEADER_BYTES + FOOTER_BYTES
+# A length beyond this is damage, not a record: no square of 256 pixels comes near it.
+MAX_PAYLOAD_BYTES = 1 << 30
+
+# What `image/format` says of a store.
+FORMATS = {"jpeg": b"JPEG", "uint8": b"RAW_UINT8", "centered": b"RAW_FLOAT16"}
+
+
+class RecordError(Exception):
+    """A damaged TFRecord file: which record, and what is wrong with it."""
+
+
+def masked_crc(data: bytes) -> int:
+    """The masked CRC-32C that TFRecord files hold."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def frame(payload: bytes) -> bytes:
+    """The payload with its TFRecord framing."""
+    length = struct.pack("<Q", len(payload))
+    head = struct.pack("<QI", len(payload), masked_crc(length))
+    return head + payload + struct.pack("<I", masked_crc(payload))
+
+
+def read_payloads(file: BinaryIO) -> Iterator[bytes]:
+    """Yields the payloads of an open TFRecord file, checking both CRCs of every record.
+
+    Raises:
+      RecordError: at the first damaged record, with its number (from 0).
+    """
+    number = 0
+    while True:
+        head = file.read(HEADER_BYTES)
+        if not head:
+            return
+        if len(head) < HEADER_BYTES:
+            raise RecordError(f"record {number}: the file ends within it")
+        length, crc = struct.unpack("<QI", head)
+        if masked_crc(head[:8]) != crc or length > MAX_PAYLOAD_BYTES:
+            raise RecordError(f"record {number}: damaged length")
+        body = file.read(length + FOOTER_BYTES)
+        if len(body) < length + FOOTER_BYTES:
+            raise RecordError(f"record {number}: the file ends within it")
+        payload = body[:length]
+        if masked_crc(payload) != struct.unpack("<I", body[length:])[0]:
+            raise RecordError(f"record {number}: damaged content, its CRC differs")
+        yield payload
+        number += 1
+
+
+def encode_example(
+    *,
+    image: bytes,
+    store: str,
+    size: int,
+    label: int,
+    class_name: str,
+    class_title: str | None,
+    filename: str,
+) -> bytes:
+    """One image as a serialised `tf.train.Example`, with the keys of the well-known readers.
+
+    Args:
+      image: what the store keeps of the image (JPEG, uint8 pixels or float16 pixels).
+      store: "jpeg", "uint8" or "centered".
+      size: side of the square in pixels.
+      label: class index + label offset.
+      class_name: for ImageNet the WordNet id.
+      class_title: the class in words, or None to leave it out.
+      filename: name of the source file, without folders.
+    """
+    import tensorflow as tf
+
+    feature = tf.train.Feature
+
+    def text(value: bytes) -> tf.train.Feature:
+        return feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    def integer(value: int) -> tf.train.Feature:
+        return feature(int64_list=tf.train.Int64List(value=[value]))
+
+    features = {
+        dataset.IMAGE_KEYS[store]: text(image),
+        dataset.LABEL_KEY: integer(label),
+        "image/class/synset": text(_utf8(class_name)),
+        "image/filename": text(_utf8(filename)),
+        "image/height": integer(size),
+        "image/width": integer(size),
+        "image/channels": integer(3),
+        "image/colorspace": text(b"RGB"),
+        "image/format": text(FORMATS[store]),
+    }
+    if class_title is not None:
+        features["image/class/text"] = text(_utf8(class_title))
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return bytes(example.SerializeToString(deterministic=True))
+
+
+def index_rows(shard_number: int, payload_lengths: list[int]) -> np.ndarray:
+    """Rows of `<split>-index.npy` for one shard: int64 [n, 3] = (shard, offset, length)."""
+    lengths = np.asarray(payload_lengths, np.int64)
+    ends = np.cumsum(lengths + FRAME_BYTES)
+    offsets = ends - lengths - FOOTER_BYTES
+    return np.stack([np.full_like(lengths, shard_number), offsets, lengths], axis=1)
+
+
+def _utf8(text: str) -> bytes:
+    # File names of a Linux disk may be no text at all; their bytes are kept as they are.
+    return text.encode("utf-8", "surrogateescape")

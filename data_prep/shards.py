@@ -1,0 +1,218 @@
+"""Makes one shard, alone: read, convert, write, check, rename, sidecar.
+
+A shard depends on its job only, so it may be made on any worker of any machine, any number of
+times, also by two processes at once: every time the same bytes appear under the same name.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from data_prep import command, files, records, sidecars, sources
+from data_prep.plan import Settings
+from data_prep.sources import SourceImage
+from data_prep.statistics import Accumulator
+
+
+class Cancelled(Exception):
+    """The conversion was stopped while this shard was being made."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """All that a worker needs to make one shard.
+
+    Attributes:
+      write_records, write_statistics: what to make of the images.
+      max_skipped: images that may be left out of this shard, or None for no limit.
+      mean_image_file: .npy of the mean to subtract (store "centered" only).
+    """
+
+    output_dir: str
+    fingerprint: str
+    shard_name: str
+    images: tuple[SourceImage, ...]
+    class_indices: dict[str, int]
+    class_titles: tuple[str, ...]
+    settings: Settings
+    write_records: bool
+    write_statistics: bool
+    max_skipped: int | None
+    mean_image_file: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a job: the skipped images (key, reason), and whether it was done before."""
+
+    skipped: tuple[tuple[str, str], ...]
+    was_finished: bool
+
+
+def make(job: Job, report: Callable[[int], None]) -> Outcome:
+    """Makes the shard of a job, unless it is there, complete and undamaged.
+
+    Args:
+      job: what to make.
+      report: called with the number of images done since the last call; may raise `Cancelled`.
+
+    Raises:
+      command.UserError: an image cannot be converted and may not be skipped.
+      OSError: the output cannot be written.
+    """
+    finished = _finished(job)
+    if finished is not None:
+        report(len(job.images))
+        return finished
+    skipped: list[tuple[str, str]] = []
+    accumulator = Accumulator(job.settings.image_size)
+    images = _converted(job, skipped, accumulator, report)
+    if job.write_records:
+        result = _write(job, images, skipped)
+        if job.write_statistics:
+            _write_statistics(job, accumulator)
+        sidecars.write_records(job.output_dir, job.fingerprint, result)
+    else:
+        for _ in images:
+            pass
+        _write_statistics(job, accumulator)
+    return Outcome(tuple(skipped), was_finished=False)
+
+
+def file_sha256(path: str) -> str:
+    """SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with files.open_for_reading(path) as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def check(path: str, payload_lengths: tuple[int, ...] | list[int], sha256: str) -> str | None:
+    """Reads a shard again: None if every record and the checksum are right, else what is wrong."""
+    try:
+        with files.open_for_reading(path) as file:
+            lengths = [len(payload) for payload in records.read_payloads(file)]
+    except (OSError, records.RecordError) as error:
+        return str(error)
+    if lengths != list(payload_lengths):
+        return f"holds {len(lengths)} records, expected {len(payload_lengths)}, or other ones"
+    return None if file_sha256(path) == sha256 else "its checksum differs"
+
+
+def _finished(job: Job) -> Outcome | None:
+    """The outcome of an earlier run, if all that the job makes is there and undamaged."""
+    if job.write_statistics:
+        sums = sidecars.read_statistics(job.output_dir, job.fingerprint, job.shard_name)
+        if sums is None or (not job.write_records and sums.count != len(job.images)):
+            return None
+    if not job.write_records:
+        return Outcome((), was_finished=True)
+    done = sidecars.read_records(job.output_dir, job.fingerprint, job.shard_name)
+    # An image that was skipped once may have been repaired since.
+    if done is None or done.skipped:
+        return None
+    path = files.join(job.output_dir, job.shard_name)
+    if files.size(path) != done.bytes or file_sha256(path) != done.sha256:
+        return None
+    return Outcome((), was_finished=True)
+
+
+def _converted(
+    job: Job,
+    skipped: list[tuple[str, str]],
+    accumulator: Accumulator,
+    report: Callable[[int], None],
+) -> Iterator[tuple[SourceImage, np.ndarray]]:
+    """Yields the images of a job as uint8 squares; those that fail are skipped or end it."""
+    from data_prep import images
+
+    for image in job.images:
+        try:
+            pixels = images.square_pixels(sources.read_image(image), job.settings.image_size)
+        except (images.ImageError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            skipped.append((image.key, command.one_line(reason)))
+            if job.max_skipped is not None and len(skipped) > job.max_skipped:
+                advice = (
+                    "repair or remove it, or leave such images out with --on_error=skip"
+                    if job.max_skipped == 0
+                    else f"more than --max_errors={job.max_skipped} images failed"
+                )
+                raise command.UserError(
+                    f"{image.path}: {image.key}: {skipped[-1][1]}; {advice}"
+                ) from error
+            report(1)
+            continue
+        if job.write_statistics:
+            accumulator.add(pixels)
+        yield image, pixels
+        report(1)
+
+
+def _write(
+    job: Job,
+    converted: Iterator[tuple[SourceImage, np.ndarray]],
+    skipped: list[tuple[str, str]],
+) -> sidecars.Records:
+    path = files.join(job.output_dir, job.shard_name)
+    temporary = files.temporary_name(path)
+    encode = _encoder(job)
+    digest = hashlib.sha256()
+    lengths: list[int] = []
+    class_counts: dict[int, int] = {}
+    try:
+        with files.open_for_writing(temporary) as file:
+            for image, pixels in converted:
+                index = job.class_indices[image.class_name]
+                payload = records.encode_example(
+                    image=encode(pixels),
+                    store=job.settings.store,
+                    size=job.settings.image_size,
+                    label=index + job.settings.label_offset,
+                    class_name=image.class_name,
+                    class_title=job.class_titles[index] if job.class_titles else None,
+                    filename=image.filename,
+                )
+                framed = records.frame(payload)
+                digest.update(framed)
+                file.write(framed)
+                lengths.append(len(payload))
+                class_counts[index] = class_counts.get(index, 0) + 1
+        sha256 = digest.hexdigest()
+        wrong = check(temporary, lengths, sha256)
+        if wrong:
+            raise OSError(f"{path}: what was written reads back differently ({wrong})")
+        files.publish(temporary, path)
+    except BaseException:
+        files.remove_quietly(temporary)
+        raise
+    return sidecars.Records(
+        name=job.shard_name,
+        count=len(lengths),
+        bytes=sum(lengths) + len(lengths) * records.FRAME_BYTES,
+        sha256=sha256,
+        payload_lengths=tuple(lengths),
+        class_counts=dict(sorted(class_counts.items())),
+        skipped=tuple(skipped),
+    )
+
+
+def _write_statistics(job: Job, accumulator: Accumulator) -> None:
+    sidecars.write_statistics(job.output_dir, job.fingerprint, job.shard_name, accumulator.sums())
+
+
+def _encoder(job: Job) -> Callable[[np.ndarray], bytes]:
+    """Pixels to the bytes that the store keeps."""
+    from data_prep import images
+
+    settings = job.settings
+    if settings.store == "jpeg":
+        return lambda pixels: images.encode_jpeg(pixels, settings.jpeg_quality)
+    if settings.store == "uint8":
+        return lambda pixels: pixels.tobytes()
+    assert job.mean_image_file is not None
+    mean = files.array_from_bytes(files.read_bytes(job.mean_image_file))
+    return lambda pixels: (pixels - mean).astype("<f2").tobytes()
