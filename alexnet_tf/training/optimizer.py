@@ -110,11 +110,21 @@ def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
 
 
 def _variables(optimizer: keras.optimizers.Optimizer) -> list[tuple[str, Any]]:
-    # Keras names slots after the variable, and differently in each version: the place in the
-    # list is what stays. It follows the order of the model's trainable variables.
-    variables = optimizer.variables
-    variables = variables() if callable(variables) and not isinstance(variables, list) else variables
-    return [(f"{place:03d}", variable) for place, variable in enumerate(variables)]
+    # Keras names slots after the variable, and differently in each version: their place in the
+    # list is what stays. It follows the order of the model's trainable variables. Keras 2 does not
+    # count the rate among the variables.
+    known = [("iterations", optimizer.iterations), ("learning_rate", _rate_variable(optimizer))]
+    slots = [
+        variable
+        for variable in optimizer.variables
+        if not any(variable is other for _, other in known)
+    ]
+    return known + [(f"slot_{place:03d}", variable) for place, variable in enumerate(slots)]
+
+
+def _rate_variable(optimizer: keras.optimizers.Optimizer) -> Any:
+    # Keras 3's property returns the variable behind it, Keras 2's too, unless it is a schedule.
+    return optimizer._learning_rate
 
 
 def _numpy(variable: Any) -> np.ndarray:
