@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -24,6 +24,22 @@ class Errors:
     top_5_errors: int
     count: int
 
+    @classmethod
+    def from_sums(cls, sums: np.ndarray) -> Errors:
+        """Totals from the vector that `training.step.SUMS` names."""
+        return cls(float(sums[0]), int(sums[1]), int(sums[2]), int(sums[3]))
+
+    def as_dict(self) -> dict[str, float | int]:
+        """Shares, mean loss and counts, for JSON."""
+        return {
+            "top_1_error": self.top_1_error,
+            "top_5_error": self.top_5_error,
+            "loss": self.loss,
+            "top_1_errors": self.top_1_errors,
+            "top_5_errors": self.top_5_errors,
+            "count": self.count,
+        }
+
     @property
     def loss(self) -> float:
         """Mean cross-entropy in nats."""
@@ -38,6 +54,40 @@ class Errors:
     def top_5_error(self) -> float:
         """Share of images whose class is not among the five best, 0..1."""
         return self.top_5_errors / self.count
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Collected:
+    """What was said of every image of a split, in its order.
+
+    Attributes:
+        errors: the totals.
+        probabilities: float32 [N, classes], averaged over the views.
+        labels: int32 [N], from 0.
+    """
+
+    errors: Errors
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+
+def errors_of(probabilities: np.ndarray, labels: np.ndarray) -> Errors:
+    """Errors of given probabilities: those of an ensemble, say.
+
+    Args:
+        probabilities: float32 [N, classes].
+        labels: int32 [N], from 0.
+    """
+    total = np.zeros(len(steps.SUMS), np.float64)
+    # In parts, since sums of float32 are exact counts only as long as they are small.
+    for first in range(0, len(labels), 4096):
+        part = slice(first, first + 4096)
+        label = tf.constant(labels[part], tf.int32)
+        scores = tf.constant(probabilities[part], tf.float32)
+        chosen = tf.gather(scores, label, batch_dims=1)
+        losses = -tf.math.log(tf.maximum(chosen, 1e-30))
+        total += steps.sums(losses, scores, label, tf.ones_like(losses)).numpy()
+    return Errors.from_sums(total)
 
 
 class Evaluator:
@@ -95,21 +145,41 @@ class Evaluator:
         for batch in self._batches():
             sums, _ = self._step(batch)
             total += sums.numpy()
-        errors = Errors(float(total[0]), int(total[1]), int(total[2]), int(total[3]))
+        return self._checked(Errors.from_sums(total))
+
+    def collect(self, progress: Callable[[int], None] | None = None) -> Collected:
+        """Runs over the split once and keeps what was said of every image, in the split's order.
+
+        Args:
+            progress: told after each batch how many images it held.
+
+        Raises:
+            RuntimeError: not every image was seen exactly once.
+            ValueError: several replicas, whose batches do not come in order.
+        """
+        if self._distribution.replicas.total > 1:
+            raise ValueError("probabilities are collected on one replica only")
+        total = np.zeros(len(steps.SUMS), np.float64)
+        probabilities, labels = [], []
+        for batch in self._batches():
+            sums, said = self._step(batch)
+            total += sums.numpy()
+            real = batch["weight"].numpy() > 0
+            probabilities.append(said.numpy()[real])
+            labels.append(batch["label"].numpy()[real])
+            if progress is not None:
+                progress(int(real.sum()))
+        errors = self._checked(Errors.from_sums(total))
+        return Collected(errors, np.concatenate(probabilities), np.concatenate(labels))
+
+    def probabilities(self) -> np.ndarray:
+        """Averaged probabilities of every image in the split's order, float32 [N, classes]."""
+        return self.collect().probabilities
+
+    def _checked(self, errors: Errors) -> Errors:
         if errors.count != self.examples:
             raise RuntimeError(f"evaluated {errors.count} of {self.examples} images")
         return errors
-
-    def probabilities(self) -> np.ndarray:
-        """Averaged probabilities of every image in order, float32 [examples, classes].
-
-        For a single replica, whose batches come in the order of the split.
-        """
-        parts = []
-        for batch in self._batches():
-            _, probabilities = self._step(batch)
-            parts.append(probabilities.numpy()[batch["weight"].numpy() > 0])
-        return np.concatenate(parts)
 
     def _batches(self) -> Iterator:
         return self._distribution.iterate(

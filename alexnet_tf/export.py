@@ -1,0 +1,79 @@
+"""Exports a trained network as a SavedModel that takes image files and returns class names.
+
+Example:
+  python -m alexnet_tf.export --workdir=RUN --output_dir=MODEL
+
+The model does its own decoding, resizing, cropping and mean subtraction, and is loaded with nothing
+but TensorFlow:
+
+  model = tf.saved_model.load("MODEL").signatures["serving_default"]
+  model(image_bytes=tf.constant([open("photo.jpg", "rb").read()]))["top_5_names"]
+
+A former export in --output_dir is replaced; anything else there is an error. What was exported
+stands in MODEL/export.json, which is also printed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from data_prep import command
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("workdir", None, "Work folder of the run.", flag_values=flag_values)
+    flags.DEFINE_string("output_dir", None, "Folder of the SavedModel.", flag_values=flag_values)
+    flags.mark_flags_as_required(["workdir", "output_dir"], flag_values=flag_values)
+    flags.DEFINE_enum(
+        "views",
+        "10",
+        ["1", "10"],
+        "Views of each image whose probabilities are averaged: 10 as the paper tests, or 1, the "
+        "centre, at a tenth of the cost.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_enum(
+        "checkpoint",
+        "best",
+        ["best", "newest"],
+        "Weights with the lowest validation error so far, or the latest.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "data_dir",
+        "",
+        "Where the training dataset lies, if it was moved and the work folder has no copy of its "
+        "mean image.",
+        flag_values=flag_values,
+    )
+
+
+def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
+    """Runs the command."""
+    if arguments:
+        raise command.UsageError(f"unexpected argument {arguments[0]!r}")
+    # TensorFlow takes seconds to import: after the flags are known to be right.
+    from alexnet_tf.results import restore, saved_model
+
+    saved_model.check_replaceable(Path(flag_values.output_dir))
+    run = restore.load(flag_values.workdir, flag_values.checkpoint, flag_values.data_dir)
+    facts = saved_model.export(run, flag_values.output_dir, int(flag_values.views))
+    command.log(
+        f"exported {facts['network']} of epoch {facts['epoch']} ({facts['checkpoint']}), "
+        f"{facts['classes']} classes, {facts['views']} views, to {flag_values.output_dir}"
+    )
+    print(json.dumps(facts, ensure_ascii=False))
+    return 0
+
+
+def run() -> None:
+    """Console entry point."""
+    command.run(define_flags, main, __doc__)
+
+
+if __name__ == "__main__":
+    run()
