@@ -3,20 +3,37 @@
     python -m data_prep.build_tfrecords --train=photos/train --validation=photos/validation \\
         --output_dir=photos_256
 
---train and --validation name folders with one folder of images per class. Every image is scaled
-so that its shorter side is --image_size and its central square is kept, as in the paper
-(section 2). Killed or failed runs are finished by the same command; the result is the same
-whatever the number of workers, tasks and interruptions.
+    python -m data_prep.build_tfrecords --train=ILSVRC2012_img_train.tar \\
+        --validation=ILSVRC2012_img_val.tar --output_dir=imagenet_256     (devkit beside them)
+
+--train and --validation name folders with one folder of images per class, or tar archives, which
+are read in place and never extracted; a flat folder or archive of validation images needs a label
+file or a devkit. Every image is scaled so that its shorter side is --image_size and its central
+square is kept, as in the paper (section 2). Killed or failed runs are finished by the same
+command; the result is the same whatever the number of workers, tasks and interruptions.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
 from absl import flags
 
-from data_prep import command, conversion, dataset, plan, sources, statistics
+from data_prep import (
+    command,
+    conversion,
+    dali,
+    dataset,
+    estimate,
+    files,
+    imagenet,
+    inputs,
+    plan,
+    sidecars,
+    statistics,
+)
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -31,9 +48,14 @@ def define_flags(flag_values: flags.FlagValues) -> None:
             flag_values=flag_values,
         )  # fmt: skip
 
-    text("train", None, "Training images: a folder of class folders.")
+    text("train", None, "Training images: class folders, or a tar archive of them.")
     text("validation", None, "Validation images, in the same way; may be left out.")
-    text("validation_labels", None, "Classes of a flat folder of validation images.")
+    text(
+        "validation_labels",
+        None,
+        "Classes of flat validation images: ground truth "
+        "of the devkit, lines 'filename class', or Kaggle's LOC_val_solution.csv.",
+    )
     text("output_dir", None, "New folder for the dataset, or the one to finish.")
     text("train_shards", "auto", "Number of training shards; auto: about 40 MB each.")
     text("validation_shards", "auto", "Number of validation shards; auto: about 40 MB each.")
@@ -56,6 +78,20 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     )  # fmt: skip
     integer("max_errors", None, "With --on_error=skip: more failures than this end the run.",
             0, 2**31)  # fmt: skip
+    text("devkit", None, "ILSVRC devkit (.tar.gz or its folder): names of the classes and truth of "
+         "the validation images; by default the one beside --train, if there is one.")  # fmt: skip
+    flags.DEFINE_enum(
+        "label_order", "sorted", list(dataset.LABEL_ORDERS),
+        "Order of the labels 1, 2, 3, ...: class names sorted, or the devkit's own numbers.",
+        flag_values=flag_values,
+    )  # fmt: skip
+
+    def switch(name: str, help_text: str) -> None:
+        flags.DEFINE_bool(name, False, help_text, flag_values=flag_values)
+
+    switch("dry_run", "Only say what would be done: counts, sizes, disk, time (JSON on stdout).")
+    switch("checksums", "Compare the MD5 of the ILSVRC archives too, which reads all of them.")
+    switch("dali_index", "Write idx/<shard>.idx for the TFRecord reader of NVIDIA DALI, too.")
     flags.mark_flags_as_required(["train", "output_dir"], flag_values=flag_values)
 
 
@@ -68,27 +104,45 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         store=flag_values.store,
         jpeg_quality=flag_values.jpeg_quality,
         seed=flag_values.seed,
+        label_order=flag_values.label_order,
     )
     options = _options(flag_values)
     num_shards = {
         "train": _shards("train_shards", flag_values.train_shards),
         "validation": _shards("validation_shards", flag_values.validation_shards),
     }
-    images = {"train": sources.find_images(flag_values.train)}
-    if flag_values.validation:
-        images["validation"] = sources.find_images(flag_values.validation)
-    names = sources.check_classes(
-        images["train"], images.get("validation", []), flag_values.validation or ""
+    output_dir = _folder(flag_values.output_dir)
+    for path in (flag_values.train, flag_values.validation, flag_values.devkit):
+        checked = path and imagenet.check_archive(path, flag_values.checksums)
+        if checked:
+            command.log(checked)
+    found = inputs.find(
+        flag_values.train,
+        flag_values.validation,
+        validation_labels=flag_values.validation_labels,
+        devkit_path=flag_values.devkit,
+        label_order=flag_values.label_order,
+        cache_folder=sidecars.folder(output_dir),
     )
-    the_plan = plan.make_plan(settings, images, names, num_shards=num_shards)
+    the_plan = plan.make_plan(
+        settings, found.images, found.class_names, found.class_titles, num_shards
+    )
+    if flag_values.dry_run:
+        described = estimate.dry_run(the_plan, output_dir, options.num_workers)
+        print(json.dumps(described, indent=1))
+        return 0 if described["fits"] in (True, None) else command.FAILED
     for split in the_plan.splits:
         command.log(
             f"{split.name}: {len(split.images):,} images of "
             f"{len({image.class_name for image in split.images}):,} classes, "
             f"{split.num_shards:,} shards"
         )
-    result = conversion.convert(the_plan, os.path.normpath(flag_values.output_dir), options)
-    return 0 if result is None else report(result)
+    result = conversion.convert(the_plan, output_dir, options)
+    if result is None:
+        return 0
+    if flag_values.dali_index:
+        dali.write_indexes(result)
+    return report(result)
 
 
 def report(result: dataset.Dataset) -> int:
@@ -131,6 +185,10 @@ def _options(flag_values: flags.FlagValues) -> conversion.Options:
         num_tasks=num_tasks,
         max_skipped=0 if flag_values.on_error == "fail" else flag_values.max_errors,
     )
+
+
+def _folder(path: str) -> str:
+    return path.rstrip("/") if files.is_remote(path) else os.path.normpath(path)
 
 
 def _shards(name: str, value: str) -> int | None:

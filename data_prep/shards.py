@@ -159,27 +159,18 @@ def _write(
 ) -> sidecars.Records:
     path = files.join(job.output_dir, job.shard_name)
     temporary = files.temporary_name(path)
-    encode = _encoder(job)
+    mean = _mean_image(job)
     digest = hashlib.sha256()
     lengths: list[int] = []
     class_counts: dict[int, int] = {}
     try:
         with files.open_for_writing(temporary) as file:
             for image, pixels in converted:
-                index = job.class_indices[image.class_name]
-                payload = records.encode_example(
-                    image=encode(pixels),
-                    store=job.settings.store,
-                    size=job.settings.image_size,
-                    label=index + job.settings.label_offset,
-                    class_name=image.class_name,
-                    class_title=job.class_titles[index] if job.class_titles else None,
-                    filename=image.filename,
-                )
-                framed = records.frame(payload)
+                framed = encode_record(job, image, pixels, mean)
                 digest.update(framed)
                 file.write(framed)
-                lengths.append(len(payload))
+                lengths.append(len(framed) - records.FRAME_BYTES)
+                index = job.class_indices[image.class_name]
                 class_counts[index] = class_counts.get(index, 0) + 1
         sha256 = digest.hexdigest()
         wrong = check(temporary, lengths, sha256)
@@ -204,15 +195,34 @@ def _write_statistics(job: Job, accumulator: Accumulator) -> None:
     sidecars.write_statistics(job.output_dir, job.fingerprint, job.shard_name, accumulator.sums())
 
 
-def _encoder(job: Job) -> Callable[[np.ndarray], bytes]:
-    """Pixels to the bytes that the store keeps."""
+def encode_record(
+    job: Job, image: SourceImage, pixels: np.ndarray, mean: np.ndarray | None = None
+) -> bytes:
+    """One framed record. `mean` is what the store "centered" subtracts; none means zero."""
     from data_prep import images
 
     settings = job.settings
     if settings.store == "jpeg":
-        return lambda pixels: images.encode_jpeg(pixels, settings.jpeg_quality)
-    if settings.store == "uint8":
-        return lambda pixels: pixels.tobytes()
-    assert job.mean_image_file is not None
-    mean = files.array_from_bytes(files.read_bytes(job.mean_image_file))
-    return lambda pixels: (pixels - mean).astype("<f2").tobytes()
+        content = images.encode_jpeg(pixels, settings.jpeg_quality)
+    elif settings.store == "uint8":
+        content = pixels.tobytes()
+    else:
+        centered = pixels.astype(np.float32) - (0 if mean is None else mean)
+        content = centered.astype("<f2").tobytes()
+    index = job.class_indices[image.class_name]
+    payload = records.encode_example(
+        image=content,
+        store=settings.store,
+        size=settings.image_size,
+        label=index + settings.label_offset,
+        class_name=image.class_name,
+        class_title=job.class_titles[index] if job.class_titles else None,
+        filename=image.filename,
+    )
+    return records.frame(payload)
+
+
+def _mean_image(job: Job) -> np.ndarray | None:
+    if job.settings.store != "centered" or job.mean_image_file is None:
+        return None
+    return files.array_from_bytes(files.read_bytes(job.mean_image_file))

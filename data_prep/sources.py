@@ -5,10 +5,13 @@ from folders and from archives.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from data_prep import command, files
+from data_prep import archives, command, files
+
+# File names to the classes of these files.
+LabelNames = Callable[[list[str]], Mapping[str, str]]
 
 WHOLE_FILE = -1
 # Files larger than this are not read: no photograph comes near, and memory stays bounded.
@@ -30,56 +33,40 @@ class SourceImage(NamedTuple):
         return self.key.rsplit("/", 1)[-1]
 
 
-def find_images(path: str, labels: Mapping[str, str] | None = None) -> list[SourceImage]:
-    """Finds the images of a folder.
+def find_images(
+    path: str, label_names: LabelNames | None = None, cache_folder: str | None = None
+) -> list[SourceImage]:
+    """Finds the images of a split.
 
     Args:
-      path: a folder of class folders, or a flat folder of images.
-      labels: class of every file name, which a flat folder needs.
+      path: a folder of class folders; a flat folder; a tar archive of class folders or of class
+        archives (`ILSVRC2012_img_train.tar`); a flat tar archive (`ILSVRC2012_img_val.tar`).
+      label_names: gives the file names of a flat source their classes.
+      cache_folder: where the index of an archive is kept.
 
     Raises:
-      command.UserError: there is no such folder, it is empty, a class has no image, files lie
-        beside class folders, or a flat folder has no (or other) labels.
+      command.UserError: there is nothing at `path`, it is empty, a class has no image, files lie
+        beside class folders, a flat source has no (or other) labels, or an archive is refused.
     """
     if not os.path.exists(path):
         raise command.UserError(f"{path}: no such file or folder")
     if not os.path.isdir(path):
-        raise command.UserError(f"{path}: not a folder of images")
+        return _from_archive(path, label_names, cache_folder)
     folders, loose = _list_folder(path)
     if not folders and not loose:
         raise command.UserError(f"{path}: is empty; expected one folder of images per class")
-    if not folders:
-        if labels is None:
-            raise command.UserError(
-                f"{path}: holds files but no class folders; expected one folder per class, "
-                "or a label file for these images"
-            )
-        found = [(name, os.path.join(path, name)) for name in loose]
-        return with_labels(path, found, labels)
-    if loose:
+    if folders and loose:
         raise command.UserError(
             f"{path}: {len(loose)} files lie beside the class folders (as {loose[0]!r}); "
             "move each into its class folder, or away"
         )
-    return _class_folders(path, folders)
-
-
-def with_labels(
-    where: str, found: list[tuple[str, str]], labels: Mapping[str, str]
-) -> list[SourceImage]:
-    """Gives the (name, path) pairs of a flat folder their classes; every image needs one."""
-    missing = [name for name, _ in found if name not in labels]
-    if missing:
-        raise command.UserError(
-            f"{where}: {len(missing)} of {len(found)} images have no label (as {missing[0]!r})"
-        )
-    if len(labels) != len(found):
-        names = {name for name, _ in found}
-        absent = next(name for name in labels if name not in names)
-        raise command.UserError(
-            f"{where}: {len(labels)} labels for {len(found)} images; {absent!r} is not there"
-        )
-    return [SourceImage(f"{labels[name]}/{name}", labels[name], path) for name, path in found]
+    if folders:
+        return _class_folders(path, folders)
+    classes = _labels_of(path, loose, label_names)
+    return [
+        SourceImage(f"{classes[name]}/{name}", classes[name], os.path.join(path, name))
+        for name in loose
+    ]
 
 
 def read_image(image: SourceImage) -> bytes:
@@ -118,6 +105,55 @@ def check_classes(
             f"{where}: has {len(unknown)} classes that the training images have not: {shown}"
         )
     return names
+
+
+def _from_archive(
+    path: str, label_names: LabelNames | None, cache_folder: str | None
+) -> list[SourceImage]:
+    found = [
+        member
+        for member in archives.nested_members(path, cache_folder)
+        if not member.name.rsplit("/", 1)[-1].startswith(".")
+    ]
+    if not found:
+        raise command.UserError(f"{path}: holds no image")
+    parents = {os.path.dirname(member.name) for member in found}
+    names = [os.path.basename(member.name) for member in found]
+    # ILSVRC-2010 keeps its validation images in one folder `val/`: that is a flat source too.
+    if len(parents) == 1:
+        labels = _labels_of(path, names, label_names)
+        classes = [labels[name] for name in names]
+    else:
+        classes = [os.path.basename(os.path.dirname(member.name)) for member in found]
+        if "" in classes:
+            raise command.UserError(
+                f"{path}: files lie beside the class folders (as {names[classes.index('')]!r})"
+            )
+    return [
+        SourceImage(f"{class_name}/{name}", class_name, path, member.offset, member.size)
+        for class_name, name, member in zip(classes, names, found, strict=True)
+    ]
+
+
+def _labels_of(path: str, names: list[str], label_names: LabelNames | None) -> dict[str, str]:
+    """The class of every file of a flat source; every image needs one, and the other way round."""
+    if label_names is None:
+        raise command.UserError(
+            f"{path}: holds images but no class folders; expected one folder per class, "
+            "or for validation images --validation_labels or --devkit"
+        )
+    labels = label_names(names)
+    missing = sorted(set(names) - labels.keys())
+    if missing:
+        raise command.UserError(
+            f"{path}: {len(missing)} of {len(names)} images have no label (as {missing[0]!r})"
+        )
+    absent = sorted(labels.keys() - set(names))
+    if absent:
+        raise command.UserError(
+            f"{path}: {len(labels)} labels for {len(names)} images; {absent[0]!r} is not there"
+        )
+    return dict(labels)
 
 
 def _class_folders(path: str, folders: list[str]) -> list[SourceImage]:
