@@ -1,0 +1,187 @@
+"""evaluate, export and predict as a user runs them: output, exit status, one-line errors."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_tf import evaluate, export, predict
+from data_prep import command
+from tests import small_dataset
+from tests.results import finished_run
+
+
+def call(module, capsys, *arguments) -> tuple[int, str, str]:
+    status = command.call(
+        module.define_flags, module.main, module.__doc__, [str(part) for part in arguments]
+    )
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return small_dataset.make(
+        tmp_path_factory.mktemp("commands") / "data", image_size=36, classes=6, validation=13
+    )
+
+
+@pytest.fixture(scope="module")
+def workdir(data_dir, tmp_path_factory):
+    return finished_run.make(tmp_path_factory.mktemp("commands") / "run", data_dir)
+
+
+@pytest.fixture(scope="module")
+def model(workdir, tmp_path_factory):
+    from alexnet_tf.results import restore, saved_model
+
+    folder = tmp_path_factory.mktemp("commands") / "model"
+    saved_model.export(restore.load(str(workdir)), str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    path = tmp_path_factory.mktemp("commands") / "picture.jpg"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_evaluate_prints_a_table_and_json(workdir, data_dir, capsys):
+    status, out, err = call(evaluate, capsys, f"--workdir={workdir}")
+    assert status == 0
+    report = json.loads(out)
+    assert (report["count"], report["num_classes"], report["split"]) == (13, 6, "validation")
+    assert report["data_dir"] == str(data_dir)
+    assert report["ensemble"] is None
+    errors = report["runs"][0]["errors"]
+    assert list(errors) == ["1", "10"]
+    assert {error["count"] for error in errors.values()} == {13}
+    assert "13 images of the validation split" in err and "6 classes" in err
+    assert "do not compare with ImageNet" in err
+    assert f"{errors['10']['top_1_error']:.2%}" in err
+
+
+def test_evaluate_several_runs_to_a_file(workdir, data_dir, tmp_path, capsys):
+    other = finished_run.make(tmp_path / "other", data_dir, seed=2)
+    output = tmp_path / "errors.json"
+    status, out, err = call(
+        evaluate, capsys, f"--workdir={workdir},{other}", "--views=1", f"--output={output}"
+    )
+    assert (status, out) == (0, "")
+    report = json.loads(output.read_text())
+    assert len(report["runs"]) == 2 and report["ensemble"]["runs"] == 2
+    assert list(report["ensemble"]["errors"]) == ["1"]
+    assert "mean of 2 runs" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--workdir=nowhere"], 1, "does not exist"),
+        (["--workdir=RUN", "--split=test"], 1, "no split 'test', only train, validation"),
+        (["--workdir=RUN", "--views=5"], 2, "views"),
+        (["--workdir=RUN", "extra"], 2, "unexpected argument 'extra'"),
+        (["--workdir=RUN", "--data_dir=nowhere"], 1, "no such folder"),
+        ([], 2, "workdir"),
+    ],
+)
+def test_evaluate_errors(arguments, status, message, workdir, capsys):
+    arguments = [argument.replace("RUN", str(workdir)) for argument in arguments]
+    found, out, err = call(evaluate, capsys, *arguments)
+    assert (found, out) == (status, "")
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert message in err
+
+
+def test_export_says_what_it_wrote(workdir, tmp_path, capsys):
+    status, out, err = call(
+        export, capsys, f"--workdir={workdir}", f"--output_dir={tmp_path}/model", "--views=1"
+    )
+    assert status == 0
+    assert json.loads(out) == json.loads((tmp_path / "model" / "export.json").read_text())
+    assert "6 classes, 1 views" in err
+
+
+def test_export_does_not_touch_what_is_not_its_own(workdir, tmp_path, capsys):
+    (tmp_path / "kept.txt").write_text("mine")
+    status, _, err = call(export, capsys, f"--workdir={workdir}", f"--output_dir={tmp_path}")
+    assert status == 1 and err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_predict_prints_the_five_best(model, picture, capsys):
+    import tensorflow as tf
+
+    status, out, _ = call(predict, capsys, f"--model={model}", picture)
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0] == str(picture) and len(lines) == 6
+    status, out, _ = call(predict, capsys, f"--model={model}", "--json", picture, picture)
+    assert status == 0
+    found = json.loads(out)
+    assert [entry["file"] for entry in found] == [str(picture)] * 2
+    probabilities = [best["probability"] for best in found[0]["top_5"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    signature = tf.saved_model.load(str(model)).signatures["serving_default"]
+    expected = signature(image_bytes=tf.constant([picture.read_bytes()]))["probabilities"].numpy()
+    for best in found[0]["top_5"]:
+        assert best["name"] == f"class_{best['label']}"
+        assert best["probability"] == pytest.approx(expected[0, best["label"]], rel=1e-5)
+
+
+def test_predict_names_bad_files_and_labels_the_others(model, picture, tmp_path, capsys):
+    def jpeg(mode: str, kind: str, size=(60, 40)) -> bytes:
+        buffer = io.BytesIO()
+        image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8))
+        image.resize(size).convert(mode).save(buffer, kind)
+        return buffer.getvalue()
+
+    good = {
+        "grey.JPEG": jpeg("L", "JPEG"),
+        "cmyk.JPEG": jpeg("CMYK", "JPEG"),
+        "really_a_png.JPEG": jpeg("RGBA", "PNG"),
+        "narrow.JPEG": jpeg("RGB", "JPEG", size=(1, 300)),
+    }
+    bad = {
+        "text.JPEG": b"these are words",
+        "cut.JPEG": picture.read_bytes()[:-700],
+        "empty.JPEG": b"",
+    }
+    for name, content in (good | bad).items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder").mkdir()
+    output = tmp_path / "found.json"
+    names = [*good, *bad, "folder", "missing.JPEG"]
+    paths = [tmp_path / name for name in names]
+    status, _, err = call(predict, capsys, f"--model={model}", f"--output={output}", *paths)
+    assert status == 1
+    found = json.loads(output.read_text())
+    assert [entry["file"] for entry in found] == [str(tmp_path / name) for name in good]
+    lines = err.splitlines()
+    assert len(lines) == len(names) - len(good)
+    for name, line in zip([*bad, "folder", "missing.JPEG"], lines, strict=True):
+        assert line.startswith(f"error: {tmp_path / name}: ")
+        assert "{{" not in line and "[[" not in line
+    assert "is a folder" in lines[-2] and "No such file" in lines[-1]
+
+
+def test_predict_refuses_what_is_no_model(tmp_path, picture, capsys):
+    import tensorflow as tf
+
+    status, _, err = call(predict, capsys, f"--model={tmp_path}", picture)
+    assert status == 1 and "holds no SavedModel" in err
+    tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
+    status, _, err = call(predict, capsys, f"--model={tmp_path / 'other'}", picture)
+    assert status == 1 and "another kind" in err
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "saved_model.pb").write_bytes(b"\x08garbage")
+    status, _, err = call(predict, capsys, f"--model={tmp_path / 'damaged'}", picture)
+    assert status == 1 and "damaged" in err and err.count("\n") == 1
+    status, _, err = call(predict, capsys, f"--model={tmp_path}")
+    assert status == 2 and "no image named" in err
