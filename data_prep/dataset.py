@@ -177,20 +177,8 @@ def load(directory: str | os.PathLike[str]) -> Dataset:
       DatasetError: missing folder, no or damaged `dataset.json`, another schema, a shard missing
         or of another size.
     """
-    folder = os.fspath(directory)
-    if not files.is_dir(folder):
-        raise DatasetError(f"{folder}: no such folder; --data_dir wants the folder of a dataset")
-    path = files.join(folder, DATASET_FILE)
-    if not files.exists(path):
-        raise DatasetError(
-            f"{folder}: holds no {DATASET_FILE}, so it is not a finished dataset; "
-            "run (or finish) python -m data_prep.build_tfrecords"
-        )
-    try:
-        document = json.loads(files.read_bytes(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: damaged ({error}); convert the images again") from error
-    dataset = parse(document, folder)
+    dataset = describe(directory)
+    folder = dataset.directory
     for split in dataset.splits.values():
         for shard in split.shards:
             shard_path = files.join(folder, shard.name)
@@ -205,6 +193,28 @@ def load(directory: str | os.PathLike[str]) -> Dataset:
         _require_file(files.join(folder, split.index_name))
     _require_file(files.join(folder, MEAN_IMAGE_FILE))
     return dataset
+
+
+def describe(directory: str | os.PathLike[str]) -> Dataset:
+    """Reads `dataset.json` alone, without a look at the files it names.
+
+    Raises:
+      DatasetError: missing folder, no or damaged `dataset.json`, or another schema.
+    """
+    folder = os.fspath(directory)
+    if not files.is_dir(folder):
+        raise DatasetError(f"{folder}: no such folder; --data_dir wants the folder of a dataset")
+    path = files.join(folder, DATASET_FILE)
+    if not files.exists(path):
+        raise DatasetError(
+            f"{folder}: holds no {DATASET_FILE}, so it is not a finished dataset; "
+            "run (or finish) python -m data_prep.build_tfrecords"
+        )
+    try:
+        document = json.loads(files.read_bytes(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{path}: damaged ({error}); convert the images again") from error
+    return parse(document, folder)
 
 
 def save(directory: str, document: Mapping[str, Any]) -> Dataset:

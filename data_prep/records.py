@@ -5,13 +5,13 @@ masked CRC-32C of the payload (uint32), all little endian. Reading and checking 
 """
 
 import struct
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 import google_crc32c
 import numpy as np
 
-from data_prep import dataset
+from data_prep import dataset, quiet
 
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
@@ -40,11 +40,19 @@ def frame(payload: bytes) -> bytes:
     return head + payload + struct.pack("<I", masked_crc(payload))
 
 
-def read_payloads(file: BinaryIO) -> Iterator[bytes]:
+def read_payloads(
+    file: BinaryIO, damaged: Callable[[int, int], None] | None = None
+) -> Iterator[bytes]:
     """Yields the payloads of an open TFRecord file, checking both CRCs of every record.
 
+    Args:
+      file: the file, read from where it stands.
+      damaged: called with (number, payload length) of a record whose payload is damaged, which
+        is then left out.
+
     Raises:
-      RecordError: at the first damaged record, with its number (from 0).
+      RecordError: at a damaged record (without `damaged`), a damaged length or a cut-off file;
+        names the number of the record, from 0.
     """
     number = 0
     while True:
@@ -61,8 +69,11 @@ def read_payloads(file: BinaryIO) -> Iterator[bytes]:
             raise RecordError(f"record {number}: the file ends within it")
         payload = body[:length]
         if masked_crc(payload) != struct.unpack("<I", body[length:])[0]:
-            raise RecordError(f"record {number}: damaged content, its CRC differs")
-        yield payload
+            if damaged is None:
+                raise RecordError(f"record {number}: damaged content, its CRC differs")
+            damaged(number, length)
+        else:
+            yield payload
         number += 1
 
 
@@ -112,6 +123,28 @@ def encode_example(
         features["image/class/text"] = text(_utf8(class_title))
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return bytes(example.SerializeToString(deterministic=True))
+
+
+def decode_example(payload: bytes) -> dict[str, Any] | None:
+    """The features of a record that are one text (as bytes) or integers (as a list).
+
+    Returns:
+      Key to value, or None if the payload is no `tf.train.Example`.
+    """
+    tf = quiet.import_tensorflow()
+    from google.protobuf.message import DecodeError
+
+    try:
+        features = tf.train.Example.FromString(payload).features.feature
+    except DecodeError:
+        return None
+    result: dict[str, Any] = {}
+    for key, feature in features.items():
+        if feature.WhichOneof("kind") == "int64_list":
+            result[key] = list(feature.int64_list.value)
+        elif len(feature.bytes_list.value) == 1:
+            result[key] = feature.bytes_list.value[0]
+    return result
 
 
 def index_rows(shard_number: int, payload_lengths: list[int]) -> np.ndarray:

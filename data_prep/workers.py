@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from data_prep import command, shards
+from data_prep import command, quiet, shards
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -122,8 +122,7 @@ def _initialize(counter: Any, stop: Any) -> None:
     # Ctrl-C reaches the whole group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    with _silent_stderr():
-        import tensorflow as tf
+    tf = quiet.import_tensorflow()
     tf.config.set_visible_devices([], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -167,18 +166,3 @@ def _signals_as_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Hides what TensorFlow's C++ side says about CPUs and GPUs when it is imported."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

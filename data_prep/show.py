@@ -1,0 +1,164 @@
+"""Pictures of a dataset folder: a sheet of images per class, the mean image, statistics.
+
+    python -m data_prep.show --data_dir=imagenet_256 --output_dir=pictures
+
+Writes `<split>-<class>.png` for every class (or those of --classes) and `mean_image.png`, and
+prints the statistics. What the network will see can be looked at before hours are spent on it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+from data_prep import command, dataset, files, records, statistics
+
+THUMBNAIL = 128
+GAP = 2
+
+
+def example_images(
+    the_dataset: dataset.Dataset, split: str, wanted: dict[int, int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (class index, uint8 [size, size, 3]) until every wanted class has its number.
+
+    Args:
+      the_dataset: where to look.
+      split: "train" or "validation".
+      wanted: number of images per class index; those of a class that has fewer are all given.
+    """
+    mean = the_dataset.mean_image() if the_dataset.store == "centered" else None
+    missing = {
+        label: min(count, the_dataset.split(split).class_counts[label])
+        for label, count in wanted.items()
+    }
+    for number in range(len(the_dataset.split(split).shards)):
+        with files.open_for_reading(the_dataset.shard_path(split, number)) as file:
+            for payload in records.read_payloads(file):
+                if not any(missing.values()):
+                    return
+                example = records.decode_example(payload) or {}
+                if not {dataset.LABEL_KEY, the_dataset.image_key} <= example.keys():
+                    raise command.UserError(
+                        f"{the_dataset.directory}: has damaged records; see data_prep.verify"
+                    )
+                label = example[dataset.LABEL_KEY][0] - the_dataset.label_offset
+                if missing.get(label, 0) > 0:
+                    missing[label] -= 1
+                    yield label, pixels(the_dataset, example[the_dataset.image_key], mean)
+
+
+def pixels(the_dataset: dataset.Dataset, content: bytes, mean: np.ndarray | None) -> np.ndarray:
+    """The image of a record as uint8 [size, size, 3], whatever the store."""
+    side = the_dataset.image_size
+    if the_dataset.store == "jpeg":
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    if the_dataset.store == "uint8":
+        return np.frombuffer(content, np.uint8).reshape(side, side, 3)
+    assert mean is not None
+    centered = np.frombuffer(content, "<f2").astype(np.float32).reshape(side, side, 3)
+    return np.clip(np.rint(centered + mean), 0, 255).astype(np.uint8)
+
+
+def sheet(images: list[np.ndarray]) -> Image.Image:
+    """Puts images side by side, in rows as long as there are rows."""
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    step = THUMBNAIL + GAP
+    result = Image.new("RGB", (columns * step - GAP, rows * step - GAP), "white")
+    for place, image in enumerate(images):
+        small = Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
+        result.paste(small, (place % columns * step, place // columns * step))
+    return result
+
+
+def describe(the_dataset: dataset.Dataset) -> str:
+    """The statistics of a dataset as text, beside the author's."""
+
+    def row(values: object) -> str:
+        return "  ".join(f"{value:8.3f}" for value in values)  # type: ignore[attr-defined]
+
+    lines = [
+        f"{the_dataset.directory}: {the_dataset.num_classes:,} classes, "
+        f"{the_dataset.image_size} pixels, store {the_dataset.store}, "
+        f"labels {the_dataset.label_order} from {the_dataset.label_offset}"
+    ]
+    for name, split in the_dataset.splits.items():
+        fewest, most = min(split.class_counts), max(split.class_counts)
+        size = sum(shard.bytes for shard in split.shards)
+        lines.append(
+            f"{name}: {split.count:,} images, {fewest:,} to {most:,} per class, "
+            f"{len(split.shards):,} shards, {size:,} bytes, {len(split.skipped):,} skipped"
+        )
+    lines += [
+        f"mean RGB                      {row(the_dataset.channel_mean)}",
+        f"  the author's (ImageNet)     {row(statistics.AUTHOR_CHANNEL_MEAN)}",
+        f"RGB components, std. dev.     {row(the_dataset.pca_standard_deviations)}",
+        f"  the author's (ImageNet)     {row(statistics.AUTHOR_PCA_STANDARD_DEVIATIONS)}",
+    ]
+    for colour, values in zip("RGB", the_dataset.pca_vectors, strict=True):
+        lines.append(f"  vectors, {colour}                  {row(values)}")
+    return "\n".join(lines)
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines the flags of this command."""
+    flags.DEFINE_string("data_dir", None, "Folder of the dataset.", flag_values=flag_values)
+    flags.DEFINE_string("output_dir", None, "Folder for the pictures.", flag_values=flag_values)
+    flags.DEFINE_string("split", "train", "Split to show.", flag_values=flag_values)
+    flags.DEFINE_list("classes", [], "Names of classes; default: all.", flag_values=flag_values)
+    flags.DEFINE_integer(
+        "images_per_class", 25, "Images on a sheet.", lower_bound=1, flag_values=flag_values
+    )
+    flags.mark_flags_as_required(["data_dir", "output_dir"], flag_values=flag_values)
+
+
+def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
+    """Writes the pictures and prints the statistics."""
+    if arguments:
+        raise command.UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
+    the_dataset = dataset.load(flag_values.data_dir)
+    names = the_dataset.class_names
+    unknown = [name for name in flag_values.classes if name not in names]
+    if unknown:
+        raise command.UsageError(
+            f"--classes={unknown[0]}: no such class in {the_dataset.directory}"
+        )
+    the_dataset.split(flag_values.split)
+    chosen = [names.index(name) for name in flag_values.classes or names]
+    shown: dict[int, list[np.ndarray]] = {label: [] for label in chosen}
+    wanted = dict.fromkeys(chosen, flag_values.images_per_class)
+    for label, image in example_images(the_dataset, flag_values.split, wanted):
+        shown[label].append(image)
+    folder = flag_values.output_dir
+    for label, images in shown.items():
+        if images:
+            # A class may have any name; a file may not.
+            name = re.sub(r"[^\w.-]", "_", names[label])
+            _write_png(os.path.join(folder, f"{flag_values.split}-{name}.png"), sheet(images))
+    mean = np.clip(np.rint(the_dataset.mean_image()), 0, 255).astype(np.uint8)
+    _write_png(os.path.join(folder, "mean_image.png"), Image.fromarray(mean))
+    print(describe(the_dataset))
+    command.log(f"{folder}: {sum(map(bool, shown.values()))} sheets and the mean image")
+
+
+def _write_png(path: str, image: Image.Image) -> None:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    command.write_atomically(path, buffer.getvalue())
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    command.run(define_flags, main, __doc__)
+
+
+if __name__ == "__main__":
+    run()
