@@ -128,14 +128,11 @@ def _text(result: dict[str, Any]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """TensorFlow's message without the names of nodes around it."""
+    """TensorFlow's message without the names of nodes and traces around it: its last line."""
     text = getattr(error, "message", None) or str(error)
     text = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]", " ", text)
-    for line in text.splitlines():
-        line = re.sub(r"^\s*\(\d+\)\s*[A-Z_ ]+:\s*", "", line).strip()
-        if line and not re.match(r"(Graph execution error|Detected at node|\d+ root error)", line):
-            return command.one_line(line).rstrip(".")[:200]
-    return "unknown reason"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].rstrip(".")[:200] if lines else "unknown reason"
 
 
 def run() -> None:

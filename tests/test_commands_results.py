@@ -168,6 +168,8 @@ def test_predict_names_bad_files_and_labels_the_others(model, picture, tmp_path,
     for name, line in zip([*bad, "folder", "missing.JPEG"], lines, strict=True):
         assert line.startswith(f"error: {tmp_path / name}: ")
         assert "{{" not in line and "[[" not in line
+    reasons = ["Unknown image file format", "Invalid JPEG", "empty"]
+    assert all(reason in line for reason, line in zip(reasons, lines, strict=False))
     assert "is a folder" in lines[-2] and "No such file" in lines[-1]
 
 

@@ -22,8 +22,8 @@ def squares(contents: tf.Tensor, size: int) -> tf.Tensor:
     """Decodes and resizes a batch of image files.
 
     Args:
-        contents: string [B], each the content of a JPEG, PNG, BMP or GIF file (its first frame).
-            What a file is, its content says.
+        contents: string [B], each the content of a JPEG, PNG, BMP or GIF file (its first frame),
+            or of a WebP where this TensorFlow decodes it. What a file is, its content says.
         size: side of the squares in pixels.
 
     Returns:

@@ -126,6 +126,19 @@ def test_quirky_files_equal_the_converters(in_graph, name):
     np.testing.assert_array_equal(in_graph([content], 64)[0], expected)
 
 
+def test_webp_where_tensorflow_decodes_it(in_graph):
+    import tensorflow as tf
+    from PIL import features
+
+    from data_prep import images
+
+    if not hasattr(tf.io, "decode_webp") or not features.check("webp"):
+        pytest.skip("needs a TensorFlow and a Pillow that know WebP")
+    found = in_graph([encoded(photograph(60, 90), "WEBP", lossless=True)], 64)[0]
+    expected = images.square_pixels(encoded(photograph(60, 90), "PNG"), 64)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_real_photographs_equal_the_converters(in_graph, real_data):
     import tarfile
 
