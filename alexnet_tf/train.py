@@ -53,13 +53,14 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     command.import_tensorflow()
     from alexnet_tf.training import loop, stopping, workdir
 
-    run = loop.Run(config, workdir.WorkFolder(flag_values.workdir))
-    command.log(run.first_page())
-    try:
-        logs = run.train()
-    except loop.Stopped as stopped:
-        command.log(f"{stopped}; the same command resumes")
-        return stopping.EXIT_STATUS
+    with workdir.WorkFolder(flag_values.workdir) as folder:
+        training = loop.Run(config, folder)
+        command.log(training.first_page())
+        try:
+            logs = training.train()
+        except loop.Stopped as stopped:
+            command.log(f"{stopped}; the same command resumes")
+            return stopping.EXIT_STATUS
     print(json.dumps(logs, default=float))
     return 0
 

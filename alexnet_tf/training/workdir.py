@@ -88,8 +88,12 @@ class WorkFolder:
             ) from error
         self._lock = descriptor
 
-    def release(self) -> None:
-        """Gives the folder up, so that the same process can open it again."""
+    def __enter__(self) -> WorkFolder:
+        """For `with`: the folder is given up at the end, also for another run in this process."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives the folder up."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
