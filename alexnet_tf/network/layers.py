@@ -18,7 +18,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.network import images, neurons, normalization, pooling, rows, shapes
+from alexnet_tf.network import (
+    images,
+    neurons,
+    normalization,
+    pooling,
+    rows,
+    schedules,
+    shapes,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +40,7 @@ class VariableSettings:
         column: tower of its row, or None.
         momentum: momentum of its own, or None for the run's.
         norm_ball, norm_range: limits on norms after the update (see `rows.Weights`).
+        schedule: of its learning rate over the run, or None for the run's.
     """
 
     name: str
@@ -41,6 +50,7 @@ class VariableSettings:
     momentum: float | None = None
     norm_ball: float = 0.0
     norm_range: tuple[float, float] = (0.0, 0.0)
+    schedule: schedules.Schedule | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,6 +199,7 @@ class WeightLayer(RowLayer):
                 kernel.momentum,
                 kernel.norm_ball,
                 kernel.norm_range,
+                kernel.schedule,
             )
         settings["bias"] = VariableSettings(
             f"{row.name}/bias",
@@ -196,6 +207,7 @@ class WeightLayer(RowLayer):
             row.bias.weight_decay,
             row.column,
             row.bias.momentum,
+            schedule=row.bias.schedule,
         )
         return settings
 

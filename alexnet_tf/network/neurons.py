@@ -5,12 +5,11 @@ The notation, the functions and their gradients at the edges are those of that c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from data_prep import command
+from alexnet_tf.network.notation import parse_neuron
 
 _PLAIN = {
     "ident": lambda x: x,
@@ -35,43 +34,18 @@ def _bounded(x: tf.Tensor, limit: float) -> tf.Tensor:
     return tf.clip_by_value(x, tf.cast(0, x.dtype), tf.cast(limit, x.dtype))
 
 
-_WITH_PARAMETERS: dict[str, tuple[int, Callable[..., tf.Tensor]]] = {
-    "brelu": (1, _bounded),
-    "drelu": (1, lambda x, a: x - a * tf.tanh(x / a)),
-    "tanh": (2, lambda x, a, b: a * tf.tanh(b * x)),
-    "linear": (2, lambda x, a, b: a * x + b),
+_FUNCTIONS: dict[str, Callable[..., tf.Tensor]] = _PLAIN | {
+    "abs": _absolute,
+    "brelu": _bounded,
+    "drelu": lambda x, a: x - a * tf.tanh(x / a),
+    "tanh": lambda x, a, b: a * tf.tanh(b * x),
+    "linear": lambda x, a, b: a * x + b,
 }
-
-_NOTATION = re.compile(r"(\w+)(?:\[([-\d.,\s]+)\])?")
-
-
-def parse(neuron: str) -> tuple[str, tuple[float, ...]]:
-    """The name and the parameters of `neuron`; raises UserError for an unknown or wrong one."""
-    match = _NOTATION.fullmatch(neuron)
-    name, text = match.groups() if match else (neuron, None)
-    try:
-        parameters = tuple(float(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        parameters = ()
-    if name == "abs" or name in _PLAIN:
-        wanted = 0
-    elif name in _WITH_PARAMETERS:
-        wanted = _WITH_PARAMETERS[name][0]
-    else:
-        known = ", ".join(sorted({"abs", *_PLAIN, *_WITH_PARAMETERS}))
-        raise command.UserError(f"unknown neuron {neuron!r}; known: {known}")
-    if len(parameters) != wanted:
-        raise command.UserError(f"neuron {neuron!r} takes {wanted} numbers in [ ]")
-    return name, parameters
 
 
 def apply(neuron: str, x: tf.Tensor) -> tf.Tensor:
     """The function named `neuron` of every element of `x`; an empty name leaves it as it is."""
     if not neuron:
         return x
-    name, parameters = parse(neuron)
-    if name == "abs":
-        return _absolute(x)
-    if name in _PLAIN:
-        return _PLAIN[name](x)
-    return _WITH_PARAMETERS[name][1](x, *(tf.cast(value, x.dtype) for value in parameters))
+    name, parameters = parse_neuron(neuron)
+    return _FUNCTIONS[name](x, *(tf.cast(value, x.dtype) for value in parameters))

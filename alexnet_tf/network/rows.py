@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alexnet_tf.network.schedules import Schedule
+
 IMAGE = "data"
 """Name under which rows read the input image."""
 LABELS = "labels"
@@ -30,6 +32,7 @@ class Weights:
             none.
         norm_range: lower and upper limit of each filter's root of squared deviations over its
             size (`wcNormMin`, `wcNormMax`), (0, 0) for none.
+        schedule: of its learning rate over the run, or None for the run's.
     """
 
     init_stddev: float
@@ -39,6 +42,7 @@ class Weights:
     source: str = ""
     norm_ball: float = 0.0
     norm_range: tuple[float, float] = (0.0, 0.0)
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,7 @@ class Bias:
     learning_rate_multiplier: float = 1.0
     weight_decay: float = 0.0
     momentum: float | None = None
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,14 +319,20 @@ class Cost:
     """What training minimises: `coefficient` times the mean over examples of a sum over outputs.
 
     Attributes:
-        kind: "logreg" (softmax cross-entropy, from logits), "crossent2" (sigmoid cross-entropy),
-            "rflickr", "sum2", "gsum2", "msm".
-        inputs: names of rows, LABELS among them where the cost compares.
+        name: of the cost.
+        kind: "logreg" (softmax cross-entropy), "crossent2" (sigmoid cross-entropy), "rflickr"
+            (log(1 + (y - t)^2)) or "sum2" (squares).
+        output: name of the row that the labels are compared with: logits, where `from_logits`.
+        coefficient: factor.
         top_k: the k of the second error that is reported.
+        from_logits: whether the cost applies the softmax or the logistic function itself.
+        scales: factors of label and output in the difference whose squares "sum2" adds.
     """
 
     name: str
     kind: str
-    inputs: tuple[str, ...]
+    output: str
     coefficient: float = 1.0
     top_k: int = 1
+    from_logits: bool = True
+    scales: tuple[float, float] = (1.0, -1.0)

@@ -31,7 +31,7 @@ class Table:
         num_classes: number of classes.
         channels: channels of the input image.
         output: name of the row that yields the logits; empty: the last row.
-        costs: what training minimises; empty: softmax cross-entropy of the output.
+        cost: what training minimises; None: softmax cross-entropy of the output.
         notes: what the reader of a definition file has to say about it.
     """
 
@@ -41,7 +41,7 @@ class Table:
     num_classes: int
     channels: int = 3
     output: str = ""
-    costs: tuple[rows.Cost, ...] = ()
+    cost: rows.Cost | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -95,6 +95,7 @@ RECIPES: dict[str, str] = {
     "alexnet": "alexnet_tf.network.alexnet:alexnet",
     "demo": "alexnet_tf.network.alexnet:demo",
     "cifar_quick": "alexnet_tf.network.cifar:cifar_quick",
+    "cuda_convnet": "alexnet_tf.network.cuda_convnet:cuda_convnet",
 }
 """Functions that make tables, by the name that `config.network.name` picks."""
 

@@ -1,0 +1,327 @@
+"""Definition and parameter files of the 2012 code -> layer table."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Mapping
+
+from alexnet_tf.network import notation, rows, shapes
+from alexnet_tf.network.cuda_convnet import ini, kinds
+from alexnet_tf.network.cuda_convnet.rates import MODES, Rates
+from alexnet_tf.network.cuda_convnet.values import Values
+from alexnet_tf.network.table import Table, TableError
+from data_prep import command
+
+_KINDS: Mapping[str, Callable[[kinds.Layer, kinds.Context], rows.Row]] = {
+    "conv": kinds.conv,
+    "local": kinds.conv,
+    "fc": kinds.fully_connected,
+    "treefc": kinds.tree,
+    "pool": kinds.pool,
+    "cmrnorm": kinds.norm,
+    "rnorm": kinds.norm,
+    "cnorm": kinds.norm,
+    "hs": kinds.dropout,
+} | dict.fromkeys(
+    ("softmax", "neuron", "eltsum", "eltmax", "concat", "blur", "nailbed", "href", "resize",
+     "rscale", "rgb2yuv", "rgb2lab"),
+    kinds.simple,
+)  # fmt: skip
+# Types that read images and say with how many channels.
+_IMAGES = {"conv", "local", "pool", "cmrnorm", "rnorm", "cnorm", "blur", "nailbed", "href",
+           "resize", "rscale"}  # fmt: skip
+_NEED_PARAMETERS = {"conv", "local", "fc", "treefc", "cmrnorm", "rnorm", "cnorm", "hs"}
+_COSTS = {
+    "cost.logreg": 2,
+    "cost.crossent": 2,
+    "cost.crossent2": 2,
+    "cost.rflickr": 2,
+    "cost.msm": 2,
+    "cost.gsum2": 2,
+    "cost.sum2": 1,
+    "cost.tica": 1,
+}
+_UNSUPPORTED_COSTS = ("cost.crossent", "cost.msm", "cost.gsum2", "cost.tica")
+
+
+class _Reader:
+    """Goes through the sections from top to bottom and collects rows."""
+
+    def __init__(self, parameters, rates: Rates, input_size, strict, seed, tree):
+        self.parameters: dict[str, ini.Section] | None = parameters
+        self.rates = rates
+        self.strict = strict
+        self.seed = seed
+        self.tree = tree
+        self.rows: dict[str, rows.Row] = {}
+        self.costs: list[rows.Cost] = []
+        self.seen: dict[str, str] = {}
+        self.used: set[str] = set()
+        self.shapes: dict[str, shapes.Shape] = {rows.IMAGE: (input_size, input_size, 3)}
+        self.columns: dict[str, int | None] = {}
+
+    def shape(self, name: str) -> shapes.Shape:
+        return self.shapes[name]
+
+    def made(self, name: str) -> rows.Row | None:
+        return self.rows.get(self.seen.get(name, ""))
+
+    def note(self, text: str) -> None:
+        self.rates.note(text)
+
+    def read(self, section: ini.Section) -> None:
+        values = Values(section)
+        kind = values.text("type")
+        if kind == "data":
+            self._data(values)
+            return
+        if kind not in _KINDS and kind not in _COSTS:
+            near = difflib.get_close_matches(kind, [*_KINDS, *_COSTS, "data"], n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else "known: " + ", ".join(_KINDS)
+            raise values.error(f"unknown type; {hint}", "type")
+        inputs = [self._input(values, name) for name in values.names("inputs")]
+        self._check_count(values, kind, len(inputs))
+        for key in ("quantF", "quantB"):
+            parameters = self._parameters(values, kind)
+            if parameters and parameters.text(key, "default") == "half":
+                self.note(f"{key}=half (copies rounded to 16 bits) is not imitated")
+        if kind in _COSTS:
+            self._cost(values, kind, inputs)
+        else:
+            self._layer(values, kind, inputs)
+
+    def _data(self, values: Values) -> None:
+        index = values.integer("dataIdx", low=0)
+        if index > 2:
+            raise values.error("must be 0 (images), 1 or 2 (labels)", "dataIdx")
+        name = values.section.name
+        self.seen[name] = rows.IMAGE if index == 0 else rows.LABELS
+        self.columns[name] = None
+
+    def _input(self, values: Values, name: str) -> str:
+        if name not in self.seen:
+            near = difflib.get_close_matches(name, self.seen, n=2)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise values.error(f"{name!r} is no earlier layer{hint}", "inputs")
+        self.used.add(name)
+        return name
+
+    def _check_count(self, values: Values, kind: str, count: int) -> None:
+        many = ("conv", "local", "fc", "eltsum", "concat")
+        wanted = _COSTS.get(kind) or (2 if kind == "eltmax" else 1)
+        right = count >= wanted if kind in (*many, "eltmax") else count == wanted
+        if not right:
+            least = "at least " if kind in (*many, "eltmax") else ""
+            raise values.error(f"{kind} takes {least}{wanted} inputs, not {count}", "inputs")
+
+    def _parameters(self, values: Values, kind: str) -> Values | None:
+        """The parameter section of this layer; raises where it must be there and is not."""
+        if self.parameters is None:
+            return None
+        name = values.section.name
+        if name in self.parameters:
+            return Values(self.parameters[name])
+        # In the dialect of 2011 the definition itself held what norms need.
+        in_definition = values.has("scale") and not self.strict
+        random = kind == "pool" and values.text("pool", "") == "rand"
+        if random or kind.startswith("cost.") or kind in _NEED_PARAMETERS and not in_definition:
+            raise values.error(f"{kind} needs a section [{name}] in the parameter file")
+        return None
+
+    def _column(self, values: Values, inputs: list[str]) -> int | None:
+        if values.has("gpu"):
+            self.note("gpu= names the column; --config.placement says where columns are computed")
+            return values.integer("gpu", low=0)
+        column = self.columns[inputs[0]]
+        if column is None and self.strict:
+            raise values.error("is missing, and the first input has none", "gpu")
+        return column
+
+    def _layer(self, values: Values, kind: str, inputs: list[str]) -> None:
+        name = values.section.name
+        column = self._column(values, inputs)
+        neuron = values.text("neuron", "")
+        try:
+            notation.parse_neuron(neuron or "ident")
+        except command.UserError as error:
+            raise values.error(str(error), "neuron") from None
+        reads = [self.seen[i] for i in inputs]
+        if rows.LABELS in reads:
+            # One value per class, as in the nets that compare labels by an eltsum layer.
+            others = [self.shapes[name] for name in reads if name != rows.LABELS]
+            if kind != "eltsum" or len(others) != 1:
+                raise values.error("only an eltsum of two inputs can read the labels", "inputs")
+            self.shapes[rows.LABELS] = others[0]
+        if kind in _IMAGES:
+            channels = values.integers("channels", len(inputs), low=1)
+            reads = [
+                self._image(values, i, column, *pair)
+                for i, pair in enumerate(zip(reads, channels, strict=True))
+            ]
+        common = {
+            "name": name,
+            "inputs": tuple(reads),
+            "column": column,
+            "neuron": "" if neuron == "ident" else neuron,
+        }
+        layer = kinds.Layer(values, self._parameters(values, kind), reads, common)
+        row = _KINDS[kind](layer, self)
+        self._add(values, row)
+        self.seen[name] = name
+        self.columns[name] = column
+
+    def _add(self, values: Values, row: rows.Row) -> None:
+        try:
+            self.shapes[row.name] = shapes.output_shape(row, [self.shapes[i] for i in row.inputs])
+        except shapes.ShapeError as error:
+            raise values.error(str(error)) from None
+        self.rows[row.name] = row
+
+    def _image(self, values: Values, index: int, column, name: str, channels: int) -> str:
+        """`name` as an image of `channels` channels: 2012 layers read any vector as one."""
+        shape = self.shapes[name]
+        if len(shape) == 3 and shape[2] == channels:
+            return name
+        count = math.prod(shape)
+        side = math.isqrt(count // channels)
+        if side * side * channels != count:
+            raise values.error(
+                f"{self._title(name)} yields {'x'.join(map(str, shape))} values, which are no "
+                f"square image of {channels} channels",
+                "channels",
+            )
+        title = f"{values.section.name}_input{index}"
+        self._add(
+            values, rows.Reinterpret(name=title, inputs=(name,), column=column, channels=channels)
+        )
+        return title
+
+    def _title(self, name: str) -> str:
+        return "the image" if name == rows.IMAGE else name
+
+    def _cost(self, values: Values, kind: str, inputs: list[str]) -> None:
+        if kind in _UNSUPPORTED_COSTS:
+            raise values.error("is not supported (no file of the archive uses it)", "type")
+        if self.costs:
+            raise values.error(f"is a second cost beside [{self.costs[0].name}]; one is supported")
+        parameters = self._parameters(values, kind)
+        reads = [self.seen[name] for name in inputs]
+        if kind != "cost.sum2" and (reads[0] != rows.LABELS or reads[1] == rows.LABELS):
+            raise values.error("must hold the labels and a layer", "inputs")
+        output, scales, from_logits = reads[-1], (1.0, -1.0), False
+        row = self.rows.get(output)
+        readers = [other for other in self.rows.values() if output in other.inputs]
+        if kind == "cost.logreg":
+            if not isinstance(row, rows.Softmax):
+                raise values.error(f"{output} must be a softmax layer", "inputs")
+            output, from_logits = row.inputs[0], True
+        elif kind == "cost.crossent2" and row and row.neuron == "logistic" and not readers:
+            # The cost applies the function itself, which keeps large outputs exact.
+            self.rows[output] = dataclasses.replace(row, neuron="")
+            from_logits = True
+        elif kind == "cost.sum2":
+            if not isinstance(row, rows.Sum) or rows.LABELS not in row.inputs or readers:
+                raise values.error("must read an eltsum of labels and a layer", "inputs")
+            place = row.inputs.index(rows.LABELS)
+            scales = (row.coefficients[place], row.coefficients[1 - place])
+            output = row.inputs[1 - place]
+            del self.rows[row.name]
+        self.costs.append(
+            rows.Cost(
+                name=values.section.name,
+                kind=kind.removeprefix("cost."),
+                output=output,
+                coefficient=parameters.number("coeff") if parameters else 1.0,
+                top_k=parameters.integer("topk", 1, low=1) if parameters else 1,
+                from_logits=from_logits,
+                scales=scales,
+            )
+        )
+
+    def finish(self, file: str) -> rows.Cost:
+        """Checks that nothing was left over; returns the cost."""
+        unused = [name for name in self.seen if name not in self.used]
+        if unused:
+            raise ini.DefinitionError(f"{file}: no layer reads {', '.join(unused)}")
+        if not self.costs:
+            raise ini.DefinitionError(f"{file}: holds no cost layer (cost.logreg)")
+        return self.costs[0]
+
+
+def read(
+    layers: str,
+    layer_params: str = "",
+    *,
+    num_classes: int = 0,
+    input_size: int = 0,
+    strict: bool = False,
+    seed: int = 0,
+    rates: str = "auto",
+    start_rate: float = 0.01,
+    start_bias_rate: float = 0.02,
+    base_rate: float = 0.01,
+    tree: tuple[int, ...] = (),
+) -> Table:
+    """The table of a definition file, with the settings of its parameter file.
+
+    Args:
+        layers, layer_params: the files; without the second, learning settings are stand-ins
+            (shapes and counts need none).
+        num_classes: of the dataset, which the output must have; 0: as the file says.
+        input_size: pixels; 0: 24 for nets with untied layers, 224 where the first filters have a
+            stride, else 32 (the files do not say; these are the author's uses).
+        strict: accept only what the final 2012 code accepted.
+        seed: of the channels of `randSparse`.
+        rates, start_rate, start_bias_rate, base_rate: see `rates.Rates`.
+        tree: for `treefc`: parent of every node, -1 for the root; classes come first.
+
+    Raises:
+        DefinitionError: something wrong or unsupported in a file.
+        TableError: `num_classes` is not what the file says.
+    """
+    if rates not in MODES:
+        raise TableError(f"config.network.rates must be one of {', '.join(MODES)}, not {rates!r}")
+    sections = ini.read(layers, strict=strict)
+    parameters = ini.read(layer_params, strict=strict) if layer_params else None
+    example_dialect = not any("gpu" in section.options for section in sections.values())
+    chosen = Rates(rates, start_rate, start_bias_rate, base_rate, strict)
+    if parameters is None:
+        chosen.note("without a parameter file, rates, decays and norms are stand-ins")
+    else:
+        chosen.resolve(parameters, example_dialect)
+    size = input_size or _usual_size(sections)
+    if not input_size:
+        chosen.note(f"input of {size}x{size} pixels, the author's use; input_size changes it")
+    reader = _Reader(parameters, chosen, size, strict, seed, tuple(tree))
+    for section in sections.values():
+        reader.read(section)
+    cost = reader.finish(layers)
+    name = layers.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".cfg")
+    classes = math.prod(reader.shapes[cost.output])
+    if num_classes and classes != num_classes:
+        raise TableError(
+            f"{layers} has {classes} outputs, but the dataset has {num_classes} classes"
+        )
+    return Table(
+        name,
+        tuple(reader.rows.values()),
+        size,
+        classes,
+        output=cost.output,
+        cost=cost,
+        notes=tuple(chosen.notes),
+    )
+
+
+def _usual_size(sections: dict[str, ini.Section]) -> int:
+    kinds_used = {Values(section).text("type", "") for section in sections.values()}
+    if "local" in kinds_used:
+        return 24
+    strides = [
+        Values(section).text("stride", "1")
+        for section in sections.values()
+        if Values(section).text("type", "") in ("conv", "nailbed")
+    ]
+    return 224 if strides and strides[0] not in ("1", "") else 32
