@@ -5,10 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$1
-export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
 steps=6 step=0
 
-# announce TEXT RESULT COMMAND...: says what comes, where its result will lie, and runs it.
+# announce TEXT RESULT COMMAND...: says what comes, where its result will lie, and runs it. The JSON
+# that a command prints for scripts goes to /dev/null where a person has read the same on stderr.
 announce() {
   step=$((step + 1))
   printf '\n[%d/%d] %s\n      result: %s\n      python -m %s\n\n' \
@@ -29,13 +29,14 @@ announce "Convert the images to TFRecords, and compute the mean image and the co
   --output_dir=demo/dataset
 announce "Train a small network of the paper's kind (a few minutes on two cores)" \
   "demo/run/ (metrics.jsonl, checkpoints/; curves: tensorboard --logdir demo/run/tensorboard)" \
-  alexnet_tf.train --config=configs/demo.py --config.data_dir=demo/dataset --workdir=demo/run
+  alexnet_tf.train --config=configs/demo.py --config.data_dir=demo/dataset --workdir=demo/run \
+  >/dev/null
 announce "Measure the error on held-out images, with 1 view and with the paper's 10 views of each" \
-  "printed below" \
-  alexnet_tf.evaluate --workdir=demo/run --views=10
+  "printed below, and demo/evaluation.json" \
+  alexnet_tf.evaluate --workdir=demo/run --views=10 --output=demo/evaluation.json
 announce "Export the network as a SavedModel that takes JPEG bytes" \
   "demo/export/" \
-  alexnet_tf.export --workdir=demo/run --output_dir=demo/export
+  alexnet_tf.export --workdir=demo/run --output_dir=demo/export >/dev/null
 images=(demo/images/validation/*/*)
 image=${images[0]}
 announce "Let the exported model label an image it has never seen: $image" \
