@@ -15,7 +15,7 @@ announce() {
     "$step" "$steps" "$1" "$2" "${*:3}" >&2
   "$python" -m "${@:3}" || {
     status=$?
-    printf '\nmake demo: step %d (%s) failed\n' "$step" "$3" >&2
+    printf '\nmake demo: step %d (%s) failed; to start afresh, remove the folder demo\n' "$step" "$3" >&2
     exit "$status"
   }
 }
