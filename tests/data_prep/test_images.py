@@ -1,0 +1,152 @@
+"""Decoding: what a file is, its content says; what is cut off or damaged is an error."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_prep import images
+from tests.data_prep import standin
+
+
+@pytest.fixture(scope="module")
+def photograph() -> np.ndarray:
+    return standin.picture(np.random.default_rng(0), 300, 200)
+
+
+def by_pillow(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+@pytest.mark.parametrize("quirk", [None, *standin.QUIRKS])
+def test_every_kind_of_file_is_decoded_as_pillow_does(
+    photograph: np.ndarray, quirk: str | None
+) -> None:
+    data = standin.encoded(photograph, quirk)
+    decoded = images.decode(data)
+    expected = by_pillow(data)
+    assert decoded.shape == expected.shape
+    difference = np.abs(decoded.astype(int) - expected)
+    # The same libjpeg underneath; CMYK goes through two formulas that round differently.
+    assert difference.max() <= (2 if quirk == "cmyk" else 0)
+
+
+def test_cmyk_is_not_a_negative(photograph: np.ndarray) -> None:
+    decoded = images.decode(standin.encoded(photograph, "cmyk")).astype(float)
+    assert np.corrcoef(decoded.ravel(), photograph.ravel())[0, 1] > 0.95
+
+
+def test_exif_orientation_is_ignored(photograph: np.ndarray) -> None:
+    assert images.decode(standin.encoded(photograph, "exif")).shape == photograph.shape
+
+
+def test_alpha_is_dropped_and_16_bits_become_8(photograph: np.ndarray) -> None:
+    rgba = np.dstack([photograph, np.full(photograph.shape[:2], 9, np.uint8)])
+    buffer = io.BytesIO()
+    Image.fromarray(rgba, "RGBA").save(buffer, "PNG")
+    assert np.array_equal(images.decode(buffer.getvalue()), photograph)
+    buffer = io.BytesIO()
+    Image.fromarray(photograph[..., 0].astype(np.uint16) * 257).save(buffer, "PNG")
+    decoded = images.decode(buffer.getvalue())
+    assert np.array_equal(decoded, np.repeat(photograph[..., :1], 3, axis=2))
+
+
+def test_the_first_frame_of_an_animation(photograph: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    frames = [Image.fromarray(photograph), Image.fromarray(255 - photograph)]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    assert np.array_equal(images.decode(buffer.getvalue()), by_pillow(buffer.getvalue()))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP"])
+@pytest.mark.parametrize("kept", [0.0, 0.001, 0.1, 0.5, 0.9, 0.99])
+def test_a_truncated_file_is_an_error(photograph: np.ndarray, kind: str, kept: float) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(photograph).save(buffer, kind)
+    data = buffer.getvalue()
+    with pytest.raises(images.ImageError):
+        images.decode(data[: int(len(data) * kept)])
+
+
+def test_a_truncated_progressive_jpeg_is_an_error(photograph: np.ndarray) -> None:
+    data = standin.encoded(photograph, "progressive")
+    for length in range(1, len(data) - 1, len(data) // 40):
+        with pytest.raises(images.ImageError):
+            images.decode(data[:length])
+
+
+def test_the_missing_end_mark_alone_is_an_error(photograph: np.ndarray) -> None:
+    with pytest.raises(images.ImageError, match="truncated"):
+        images.decode(standin.encoded(photograph)[:-2])
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty file"),
+        (b"hello, this is text", "not an image"),
+        (b"<html><body>404</body></html>", "not an image"),
+        (bytes(5000), "not an image"),
+        (b"\xff\xd8\xff", "truncated JPEG"),
+        (b"\xff\xd8" + b"\xff\xd9" * 40, "no frame header"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "not an image"),
+        (b"\x00\x00\x01\x00" + bytes(40), "not an image"),
+    ],
+)
+def test_what_is_no_image_is_named(data: bytes, reason: str) -> None:
+    with pytest.raises(images.ImageError, match=reason):
+        images.decode(data)
+
+
+def png_header(width: int, height: int) -> bytes:
+    content = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    crc = struct.pack(">I", zlib.crc32(content))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + content + crc
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        png_header(60_000, 60_000),
+        png_header(2**31 - 1, 2**31 - 1),
+        b"\xff\xd8\xff\xc0" + struct.pack(">HBHHB", 17, 8, 65_535, 65_535, 3) + bytes(9),
+        b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + bytes(20),
+        b"BM" + bytes(16) + struct.pack("<ii", 2**30, -(2**30)) + bytes(30),
+    ],
+)
+def test_huge_images_are_refused_before_they_are_decoded(data: bytes) -> None:
+    with pytest.raises(images.ImageError, match="more than"):
+        images.decode(data)
+
+
+def test_the_largest_photograph_of_ilsvrc_passes() -> None:
+    assert images.measure(png_header(9331, 6530)) == ("PNG", 6530, 9331)
+    assert 9331 * 6530 <= images.MAX_PIXELS
+
+
+def test_the_size_is_read_past_long_and_stray_headers(photograph: np.ndarray) -> None:
+    data = standin.encoded(photograph)
+    comment = b"\xff\xfe" + struct.pack(">H", 60_000) + b"\xff\xc0" * 29_999
+    for header in (comment, b"\x00\x01\x02", b"\xff\xff\xff"):
+        assert images.measure(data[:2] + header + data[2:]) == ("JPEG", 200, 300)
+
+
+def test_encoding_is_baseline_420_of_the_asked_quality(photograph: np.ndarray) -> None:
+    encoded = images.encode_jpeg(photograph, 95)
+    theirs = io.BytesIO()
+    Image.fromarray(photograph).save(theirs, "JPEG", quality=95, subsampling="4:2:0")
+    ours = Image.open(io.BytesIO(encoded))
+    reference = Image.open(io.BytesIO(theirs.getvalue()))
+    assert ours.quantization == reference.quantization
+    assert np.array_equal(np.asarray(ours), np.asarray(reference))
+
+
+def test_square_pixels_of_a_narrow_image() -> None:
+    line = np.arange(0, 200, dtype=np.uint8)[:, None, None].repeat(3, axis=2)
+    square = images.square_pixels(standin.encoded(line, "png"), 64)
+    assert square.shape == (64, 64, 3)
+    # One pixel of width becomes 64, and so does one of height: the middle row, all over.
+    assert np.abs(square.astype(int) - 100).max() <= 1
