@@ -36,6 +36,11 @@ class _Stack:
             tops.append(name)
         self.tops = tops
 
+    def add_shared(self, row_type, name: str, /, **fields) -> None:
+        """Adds one row under all columns."""
+        self.rows.append(row_type(name=name, inputs=(self.tops[0],), **fields))
+        self.tops = [name] * self.columns
+
     def readers(self, all_columns: bool) -> list[tuple[str, ...]]:
         """What each column's next layer reads: all tops, or its own."""
         own: list[tuple[str, ...]] = [(top,) for top in self.tops]
@@ -48,6 +53,7 @@ def alexnet(
     *,
     columns: int = 2,
     input_size: int = 224,
+    input_scale: float = 1.0,
     filters: Sequence[int] = (96, 256, 384, 384, 256),
     hidden: Sequence[int] = (4096, 4096),
     padding: Sequence[int] = (0, 2, 1, 1, 1),
@@ -89,6 +95,7 @@ def alexnet(
         num_classes: outputs of fc8.
         columns: number of towers (section 3.2: 2, on two GPUs).
         input_size: pixels; with 224, padding 0 and "ceil" conv1 sees 3 rows of zeros at the end.
+        input_scale: factor on the mean-subtracted pixels (torchvision divides by a deviation).
         filters, hidden: widths of conv1 ... conv5 and of fc6, fc7.
         padding, rounding: zeros on each side of the convolutions' inputs; "ceil" as in the 2012
             code, for pooling too, or "floor" as elsewhere.
@@ -119,7 +126,9 @@ def alexnet(
     """
     _check_lists(columns, filters, hidden, padding, init_stddevs, init_biases, leave_out)
     stack = _Stack(columns)
-    depths = {rows.IMAGE: 3}
+    if input_scale != 1:
+        stack.add_shared(rows.Neuron, "scaled", neuron=f"linear[{input_scale:.9f},0]")
+    depths = dict.fromkeys(stack.tops, 3)
 
     def bias(number: int) -> rows.Bias:
         return rows.Bias(
