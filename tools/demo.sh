@@ -26,7 +26,7 @@ announce "Draw the demo images: 10 classes that differ in shape and texture, not
 announce "Convert the images to TFRecords, and compute the mean image and the colour statistics" \
   "demo/dataset/ (dataset.json says what is in it)" \
   data_prep.build_tfrecords --train=demo/images/train --validation=demo/images/validation \
-  --output_dir=demo/dataset
+  --image_size=112 --output_dir=demo/dataset
 announce "Train a small network of the paper's kind (a few minutes on two cores)" \
   "demo/run/ (metrics.jsonl, checkpoints/; curves: tensorboard --logdir demo/run/tensorboard)" \
   alexnet_tf.train --config=configs/demo.py --config.data_dir=demo/dataset --workdir=demo/run \
