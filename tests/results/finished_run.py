@@ -30,9 +30,8 @@ def make(
     config.seed = seed
     config.evaluation.batch_size = 8
     config.preprocess.mean = mean
-    run = workdir.WorkFolder(folder)
-    run.open(config)
-    run.release()
+    with workdir.WorkFolder(folder) as run:
+        run.open(config)
     classes = dataset.load(data_dir).num_classes
     model = build.build(table.from_config(config.network, classes), seed=seed)
     random = np.random.default_rng(seed)

@@ -1,0 +1,1 @@
+"""Measurements, each a module with `define_flags` and `main`: `python -m alexnet_tf.benchmark`."""

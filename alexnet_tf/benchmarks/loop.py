@@ -1,0 +1,125 @@
+"""What the train loop costs beside its compiled step: data, logs, callbacks, checkpoints.
+
+Example:
+  python -m alexnet_tf.benchmark loop --config=configs/demo.py --config.data_dir=DATASET
+
+The recipe is trained for --steps steps in a temporary work folder; before and after, the same
+compiled step runs as often on one batch that lies ready. Evaluation and what else happens between
+epochs is left out. Prints JSON: images/s of both, the loop's overhead (0.02: 2% more time than the
+bare step) and the share of time in which the loop waited for data.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from alexnet_tf import config as recipes
+from alexnet_tf.benchmarks.step import define_config_flags
+from data_prep import command
+
+if TYPE_CHECKING:
+    from alexnet_tf.training.workdir import WorkFolder
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines the benchmark's flags."""
+    define_config_flags(flag_values, "alexnet_paper")
+    flags.DEFINE_integer("steps", 50, "Steps of each.", lower_bound=3, flag_values=flag_values)
+
+
+def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
+    """Runs the benchmark."""
+    if arguments:
+        raise command.UsageError(f"unexpected argument {arguments[0]!r}")
+    config = recipes.from_flags(flag_values)
+    if not config.data_dir:
+        raise command.UsageError("--config.data_dir is missing: the dataset to train on")
+    with config.unlocked():
+        config.train_steps = flag_values.steps
+        config.checkpoint.every_minutes = 0.0
+    from alexnet_tf.training.workdir import WorkFolder
+
+    with tempfile.TemporaryDirectory(prefix="alexnet-benchmark-") as name:
+        with WorkFolder(name) as folder:
+            report = _measure_loop(config, folder, flag_values.steps)
+    print(json.dumps(report))
+    return 0
+
+
+def _measure_loop(config: recipes.ConfigDict, folder: WorkFolder, count: int) -> dict[str, Any]:
+    import tensorflow as tf
+
+    from alexnet_tf.benchmarks import _measure
+    from alexnet_tf.training import loop
+
+    class TimedRun(loop.Run):
+        """A run that notes when it has waited for the device."""
+
+        def _compiled_step(self) -> Any:
+            return step
+
+        def _collect(self) -> None:
+            super()._collect()
+            waited.append((self.position.step, time.monotonic()))
+
+        def bare_step(self) -> Any:
+            return super()._compiled_step()
+
+    waited: list[tuple[int, float]] = []
+    run = TimedRun(config, folder)
+    with config.unlocked():
+        # Several intervals per epoch, whatever its length.
+        shortest = min(config.log.every_steps, run.steps_per_epoch // 3, count // 3)
+        config.log.every_steps = max(1, shortest)
+    step = run.bare_step()
+    batch = next(run.distribution.iterate(run._training_batches))
+    size = tf.constant(config.batch_size, tf.float32)
+
+    def bare(steps: int) -> float:
+        start = time.monotonic()
+        for number in range(steps):
+            sums = step(batch, tf.constant(number, tf.int64), size)
+        sums.numpy()
+        return (time.monotonic() - start) / steps
+
+    command.log(f"compiled, and two steps run, in {2 * bare(2):.1f} s")
+    before = bare(count)
+    logs = run.train()
+    after = bare(count)
+    in_loop = _seconds_per_step(waited, run.steps_per_epoch)
+    bare_seconds = statistics.mean([before, after])
+    return {
+        "benchmark": "loop",
+        "config": config.name,
+        "batch_size": config.batch_size,
+        "steps": count,
+        "bare_step": _measure.speed([before, after], config.batch_size),
+        "loop": _measure.speed([in_loop], config.batch_size),
+        "overhead": round(in_loop / bare_seconds - 1, 4),
+        "data_wait": round(float(logs.get("data_wait", 0.0)), 4),
+        "machine": _measure.machine(),
+    }
+
+
+def _seconds_per_step(waited: list[tuple[int, float]], steps_per_epoch: int) -> float:
+    """Mean time per step between two waits for the device within an epoch.
+
+    The first interval of an epoch is left out: it holds the checkpoint of the one before.
+    """
+    seconds, count = 0.0, 0
+    for (start, began), (end, ended) in itertools.pairwise(waited):
+        if start % steps_per_epoch and end > start:
+            seconds, count = seconds + ended - began, count + end - start
+    if not count:
+        raise command.UserError(
+            "the dataset has too few images: an epoch must have at least 3 steps; "
+            "lower --config.batch_size"
+        )
+    return seconds / count

@@ -1,0 +1,156 @@
+"""Benchmarks run on small sizes and report what they say; no wall time is asserted."""
+
+from __future__ import annotations
+
+import json
+import types
+
+import numpy as np
+import pytest
+
+from alexnet_tf import benchmark
+from alexnet_tf.benchmarks import _measure
+from tests import small_dataset
+
+SMALL_NET = [
+    "--config.network.input_size=67",
+    "--config.network.filters=(4,8,8,8,8)",
+    "--config.network.hidden=(16,16)",
+]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return small_dataset.make(
+        tmp_path_factory.mktemp("benchmarks") / "data", image_size=72, classes=4, train=50
+    )
+
+
+def call(capsys, *arguments) -> tuple[int, dict, str]:
+    status = benchmark.call([str(part) for part in arguments])
+    captured = capsys.readouterr()
+    return status, json.loads(captured.out) if captured.out else {}, captured.err
+
+
+@pytest.mark.parametrize("source", ["memory", "dataset"])
+def test_step(source, data_dir, capsys):
+    extra = [f"--config.data_dir={data_dir}"] if source == "dataset" else []
+    status, report, _ = call(
+        capsys, "step", "--batch_size=4", "--steps=4", "--block_steps=2", *SMALL_NET, *extra
+    )
+    assert status == 0
+    assert report["input_of_ours"] == source
+    for contestant in ("ours", "plain_keras"):
+        rates = report[contestant]["images_per_second_of_blocks"]
+        assert len(rates) == 2 and min(rates) > 0
+    ratios = report["ratio"]
+    assert ratios["least"] <= ratios["median"] <= ratios["largest"]
+
+
+def test_the_plain_model_is_the_papers_network():
+    from alexnet_tf.benchmarks import _plain_keras
+    from alexnet_tf.network import table
+
+    model = _plain_keras.model(table.options("alexnet"), 227, 1000)
+    assert model.count_params() == 60_965_224
+    sides = [layer.output.shape[1] for layer in model.layers if layer.name.startswith("conv2d")]
+    assert sides == [55, 27, 13, 13, 13]
+
+
+def test_the_plain_model_learns_by_its_step():
+    import tensorflow as tf
+
+    from alexnet_tf.benchmarks import _plain_keras
+
+    options = {"filters": (4, 8, 8, 8, 8), "hidden": (16, 16)}
+    model = _plain_keras.model(options, 67, 3)
+    before = model.get_weights()
+    step = _plain_keras.train_step(model)
+    loss = step(tf.random.normal([4, 67, 67, 3], seed=1), tf.constant([0, 1, 2, 0]))
+    # Tiny initial weights say the same of every class.
+    decay = 0.00025 * sum(float((weight**2).sum()) for weight in before if weight.ndim > 1)
+    assert float(loss) == pytest.approx(np.log(3) + decay, rel=1e-3)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        if old.ndim > 1:
+            assert not np.array_equal(old, new)
+
+
+def test_loop(data_dir, capsys):
+    status, report, err = call(
+        capsys,
+        "loop",
+        f"--config.data_dir={data_dir}",
+        "--config.batch_size=8",
+        "--steps=9",
+        *SMALL_NET,
+    )
+    assert status == 0, err
+    assert report["loop"]["images_per_second"] > 0
+    assert 0 <= report["data_wait"] <= 1
+    bare = report["bare_step"]["images_per_second_of_blocks"]
+    mean_seconds = np.mean([8 / rate for rate in bare])
+    in_loop = 8 / report["loop"]["images_per_second"]
+    assert report["overhead"] == pytest.approx(in_loop / mean_seconds - 1, abs=0.01)
+
+
+def test_input(data_dir, capsys):
+    status, report, _ = call(
+        capsys,
+        "input",
+        f"--config.data_dir={data_dir}",
+        "--config.batch_size=8",
+        "--images=60",
+        "--rounds=1",
+        *SMALL_NET,
+    )
+    assert status == 0
+    assert report["images"] == 50  # One epoch is nearest to 60.
+    assert list(report["stages"]) == ["read", "decode", "crop", "augment", "device"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no benchmark named"),
+        (["stepp"], "did you mean step"),
+        (["step", "--config=demo"], "the plain Keras model is AlexNet"),
+        (["step", "more"], "unexpected argument 'more'"),
+        (["loop"], "--config.data_dir is missing"),
+        (["input", "--batches=3"], "batches"),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments, message, capsys):
+    status, report, err = call(capsys, *arguments)
+    assert (status, report) == (2, {})
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert message in err
+
+
+def test_help_lists_the_benchmarks(capsys):
+    assert benchmark.call(["--help"]) == 0
+    out = capsys.readouterr().out
+    for name in benchmark.names():
+        assert f"\n  {name} " in out
+    assert benchmark.call(["step", "--help"]) == 0
+    assert "--block_steps" in capsys.readouterr().out
+
+
+def test_blocks_alternate_and_rates_follow_from_their_times(monkeypatch):
+    now = [0.0]
+    calls = []
+
+    def contestant(name: str, seconds: float):
+        def run(steps: int) -> None:
+            calls.append((name, steps))
+            now[0] += seconds * steps
+
+        return run
+
+    monkeypatch.setattr(_measure, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    seconds = _measure.alternate(
+        {"a": contestant("a", 0.5), "b": contestant("b", 2.0)}, steps=5, block_steps=2
+    )
+    assert calls == [("a", 2), ("b", 2)] + [("a", 2), ("b", 2)] * 3
+    assert seconds == {"a": [0.5] * 3, "b": [2.0] * 3}
+    assert _measure.speed(seconds["a"], 10)["images_per_second"] == 20
+    assert _measure.ratios([0.5, 1.0], [2.0, 3.0]) == {"median": 3.5, "least": 3.0, "largest": 4.0}
