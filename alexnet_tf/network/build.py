@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
-from alexnet_tf.network import layers, rows
+from alexnet_tf.network import grouped, layers, rows, shapes
 from alexnet_tf.network.layers import VariableSettings
 from alexnet_tf.network.table import Table, TableError
 
@@ -48,7 +50,14 @@ def build(
         raise TableError(
             f"placement must be one_device or {table.num_columns} device names, not {placement!r}"
         )
+    if implementation == "grouped" and devices:
+        raise TableError("implementation=grouped has no columns to place: use one_device")
     choices = layers.Options(seed, lrn, implementation == "grouped", tuple(devices))
+    initial = None
+    if implementation == "grouped":
+        merged = grouped.merge(table)
+        initial = _merged_initial(table, merged, seed)
+        table = merged.table
     known = table.shapes()
     image = keras.Input((*known[rows.IMAGE],), name="image", dtype="float32")
     inputs = {rows.IMAGE: image}
@@ -58,7 +67,9 @@ def build(
     made: dict[str, layers.RowLayer] = {}
     for row in _needed(table):
         kind = layers.LAYERS.get(type(row), layers.FunctionLayer)
-        extra = {"find_source": made.__getitem__} if isinstance(row, rows.WeightRow) else {}
+        extra: dict[str, Any] = {}
+        if isinstance(row, rows.WeightRow):
+            extra = {"find_source": made.__getitem__, "initial": initial}
         dtype = "float32" if row.name == table.output_name else policy
         layer = kind(row, [known[name] for name in row.inputs], choices, dtype=dtype, **extra)
         made[row.name] = layer
@@ -66,6 +77,27 @@ def build(
         tensors[row.name] = layer(values[0] if len(values) == 1 else values)
     model_inputs = image if len(inputs) == 1 else inputs
     return keras.Model(model_inputs, tensors[table.output_name], name=_model_name(table.name))
+
+
+def _merged_initial(
+    table: Table, merged: grouped.Merged, seed: int
+) -> Callable[[str], np.ndarray | None]:
+    """Initial values of a merged net: those that its columns would have."""
+
+    def value(name: str, shape: shapes.Shape) -> np.ndarray:
+        layer, _, variable = name.rpartition("/")
+        row = table.row(layer)
+        assert isinstance(row, rows.WeightRow)
+        return layers.initial_value(row, variable, shape, seed)
+
+    def initial(name: str) -> np.ndarray | None:
+        assembly = merged.assemblies.get(name)
+        if assembly is None:
+            return None
+        names = {source for column in assembly.columns for source in column}
+        return assembly.assemble({n: value(n, assembly.sources[n]) for n in names})
+
+    return initial
 
 
 def _model_name(name: str) -> str:

@@ -17,6 +17,7 @@ def across_maps(
     beta: float,
     k: float,
     blocked: bool = False,
+    groups: int = 1,
     implementation: str = "tf",
 ) -> tf.Tensor:
     """x * (k + alpha * sum of x^2 over `size` neighbouring channels)^-beta.
@@ -28,16 +29,21 @@ def across_maps(
         beta: exponent.
         k: constant in the sum.
         blocked: windows are the fixed blocks of `size` channels.
+        groups: parts of the channels whose borders no window crosses.
         implementation: "tf" is `tf.nn.local_response_normalization`; "banded" is the same
             function as a product with a banded matrix, with its own gradient (faster on CPUs).
             Even sizes and blocks always use the latter, as TensorFlow has neither.
     """
     if implementation == "tf" and size % 2 == 1 and not blocked:
-        return tf.nn.local_response_normalization(
-            x, depth_radius=size // 2, bias=k, alpha=alpha, beta=beta
-        )
-    channels = int(x.shape[-1])
-    band = tf.constant(alpha * _window_matrix(channels, size, blocked), tf.float32)
+        parts = [
+            tf.nn.local_response_normalization(
+                part, depth_radius=size // 2, bias=k, alpha=alpha, beta=beta
+            )
+            for part in (tf.split(x, groups, axis=-1) if groups > 1 else [x])
+        ]
+        return tf.concat(parts, axis=-1) if groups > 1 else parts[0]
+    window = _window_matrix(int(x.shape[-1]) // groups, size, blocked)
+    band = tf.constant(alpha * np.kron(np.eye(groups), window), tf.float32)
     return _banded(x, band, k, beta)
 
 

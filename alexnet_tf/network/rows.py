@@ -172,7 +172,8 @@ class CrossMapNorm(Row):
     y = x * (k + alpha * sum of x_j^2)^-beta over `size` neighbouring channels j. `alpha` multiplies
     the plain sum: the 2012 code divides its `scale` by `size` first. Windows are clipped at the
     first and last channel. With `blocked` the window is the fixed block of `size` channels that
-    holds the channel.
+    holds the channel. Windows do
+    not cross the borders of `groups` equal parts of the channels.
     """
 
     size: int
@@ -180,6 +181,7 @@ class CrossMapNorm(Row):
     beta: float
     k: float = 1.0
     blocked: bool = False
+    groups: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
