@@ -35,8 +35,7 @@ test-addons: .venv-addons/installed  ## Run the fast tests on TensorFlow 2.15 + 
 	$(ADDONS) -m pytest -m "not slow or addons"
 
 lint: .venv/installed  ## Check style (ruff) and types (mypy)
-	$(MAIN) -m ruff check .
-	$(MAIN) -m mypy
+	@status=0; $(MAIN) -m ruff check . || status=1; $(MAIN) -m mypy || status=1; exit $$status
 
 env: .venv/installed  ## Create the environment .venv (TensorFlow 2.21)
 env-addons: .venv-addons/installed  ## Create the environment .venv-addons (needs Python 3.11)
