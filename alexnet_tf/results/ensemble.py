@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
+from alexnet_tf import config as recipes
 from alexnet_tf.results import facts, restore
 from alexnet_tf.results.evaluation import Collected, Evaluator, errors_of
 from alexnet_tf.training import distribution
@@ -134,7 +134,7 @@ def _collect(
         run.model,
         run.prepare,
         data,
-        distribution.make(ConfigDict({"distribution": "one_device", "devices": ()})),
+        one_device(),
         split=settings.split,
         crop=run.crop,
         views=views,
@@ -143,6 +143,11 @@ def _collect(
     )
     label = f"{run.folder.name}, {views} view{'s' if views > 1 else ''}"
     return evaluator.collect(progress and progress(label, evaluator.examples))
+
+
+def one_device() -> distribution.Distribution:
+    """Where evaluation computes, also of a run that trained on many devices: the default."""
+    return distribution.make(recipes.load("default"))
 
 
 def _data(run: restore.TrainedRun, data_dir: str) -> dataset.Dataset:

@@ -16,15 +16,17 @@ FOLDER = "dataset"
 
 
 def keep(workdir: Path, data: dataset.Dataset) -> None:
-    """Copies the facts of the training dataset into a work folder.
+    """Copies the facts of the training dataset into a work folder, unless they are there.
 
     Args:
         workdir: the run's work folder.
-        data: the dataset that it trains on.
+        data: the dataset that it trains on; synthetic data has no facts worth keeping.
 
     Raises:
         UserError: the run was trained on another dataset before (a dataset may move, not change).
     """
+    if not data.document:
+        return
     old = read(workdir)
     if old is not None:
         _check_same(workdir, old, data)

@@ -50,7 +50,7 @@ class TrainedRun:
 
 
 def load(workdir: str, which: str = "best", data_dir: str = "") -> TrainedRun:
-    """Restores a run.
+    """Restores a run, to compute in float32 on one device, however it was trained.
 
     Args:
         workdir: its work folder; a run that still trains may be read too.
@@ -84,6 +84,10 @@ def training_facts(folder: WorkFolder, config: ConfigDict, data_dir: str = "") -
     Raises:
         UserError: none of them is there.
     """
+    if config.get("synthetic_data"):
+        raise command.UserError(
+            f"{folder.folder} was trained on synthetic data: there is nothing it has learnt"
+        )
     kept = facts.read(folder.folder)
     if kept is not None:
         return kept

@@ -51,7 +51,10 @@ class Classifier(tf.Module):
         titles = tf.constant(run.facts.class_titles)
         best = min(5, run.facts.num_classes)
 
-        @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, "images")])
+        pixels = tf.TensorSpec([None, size, size, 3], tf.uint8, "images")
+        files = tf.TensorSpec([None], tf.string, "image_bytes")
+
+        @tf.function(input_signature=[pixels], autograph=False)
         def from_pixels(images: tf.Tensor) -> dict[str, tf.Tensor]:
             probabilities = steps.predict(
                 run.model, run.prepare, images, crop=run.crop, views=views
@@ -66,7 +69,7 @@ class Classifier(tf.Module):
                 "top_5_probabilities": values,
             }
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+        @tf.function(input_signature=[files], autograph=False)
         def from_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             return from_pixels(squares.squares(image_bytes, size))
 
