@@ -112,6 +112,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         "validation": _shards("validation_shards", flag_values.validation_shards),
     }
     output_dir = _folder(flag_values.output_dir)
+    conversion.refuse_foreign(output_dir)
     for path in (flag_values.train, flag_values.validation, flag_values.devkit):
         checked = path and imagenet.check_archive(path, flag_values.checksums)
         if checked:

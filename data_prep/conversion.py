@@ -84,8 +84,7 @@ def claim(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | No
     Raises:
       command.UserError: the folder holds another dataset, another plan's shards or other files.
     """
-    if files.exists(output_dir) and not files.is_dir(output_dir):
-        raise command.UserError(f"{output_dir}: is a file; --output_dir wants a folder")
+    refuse_foreign(output_dir)
     dataset_path = files.join(output_dir, dataset.DATASET_FILE)
     if files.exists(dataset_path):
         owner = _read_json(dataset_path)
@@ -101,12 +100,6 @@ def claim(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | No
             pass
         # Something is missing or to be repaired; meanwhile this must not look finished.
         files.remove(dataset_path)
-    elif files.exists(output_dir):
-        foreign = [name for name in files.list_dir(output_dir) if not name.startswith(".")]
-        if foreign and not files.exists(files.join(sidecars.folder(output_dir), PLAN_FILE)):
-            raise command.UserError(
-                f"{output_dir}: holds other files (as {foreign[0]!r}); name a new --output_dir"
-            )
     files.make_dirs(sidecars.folder(output_dir))
     path = files.join(sidecars.folder(output_dir), PLAN_FILE)
     mine = {"plan": fingerprint, "summary": plan.summary()}
@@ -120,6 +113,27 @@ def claim(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | No
                 "name another --output_dir, or remove this one"
             )
     return None
+
+
+def refuse_foreign(output_dir: str) -> None:
+    """Refuses a folder that holds anything but a dataset or the beginning of one.
+
+    Raises:
+      command.UserError: it is a file, or holds other files.
+    """
+    if not files.exists(output_dir):
+        return
+    if not files.is_dir(output_dir):
+        raise command.UserError(f"{output_dir}: is a file; --output_dir wants a folder")
+    ours = (
+        files.join(output_dir, dataset.DATASET_FILE),
+        files.join(sidecars.folder(output_dir), PLAN_FILE),
+    )
+    foreign = [name for name in files.list_dir(output_dir) if not name.startswith(".")]
+    if foreign and not any(files.exists(path) for path in ours):
+        raise command.UserError(
+            f"{output_dir}: holds other files (as {foreign[0]!r}); name a new --output_dir"
+        )
 
 
 def finish(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | None:

@@ -218,13 +218,15 @@ def _archive_reader(path: str) -> Callable[[str], bytes | None]:
     def read(pattern: str) -> bytes | None:
         # The kit is small and compressed; it is read from memory and never extracted.
         try:
-            with tarfile.open(fileobj=io.BytesIO(packed), mode="r:*") as archive:
+            with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
                 for member in archive:
                     if member.isreg() and re.fullmatch(pattern, member.name.removeprefix("./")):
                         content = archive.extractfile(member)
                         return None if content is None else content.read(_MAX_MEMBER_BYTES)
         except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-            raise command.UserError(f"{path}: not a readable devkit ({error})") from error
+            raise command.UserError(
+                f"{path}: not a readable devkit ({command.one_line(error)})"
+            ) from error
         return None
 
     return read

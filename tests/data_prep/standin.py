@@ -70,7 +70,7 @@ def build(
     """Draws the images and writes them in every layout. All quirks occur among them."""
     rng = np.random.default_rng(seed)
     sorted_names = [f"n{10_000_000 + 37 * index:08d}" for index in range(classes)]
-    devkit_names = list(rng.permutation(sorted_names))
+    devkit_names = [str(name) for name in rng.permutation(sorted_names)]
     quirks = iter(QUIRKS)
     train_files: dict[str, dict[str, bytes]] = {}
     for name in sorted_names:
