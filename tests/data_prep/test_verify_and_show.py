@@ -1,0 +1,198 @@
+"""Every kind of damage is found and named; what is stored can be looked at."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_prep import command, dataset, records, show, verify
+from tests.data_prep import standin
+from tests.data_prep.conftest import Convert
+
+pytestmark = pytest.mark.usefixtures("in_process")
+
+
+@pytest.fixture(params=["jpeg", "uint8", "centered"])
+def converted(
+    small: standin.StandIn,
+    tmp_path: pathlib.Path,
+    convert: Convert,
+    request: pytest.FixtureRequest,
+    in_process: None,
+) -> pathlib.Path:
+    status = convert(
+        train=small.train_tar,
+        validation=small.validation_tar,
+        output_dir=tmp_path / "data",
+        image_size=48,
+        train_shards=2,
+        store=request.param,
+    )
+    assert status == 0
+    return tmp_path / "data"
+
+
+def run_verify(folder: pathlib.Path, decode: str = "all") -> int:
+    arguments = [f"--data_dir={folder}", f"--decode={decode}"]
+    return command.call(verify.define_flags, verify.main, verify.__doc__, arguments)
+
+
+@pytest.mark.parametrize("decode", ["none", "sample", "all"])
+def test_a_whole_dataset_is_whole(
+    converted: pathlib.Path, decode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_verify(converted, decode) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["problems"] == []
+    assert report["images"] == {"train": 9, "validation": 4}
+    assert report["decoded"] == (0 if decode == "none" else 13)
+
+
+@pytest.mark.parametrize("converted", ["jpeg"], indirect=True)
+def test_each_damage_names_its_shard_and_record(
+    converted: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = dataset.load(converted).index("train")
+    shard = "train-00000-of-00002"
+    _, offset, length = (int(value) for value in index[2])
+
+    def damaged(position: int) -> list[str]:
+        copy = tmp_path / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(converted, copy)
+        data = bytearray((copy / shard).read_bytes())
+        data[position] ^= 0x40
+        (copy / shard).write_bytes(bytes(data))
+        assert run_verify(copy) == 1
+        problems: list[str] = json.loads(capsys.readouterr().out)["problems"]
+        return problems
+
+    for position in (offset, offset + length - 1, offset + length + 2):
+        problems = damaged(position)
+        assert f"{shard}: its checksum differs" in problems
+        assert f"{shard}: record 2: damaged content, its CRC differs" in problems
+        assert len(problems) == 2
+    assert f"{shard}: record 2: damaged length" in damaged(offset - 12)
+
+
+@pytest.mark.parametrize("converted", ["jpeg"], indirect=True)
+def test_missing_and_short_files(
+    converted: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = converted / "train-00001-of-00002"
+    data = shard.read_bytes()
+    shard.write_bytes(data[:-10])
+    assert run_verify(converted) == 1
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert any("has " in problem and shard.name in problem for problem in problems)
+    assert any("the file ends within it" in problem for problem in problems)
+    shard.unlink()
+    assert run_verify(converted) == 1
+    assert json.loads(capsys.readouterr().out)["problems"] == [f"{shard.name}: is missing"]
+    shard.write_bytes(data)
+    (converted / "mean_image.npy").unlink()
+    assert run_verify(converted) == 1
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert "mean_image.npy" in problem
+    (converted / "dataset.json").unlink()
+    assert run_verify(converted) == 1
+    assert "not a finished dataset" in capsys.readouterr().err
+
+
+def rewrite(folder: pathlib.Path, shard: str, payloads: list[bytes]) -> None:
+    """Replaces a shard, and its checksum too, so that only the content is wrong."""
+    data = b"".join(records.frame(payload) for payload in payloads)
+    (folder / shard).write_bytes(data)
+    document = json.loads((folder / "dataset.json").read_text())
+    for split in document["splits"].values():
+        for described in split["shards"]:
+            if described["name"] == shard:
+                described["bytes"] = len(data)
+                described["sha256"] = hashlib.sha256(data).hexdigest()
+    (folder / "dataset.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("converted", ["jpeg"], indirect=True)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"label": 4}, "label 4 is not in 1..3"),
+        ({"label": 0}, "label 0 is not in 1..3"),
+        ({"class_name": "zebra"}, "is not the class it names"),
+        ({"size": 47}, "states another image size"),
+        ({"store": "uint8"}, "has no image/encoded"),
+        ({"image": b"\xff\xd8 cut"}, "truncated JPEG"),
+    ],
+)
+def test_wrong_content_under_right_checksums(
+    converted: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, object],
+    said: str,
+) -> None:
+    shard = "validation-00000-of-00001"
+    with open(converted / shard, "rb") as file:
+        payloads = list(records.read_payloads(file))
+    example = records.decode_example(payloads[3])
+    assert example is not None
+    fields = {
+        "image": example["image/encoded"],
+        "store": "jpeg",
+        "size": 48,
+        "label": example["image/class/label"][0],
+        "class_name": example["image/class/synset"].decode(),
+        "class_title": None,
+        "filename": "x",
+        **change,
+    }
+    payloads[3] = records.encode_example(**fields)  # type: ignore[arg-type]
+    rewrite(converted, shard, payloads)
+    assert run_verify(converted) == 1
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert any(f"{shard}: record 3: " in problem and said in problem for problem in problems)
+
+
+@pytest.mark.parametrize("converted", ["jpeg"], indirect=True)
+def test_a_record_that_was_moved_no_longer_fits_the_index(
+    converted: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = "train-00000-of-00002"
+    with open(converted / shard, "rb") as file:
+        payloads = list(records.read_payloads(file))
+    rewrite(converted, shard, payloads[::-1])
+    assert run_verify(converted) == 1
+    assert "record index names another place" in capsys.readouterr().out
+
+
+def test_sheets_show_the_stored_pictures(
+    converted: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"--data_dir={converted}", f"--output_dir={tmp_path / 'pictures'}"]
+    assert command.call(show.define_flags, show.main, show.__doc__, arguments) == 0
+    the_dataset = dataset.load(converted)
+    pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    expected = [f"train-{name}.png" for name in the_dataset.class_names]
+    assert pictures == sorted(["mean_image.png", *expected])
+    mean = np.asarray(Image.open(tmp_path / "pictures" / "mean_image.png"))
+    assert np.abs(mean - the_dataset.mean_image()).max() <= 0.5 + 1e-3
+    # Three images stand in two rows of two, with a gap of two pixels.
+    with Image.open(tmp_path / "pictures" / expected[0]) as sheet:
+        assert sheet.size == (2 * 128 + 2, 2 * 128 + 2)
+    said = capsys.readouterr().out
+    assert "train: 9 images, 3 to 3 per class, 2 shards" in said
+    assert "127.305" in said  # the author's red mean
+
+
+@pytest.mark.parametrize("converted", ["jpeg"], indirect=True)
+def test_an_unknown_class_or_split_to_show(
+    converted: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"--data_dir={converted}", f"--output_dir={tmp_path / 'pictures'}"]
+    for flag, status in (("--classes=zebra", 2), ("--split=test", 1)):
+        called = command.call(show.define_flags, show.main, show.__doc__, [*arguments, flag])
+        assert called == status
+        assert flag.split("=")[1] in capsys.readouterr().err
