@@ -45,19 +45,20 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         return 0
     if not flag_values.workdir:
         raise command.UsageError("--workdir is missing: the folder where the run is kept")
-    if not config.data_dir:
+    if not config.data_dir and not config.synthetic_data:
         raise command.UsageError(
             "--config.data_dir is missing: a folder made by python -m data_prep.build_tfrecords"
         )
     # TensorFlow takes seconds to import: after the checks that need none of it.
     command.import_tensorflow()
     from alexnet_tf.training import loop, stopping, workdir
+    from alexnet_tf.training.run import first_page, set_up
 
     with workdir.WorkFolder(flag_values.workdir) as folder:
-        training = loop.Run(config, folder)
-        command.log(training.first_page())
+        training = set_up(config, folder)
+        command.log(first_page(training))
         try:
-            logs = training.train()
+            logs = loop.Loop(training).train()
         except loop.Stopped as stopped:
             command.log(f"{stopped}; the same command resumes")
             return stopping.EXIT_STATUS

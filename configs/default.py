@@ -30,6 +30,22 @@ def get_config() -> ConfigDict:
     # (machines named by TF_CONFIG); `devices` picks some, such as ("GPU:0", "GPU:1").
     config.distribution = "one_device"
     config.devices = ()
+    # Where the network's columns lie: "one_device", or "two_devices" for column i on device i, as
+    # on the two GPUs of 2012.
+    config.placement = "one_device"
+    # "float32", "mixed_bfloat16", or "mixed_float16" with the loss scaled by loss_scale.
+    config.precision = "float32"
+    config.loss_scale = 1024.0
+    # Compile the update with XLA (on CPUs it is slower).
+    config.jit_compile = False
+    # Updates inside one compiled call: less overhead for small networks.
+    config.steps_per_call = 1
+    # Parts in which a batch is computed one after another: the same update in less memory.
+    config.accumulation_steps = 1
+    # Only operations whose results do not depend on timing, also on GPUs (slower there).
+    config.deterministic = False
+    # Random pixels instead of a dataset, for benchmarks and for trying a cluster.
+    config.synthetic_data = False
     # Train on the first so many examples only, for trials; 0: all.
     config.limit_train_examples = 0
 

@@ -28,8 +28,8 @@ class Clock:
         """When the batch is there."""
         self._got = time.monotonic()
 
-    def end_step(self, images: int) -> None:
-        """After the update."""
+    def end_step(self, images: int, steps: int = 1) -> None:
+        """After a call that made `steps` updates."""
         seconds, waited = time.monotonic() - self._began, self._got - self._began
         if self._first:
             self._first = False
@@ -38,7 +38,7 @@ class Clock:
         for total in (self._interval, self._epoch):
             total[:] = [total[0] + seconds, total[1] + waited, total[2] + images]
         self._run_seconds += seconds
-        self._run_steps += 1
+        self._run_steps += steps
 
     def interval(self) -> dict[str, float]:
         """Speed since the last call."""

@@ -29,6 +29,8 @@ class Distribution:
     replicas: pipeline.Replicas
     is_chief: bool
     description: str
+    workers: int = 1
+    columns: tuple[str, ...] = ()
 
     def iterate(self, make_batches: Callable[[pipeline.Replicas], tf.data.Dataset]) -> Iterator:
         """Iterates over global steps; each element holds one batch per local replica."""
@@ -36,6 +38,34 @@ class Distribution:
             lambda _: make_batches(self.replicas)
         )
         return iter(batches)
+
+    def column_devices(self, columns: int) -> tuple[str, ...]:
+        """A device for each of a network's columns; empty where columns share one device.
+
+        Raises:
+            UserError: more columns than devices.
+        """
+        if self.columns and columns > len(self.columns):
+            raise command.UserError(
+                f"config.placement=two_devices has {len(self.columns)} devices, and the network "
+                f"has {columns} columns"
+            )
+        return self.columns[:columns] if self.columns and columns > 1 else ()
+
+    def check_agreement(self, step: int) -> None:
+        """Makes sure that all workers start at the same step.
+
+        Raises:
+            UserError: they do not: their work folders differ.
+        """
+        if self.workers == 1:
+            return
+        total = self.sum(self.strategy.run(lambda: tf.constant(float(step), tf.float64)))
+        if int(total) != step * self.replicas.total:
+            raise command.UserError(
+                f"the workers do not start at the same step (this one: {step}); they must all see "
+                "the same --workdir"
+            )
 
     def sum(self, per_replica: Any) -> tf.Tensor:
         """The sum over all replicas of all machines, inside or outside a `tf.function`."""
@@ -52,15 +82,15 @@ def make(config: ConfigDict) -> Distribution:
         UsageError: an unknown name.
         UserError: no GPU, a device that is not there, or a damaged TF_CONFIG.
     """
-    devices = tuple(config.devices)
     if config.distribution == "one_device":
-        if len(devices) > 1:
-            raise command.UsageError(
-                "config.devices names several devices; use config.distribution=mirrored"
-            )
-        return _one_device()
+        return _one_device(config)
+    if config.placement != "one_device":
+        raise command.UsageError(
+            f"config.placement={config.placement} needs config.distribution=one_device: columns on "
+            "two devices and copies on several cannot be combined"
+        )
     if config.distribution == "mirrored":
-        return _mirrored(devices)
+        return _mirrored(tuple(config.devices))
     if config.distribution == "multi_worker":
         return _multi_worker()
     raise command.UsageError(
@@ -68,15 +98,59 @@ def make(config: ConfigDict) -> Distribution:
     )
 
 
-def _one_device() -> Distribution:
-    gpus = tf.config.list_logical_devices("GPU")
+def _one_device(config: ConfigDict) -> Distribution:
+    devices = tuple(config.devices)
+    columns: tuple[str, ...] = ()
+    if config.placement == "two_devices":
+        columns = _column_devices(devices)
+    elif config.placement != "one_device":
+        raise command.UsageError(
+            f"config.placement must be one_device or two_devices, not {config.placement!r}"
+        )
+    elif len(devices) > 1:
+        raise command.UsageError(
+            "config.devices names several devices; use config.distribution=mirrored or "
+            "config.placement=two_devices"
+        )
+    if columns:
+        description = f"columns on {' and '.join(columns)}"
+    else:
+        gpus = tf.config.list_logical_devices("GPU")
+        description = f"one device: {gpus[0].name if gpus else 'CPU'}"
     return Distribution(
         # The default strategy leaves operations where TensorFlow or the network's table puts them.
         strategy=tf.distribute.get_strategy(),
         replicas=pipeline.Replicas(),
         is_chief=True,
-        description=f"one device: {gpus[0].name if gpus else 'CPU'}",
+        description=description,
+        columns=columns,
     )
+
+
+def _column_devices(devices: tuple[str, ...]) -> tuple[str, ...]:
+    if not devices:
+        count = len(tf.config.list_physical_devices("GPU"))
+        if count < 2:
+            raise command.UserError(
+                f"config.placement=two_devices needs two GPUs, and here are {count}; to try it on "
+                "this CPU use --config.devices=\"('CPU:0','CPU:1')\""
+            )
+        devices = ("GPU:0", "GPU:1")
+    _check_present(devices)
+    return tuple(f"/{device}" for device in devices)
+
+
+def _check_present(devices: tuple[str, ...]) -> None:
+    """Splits the CPU if several of it are named, and refuses devices that are not there."""
+    split_cpu(sum(1 for device in devices if device.upper().startswith("CPU")))
+    present = {
+        ":".join(device.name.split(":")[-2:]).upper() for device in tf.config.list_logical_devices()
+    }
+    for device in devices:
+        if device.upper() not in present:
+            raise command.UserError(
+                f"config.devices: there is no {device}; here are {', '.join(sorted(present))}"
+            )
 
 
 def _mirrored(devices: tuple[str, ...]) -> Distribution:
@@ -89,15 +163,7 @@ def _mirrored(devices: tuple[str, ...]) -> Distribution:
                 "it on this CPU use --config.devices=\"('CPU:0','CPU:1')\""
             )
         devices = tuple(f"GPU:{number}" for number in range(count))
-    split_cpu(sum(1 for device in devices if device.upper().startswith("CPU")))
-    present = {
-        ":".join(device.name.split(":")[-2:]).upper() for device in tf.config.list_logical_devices()
-    }
-    for device in devices:
-        if device.upper() not in present:
-            raise command.UserError(
-                f"config.devices: there is no {device}; here are {', '.join(sorted(present))}"
-            )
+    _check_present(devices)
     strategy = tf.distribute.MirroredStrategy(devices=[f"/{device}" for device in devices])
     count = strategy.num_replicas_in_sync
     return Distribution(
@@ -114,14 +180,22 @@ def _multi_worker() -> Distribution:
         index = int(task.get("index", 0))
     except (ValueError, AttributeError) as error:
         raise command.UserError(f"TF_CONFIG is not valid JSON: {error}") from error
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    # Rings need no library and work between CPUs; NCCL is what connects GPUs.
+    kinds = tf.distribute.experimental.CommunicationImplementation
+    gpus = tf.config.list_physical_devices("GPU")
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(
+        communication_options=tf.distribute.experimental.CommunicationOptions(
+            implementation=kinds.NCCL if gpus else kinds.RING
+        )
+    )
     total = strategy.num_replicas_in_sync
     local = len(strategy.extended.worker_devices)
     return Distribution(
         strategy=strategy,
         replicas=pipeline.Replicas(total=total, first=index * local, local=local),
         is_chief=index == 0,
-        description=f"worker {index}, {total} replicas in all",
+        description=f"worker {index} of {total // local}, {total} replicas in all",
+        workers=total // local,
     )
 
 

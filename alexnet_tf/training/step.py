@@ -61,6 +61,9 @@ def make_train_step(
     *,
     seed: int,
     batch_size: int,
+    accumulation_steps: int = 1,
+    loss_scale: float = 1.0,
+    placed_gradients: bool = False,
 ) -> Callable[[Batch, tf.Tensor, tf.Tensor], tf.Tensor]:
     """The update of section 5 on one replica's rows of a batch.
 
@@ -70,29 +73,79 @@ def make_train_step(
         prepare: pixels to network input.
         seed: the run's seed, for dropout.
         batch_size: the global one.
+        accumulation_steps: parts in which the rows are computed one after another, their gradients
+            added up: the same update in less memory.
+        loss_scale: keeps small gradients above float16's smallest number; divided out again.
+        placed_gradients: compute each gradient on the device of its forward operation. A
+            `GradientTape` leaves gradients without a device, which puts the whole backward pass of
+            two columns on the first GPU.
 
     Returns:
         A function of (batch, global step int64 [], examples in the global batch float32 []) that
         updates the weights and returns the `SUMS` of its rows.
     """
     dropout_key = pipeline.seed_key(seed, pipeline.DROPOUT)
+    variables = model.trainable_variables
+
+    def forward(part: Batch, step: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = prepare(part["image"], part.get("noise"))
+        # Dropout draws a mask for the whole global batch and takes these rows of it: the same
+        # masks on any number of replicas.
+        with layers.randomness(
+            tf.stack([tf.constant(dropout_key, tf.int64), step]), part["row"], batch_size
+        ):
+            logits = tf.cast(model(pixels, training=True), tf.float32)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(part["label"], logits)
+        # Divided by the true global count, so that replicas' gradients add up to the gradient of
+        # the mean, also when the last batch of an epoch is short.
+        loss = tf.reduce_sum(losses * part["weight"]) / count
+        return loss * loss_scale, sums(losses, logits, part["label"], part["weight"])
+
+    def backward(
+        part: Batch, step: tf.Tensor, count: tf.Tensor
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        if placed_gradients:
+            loss, found = forward(part, step, count)
+            plain = [getattr(variable, "value", variable) for variable in variables]
+            gradients = tf.gradients(loss, [getattr(v, "handle", v) for v in plain])
+        else:
+            with tf.GradientTape() as tape:
+                loss, found = forward(part, step, count)
+            gradients = tape.gradient(loss, variables)
+        if loss_scale != 1.0:
+            gradients = [gradient / loss_scale for gradient in gradients]
+        return gradients, found
+
+    def accumulated(
+        batch: Batch, step: tf.Tensor, count: tf.Tensor
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        rows = batch["label"].shape[0] // accumulation_steps
+
+        def body(number, gradients, total):
+            part = {
+                key: value[number * rows : (number + 1) * rows] for key, value in batch.items()
+            }
+            for value in part.values():
+                value.set_shape([rows, *value.shape[1:]])
+            new, found = backward(part, step, count)
+            gradients = [old + gradient for old, gradient in zip(gradients, new, strict=True)]
+            return number + 1, gradients, total + found
+
+        zeros = [tf.zeros(variable.shape, tf.float32) for variable in variables]
+        _, gradients, total = tf.while_loop(
+            lambda number, *_: number < accumulation_steps,
+            body,
+            (tf.constant(0), zeros, tf.zeros([len(SUMS)])),
+            # One part at a time: holding several at once is what accumulation is to avoid.
+            parallel_iterations=1,
+        )
+        return gradients, total
 
     def train_step(batch: Batch, step: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        pixels = prepare(batch["image"], batch.get("noise"))
-        # Dropout draws a mask for the whole global batch and takes this replica's rows of it: the
-        # same masks on any number of replicas.
-        masks = layers.randomness(
-            tf.stack([tf.constant(dropout_key, tf.int64), step]), batch["row"], batch_size
-        )
-        with masks, tf.GradientTape() as tape:
-            logits = model(pixels, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits)
-            # Divided by the true global count, so that replicas' gradients add up to the gradient
-            # of the mean, also when the last batch of an epoch is short.
-            loss = tf.reduce_sum(losses * batch["weight"]) / count
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return sums(losses, logits, batch["label"], batch["weight"])
+        compute = backward if accumulation_steps == 1 else accumulated
+        gradients, found = compute(batch, step, count)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return found
 
     return train_step
 

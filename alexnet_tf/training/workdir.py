@@ -20,14 +20,23 @@ from data_prep import command
 # other values of them.
 FREE_KEYS = (
     "data_dir",
-    "devices",
-    "distribution",
     "log.",
     "checkpoint.",
     "input.threads",
     "input.prefetch_batches",
     "train_epochs",
     "train_steps",
+)
+# Keys that say where and how it is computed: a run may go on with other values, and its results are
+# the same but for the order in which floating-point numbers are added up.
+PLACE_KEYS = (
+    "accumulation_steps",
+    "deterministic",
+    "devices",
+    "distribution",
+    "jit_compile",
+    "placement",
+    "steps_per_call",
 )
 
 
@@ -54,14 +63,19 @@ class WorkFolder:
         values = recipes.to_dict(config)
         if self.config_file.exists():
             old = recipes.to_dict(self.load_config())
-            lines = [
-                line for line in recipes.differences(old, values) if not line.startswith(FREE_KEYS)
-            ]
+            changed = recipes.differences(old, values)
+            lines = [line for line in changed if not line.startswith(FREE_KEYS + PLACE_KEYS)]
             if lines:
                 more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
                 raise command.UserError(
                     f"{self.folder} holds a run with another config: {'; '.join(lines[:5])}{more}; "
                     "use another --workdir, or the same config to resume"
+                )
+            moved = [line for line in changed if line.startswith(PLACE_KEYS)]
+            if moved:
+                command.log(
+                    f"note: computed otherwise than before ({'; '.join(moved)}): the same run up to "
+                    "floating-point rounding, no longer bit for bit"
                 )
         elif any(path.name != ".lock" for path in self.folder.iterdir()):
             raise command.UserError(
@@ -94,6 +108,10 @@ class WorkFolder:
 
     def __exit__(self, *_: object) -> None:
         """Gives the folder up."""
+        self.release()
+
+    def release(self) -> None:
+        """Lets another run open the folder, in this process or another."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -1,0 +1,83 @@
+"""Random pixels instead of a dataset: for benchmarks, and for trying a cluster before data is there."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.config import ConfigDict
+from alexnet_tf.input import pipeline
+from alexnet_tf.network import table
+from data_prep import dataset
+
+# What an epoch has unless config.limit_train_examples says otherwise: ILSVRC2012's training images.
+EXAMPLES = 1_281_167
+
+
+class SyntheticDataset(dataset.Dataset):
+    """A dataset without files: grey mean image, the author's colour components."""
+
+    def mean_image(self) -> np.ndarray:
+        """Mid-grey, float32 [image_size, image_size, 3]."""
+        return np.full((self.image_size, self.image_size, 3), 127.5, np.float32)
+
+
+def make(config: ConfigDict) -> SyntheticDataset:
+    """A stand-in with `config.num_classes` classes and the network's input size."""
+    size = table.from_config(config.network, config.num_classes).input_size
+    count = config.limit_train_examples or EXAMPLES
+    classes = config.num_classes
+    counts = tuple(count // classes + (number < count % classes) for number in range(classes))
+    split = dataset.Split("train", count, counts, (), (), "", "")
+    return SyntheticDataset(
+        directory="synthetic data",
+        image_size=size,
+        store="uint8",
+        jpeg_quality=None,
+        label_order="sorted",
+        label_offset=0,
+        class_names=tuple(f"class_{number}" for number in range(classes)),
+        class_titles=tuple(f"class_{number}" for number in range(classes)),
+        splits={"train": split},
+        channel_mean=np.full(3, 127.5),
+        # cuda-convnet2's input_meta.
+        pca_standard_deviations=np.array([19.7208, 37.0939, 121.7801]),
+        pca_vectors=np.eye(3),
+        mean_image_sha256="",
+        document={},
+    )
+
+
+def batches(
+    data: dataset.Dataset,
+    *,
+    batch_size: int,
+    crop: int,
+    color_noise_stddev: float,
+    first_step: int,
+    last_step: int,
+    replicas: pipeline.Replicas,
+) -> tf.data.Dataset:
+    """One random batch again and again, shaped as `pipeline.training_batches` shapes them."""
+    rows = pipeline.per_replica_batch_size(batch_size, replicas.total)
+    examples = data.split("train").count
+    steps = pipeline.steps_per_epoch(examples, batch_size)
+    random = np.random.default_rng(0)
+    image = tf.constant(random.integers(0, 256, (rows, crop, crop, 3), np.uint8))
+    label = tf.constant(random.integers(0, data.num_classes, rows, np.int32))
+    noise = tf.constant(random.normal(0, color_noise_stddev, (rows, 3)).astype(np.float32))
+
+    def batch(part: tf.Tensor) -> dict[str, tf.Tensor]:
+        step = part // replicas.local
+        slots = (replicas.first + part % replicas.local) * rows + tf.range(rows, dtype=tf.int64)
+        valid = (slots < batch_size) & ((step % steps) * batch_size + slots < examples)
+        element = {
+            "image": image,
+            "label": label,
+            "weight": tf.cast(valid, tf.float32),
+            "row": tf.cast(tf.minimum(slots, batch_size - 1), tf.int32),
+        }
+        return element | ({"noise": noise} if color_noise_stddev else {})
+
+    parts = tf.data.Dataset.range(first_step * replicas.local, last_step * replicas.local)
+    return parts.map(batch).prefetch(2)

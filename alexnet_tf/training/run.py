@@ -1,0 +1,229 @@
+"""What a run is made of: data, network, optimizer and position, set up from a recipe.
+
+Everything that can be wrong with a recipe, a dataset or a work folder is found here, before
+anything is written and before any device computes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.config import ConfigDict
+from alexnet_tf.input import pipeline, synthetic
+from alexnet_tf.input.preprocess import Preprocess
+from alexnet_tf.network import build, table
+from alexnet_tf.training import checkpoint, distribution, learning_rate
+from alexnet_tf.training import optimizer as optimizers
+from alexnet_tf.training.distribution import Distribution
+from alexnet_tf.training.step import SUMS
+from alexnet_tf.training.workdir import WorkFolder, truncate_metrics
+from data_prep import command, dataset
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclasses.dataclass
+class Position:
+    """Where a run stands, and what it has summed up since the last log line and epoch.
+
+    Attributes:
+        step: updates done.
+        epoch: epochs finished, their evaluation included.
+        interval, whole_epoch: sums, as `step.SUMS` names them.
+        best: the lowest validation error so far and where it was.
+        last: the last epoch's results.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    interval: list[float] = dataclasses.field(default_factory=lambda: [0.0] * len(SUMS))
+    whole_epoch: list[float] = dataclasses.field(default_factory=lambda: [0.0] * len(SUMS))
+    best: dict[str, Any] | None = None
+    last: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Run:
+    """One training run in one work folder, ready to train."""
+
+    config: ConfigDict
+    folder: WorkFolder
+    distribution: Distribution
+    data: dataset.Dataset
+    table: table.Table
+    prepare: Preprocess
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    rule: learning_rate.LearningRate
+    variables: dict[str, Any]
+    examples: int
+    steps_per_epoch: int
+    last_step: int
+    position: Position
+
+    @property
+    def crop(self) -> int:
+        """Side of the network's input in pixels."""
+        return self.table.input_size
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run; the last one may be cut short by config.train_steps."""
+        return math.ceil(self.last_step / self.steps_per_epoch)
+
+    def training_batches(self, replicas: pipeline.Replicas) -> tf.data.Dataset:
+        """Batches from the present position to the end of the run."""
+        settings = self.config.input
+        arguments = {
+            "batch_size": self.config.batch_size,
+            "crop": self.crop,
+            "color_noise_stddev": self.prepare.noise_stddev,
+            "first_step": self.position.step,
+            "last_step": self.last_step,
+            "replicas": replicas,
+        }
+        if self.config.synthetic_data:
+            return synthetic.batches(self.data, **arguments)
+        return pipeline.training_batches(
+            self.data,
+            seed=self.config.seed,
+            examples=self.examples,
+            random_crop=settings.random_crop,
+            random_flip=settings.random_flip,
+            threads=settings.threads,
+            prefetch_batches=settings.prefetch_batches,
+            **arguments,
+        )
+
+
+def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
+    """Makes a run from a recipe, continued where its work folder stands.
+
+    Args:
+        config: a resolved recipe.
+        folder: its work folder.
+
+    Raises:
+        UserError: a bad config, dataset or work folder.
+    """
+    _check(config)
+    if config.deterministic:
+        keras.utils.set_random_seed(config.seed)
+        tf.config.experimental.enable_op_determinism()
+    devices = distribution.make(config)
+    data = synthetic.make(config) if config.synthetic_data else dataset.load(config.data_dir)
+    layers = table.from_config(config.network, data.num_classes)
+    prepare = Preprocess(data, config.preprocess, layers.input_size)
+    rule = learning_rate.make(config)
+    examples = _examples(config, data)
+    steps_per_epoch = pipeline.steps_per_epoch(examples, config.batch_size)
+    with devices.strategy.scope():
+        model = build.build(
+            layers,
+            seed=config.seed,
+            policy=config.precision,
+            placement=devices.column_devices(layers.num_columns) or "one_device",
+        )
+        optimizer = optimizers.make(config, build.variable_settings(model))
+        optimizer.build(model.trainable_variables)
+    # Keras' callbacks look for the optimizer on the model.
+    model.optimizer = optimizer
+    run = Run(
+        config=config,
+        folder=folder,
+        distribution=devices,
+        data=data,
+        table=layers,
+        prepare=prepare,
+        model=model,
+        optimizer=optimizer,
+        rule=rule,
+        variables=build.named_variables(model),
+        examples=examples,
+        steps_per_epoch=steps_per_epoch,
+        last_step=config.train_steps or config.train_epochs * steps_per_epoch,
+        position=Position(),
+    )
+    if devices.is_chief:
+        folder.open(config)
+    _restore(run)
+    devices.check_agreement(run.position.step)
+    return run
+
+
+def _restore(run: Run) -> None:
+    found = checkpoint.load_newest(run.folder.checkpoints)
+    if found is not None:
+        checkpoint.assign_weights(run.variables, found.weights, str(run.folder.checkpoints))
+        try:
+            optimizers.load_state(run.optimizer, found.optimizer)
+        except ValueError as error:
+            raise command.UserError(f"{run.folder.checkpoints}: {error}") from error
+        state = dict(found.state)
+        run.rule.set_state(state.pop("learning_rate_rule"))
+        run.position = Position(**state)
+    if run.distribution.is_chief:
+        truncate_metrics(run.folder.metrics_file, run.position.step)
+
+
+def _check(config: ConfigDict) -> None:
+    """Refuses at the start what could not work later."""
+    for key in ("batch_size", "steps_per_call", "accumulation_steps"):
+        if config[key] < 1:
+            raise command.UsageError(f"config.{key} must be at least 1, not {config[key]}")
+    for key in ("log.every_steps", "evaluation.every_epochs", "evaluation.batch_size"):
+        section, name = key.split(".")
+        if config[section][name] < 1:
+            raise command.UsageError(f"config.{key} must be at least 1, not {config[section][name]}")
+    if not (config.train_steps > 0 or config.train_epochs > 0):
+        raise command.UsageError("config.train_epochs must be at least 1")
+    if config.precision not in PRECISIONS:
+        raise command.UsageError(
+            f"config.precision must be one of {', '.join(PRECISIONS)}, not {config.precision!r}"
+        )
+    if config.jit_compile and (config.distribution != "one_device" or config.placement != "one_device"):
+        raise command.UsageError(
+            "config.jit_compile=True needs config.distribution=one_device and "
+            "config.placement=one_device: XLA cannot compile updates across devices"
+        )
+
+
+def _examples(config: ConfigDict, data: dataset.Dataset) -> int:
+    available = data.split("train").count
+    if available == 0:
+        raise command.UserError(f"{config.data_dir}: the training split has no images")
+    limit = config.limit_train_examples
+    return min(limit, available) if limit else available
+
+
+def first_page(run: Run) -> str:
+    """What a run is, in a few lines: where it computes, on what, and where everything goes."""
+    config, position = run.config, run.position
+    parameters = sum(int(np.prod(variable.shape)) for variable in run.variables.values())
+    rows = pipeline.per_replica_batch_size(config.batch_size, run.distribution.replicas.total)
+    validation = run.data.splits.get("validation")
+    lines = [
+        f"recipe         {config.name}, seed {config.seed}",
+        f"computes on    {run.distribution.description}; {config.precision}; TensorFlow "
+        f"{tf.__version__}, Keras {keras.__version__}",
+        f"network        {run.table.name}: {parameters:,} parameters, input "
+        f"{run.crop}x{run.crop}, {run.data.num_classes} classes",
+        f"data           {run.data.directory}: {run.examples:,} training images, "
+        f"{validation.count if validation else 0:,} validation images, "
+        f"{run.data.image_size}x{run.data.image_size}",
+        f"batch          {config.batch_size} in all, {rows} per replica; "
+        f"{run.steps_per_epoch:,} steps per epoch",
+        f"length         {run.epochs} epochs, {run.last_step:,} steps",
+        f"work folder    {run.folder.folder}",
+    ]
+    if position.step >= run.last_step and position.epoch >= run.epochs:
+        lines.append("finished       nothing is left to do; more epochs: --config.train_epochs=N")
+    elif position.step:
+        lines.append(f"resumes        after epoch {position.epoch}, step {position.step:,}")
+    return "\n".join(lines)

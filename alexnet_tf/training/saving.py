@@ -1,0 +1,81 @@
+"""When a run's state is written, and what happens when it cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.training import checkpoint
+from alexnet_tf.training import optimizer as optimizers
+from alexnet_tf.training.run import Run
+from data_prep import command
+
+# Consecutive failures after which a run no longer goes on hoping for room on the disk.
+MAX_FAILURES = 5
+
+
+class Saver:
+    """Writes checkpoints of one run: at the end of epochs, by steps, by minutes, and the best."""
+
+    def __init__(self, run: Run):
+        self._run = run
+        self._saved_at = time.monotonic()
+        self._failures = 0
+
+    def is_due(self) -> bool:
+        """Whether config.checkpoint asks for one now, in the middle of an epoch."""
+        settings = self._run.config.checkpoint
+        if settings.every_steps and self._run.position.step % settings.every_steps == 0:
+            return True
+        minutes = (time.monotonic() - self._saved_at) / 60
+        # Only the chief writes: the other workers' clocks do not matter.
+        return bool(settings.every_minutes) and minutes > settings.every_minutes
+
+    def save(self, best: bool = False) -> None:
+        """Writes the present state, and a copy under `best/` if asked to.
+
+        A full disk is a loud warning: the run goes on with its older checkpoints, for a bounded
+        number of failures in a row.
+
+        Raises:
+            OSError: of the failure that was one too many.
+        """
+        if not self._run.distribution.is_chief:
+            return
+        folder, position = self._run.folder, self._run.position
+        found = self._state()
+        try:
+            checkpoint.save(checkpoint.path_of(folder.checkpoints, position.step), found)
+            checkpoint.remove_old(folder.checkpoints, self._run.config.checkpoint.keep)
+            if best:
+                checkpoint.save(checkpoint.path_of(folder.best, position.step), found)
+                checkpoint.remove_old(folder.best, 1)
+            self._failures = 0
+        except OSError as error:
+            self._failures += 1
+            command.log(
+                f"WARNING: checkpoint of step {position.step} NOT WRITTEN: {error.strerror} "
+                f"({folder.folder}); older ones are whole; failure {self._failures} of "
+                f"{MAX_FAILURES} before the run ends"
+            )
+            if self._failures >= MAX_FAILURES:
+                raise
+        self._saved_at = time.monotonic()
+
+    def _state(self) -> checkpoint.Checkpoint:
+        run = self._run
+        state = dataclasses.asdict(run.position)
+        return checkpoint.Checkpoint(
+            {name: _array(variable) for name, variable in run.variables.items()},
+            optimizers.state(run.optimizer),
+            state | {"learning_rate_rule": run.rule.get_state()},
+        )
+
+
+def _array(variable: Any) -> np.ndarray:
+    value = variable if isinstance(variable, tf.Variable) else getattr(variable, "value", variable)
+    return np.asarray(value.numpy())
