@@ -1,6 +1,7 @@
 """Carries a plan out: claim the folder, make the shards, merge sidecars, dataset.json last."""
 
 import dataclasses
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -46,11 +47,25 @@ def convert(plan: Plan, output_dir: str, options: Options) -> dataset.Dataset | 
       OSError: the output cannot be written.
     """
     fingerprint = plan.fingerprint()
-    finished = claim(plan, fingerprint, output_dir)
-    if finished is not None:
-        command.log(f"{output_dir}: is complete already")
-        return finished
-    _sweep(output_dir)
+    try:
+        finished = claim(plan, fingerprint, output_dir)
+        if finished is not None:
+            command.log(f"{output_dir}: is complete already")
+            return finished
+        _sweep(output_dir)
+        return _convert(plan, fingerprint, output_dir, options)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise command.UserError(
+            f"{output_dir}: {error.strerror}; make room and run the same command again, "
+            "finished shards are kept"
+        ) from error
+
+
+def _convert(
+    plan: Plan, fingerprint: str, output_dir: str, options: Options
+) -> dataset.Dataset | None:
     centered = plan.settings.store == "centered"
     if centered:
         jobs = _jobs(plan, fingerprint, output_dir, options, records=False, statistics=True)
