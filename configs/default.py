@@ -71,13 +71,32 @@ def get_config() -> ConfigDict:
     config.optimizer = ConfigDict()
     # The paper's rule (section 5): v = momentum v - rate (gradient + decay w); w = w + v.
     # The decay and the rate multipliers of each layer stand in the network's table.
+    # Others differ from it, and say by how much when a run starts: "lars" (You et al. 2017, for
+    # large batches), "sgd_decoupled" (Keras' weight_decay), "sgdw" (tensorflow-addons only).
     config.optimizer.name = "sgd"
     config.optimizer.momentum = 0.9
+    # Upper limit of the l2 norm of all gradients together, summed over the replicas; 0: none.
+    config.optimizer.clip_global_norm = 0.0
+    # "lars": each kernel's own rate is trust * |w| / (|g| + decay |w|) (arXiv:1708.03888).
+    config.optimizer.trust_coefficient = 0.001
+    # Evaluate averaged weights: "none", "moving_average" or "swa" (tensorflow-addons, one device).
+    config.optimizer.averaging = "none"
+    config.optimizer.averaging_decay = 0.999
+    config.optimizer.averaging_first_step = 0
+    config.optimizer.averaging_every_steps = 100
 
     config.learning_rate = ConfigDict()
     config.learning_rate.initial = 0.01
+    # How initial grows with the batch: "none", "linear" (Goyal et al. 2017: times batch_size /
+    # reference_batch_size) or "square_root" (Krizhevsky 2014: times its root).
+    config.learning_rate.scaling = "none"
+    config.learning_rate.reference_batch_size = 128
+    # Linear rise to the schedule's rate over the first updates, in steps or in epochs; 0: none.
+    config.learning_rate.warmup_steps = 0
+    config.learning_rate.warmup_epochs = 0.0
     # "plateau" (section 5: divided by 10 when the validation error stops improving, three times),
-    # "steps" (multiplied by factor after each of drop_epochs), or "constant".
+    # "steps" (multiplied by factor after each of drop_epochs), "constant", "diary" (by hand, as in
+    # 2012), or stretched over the run: "step_exponential", "exponential", "polynomial", "cosine".
     config.learning_rate.schedule = "plateau"
     config.learning_rate.factor = 0.1
     config.learning_rate.drop_epochs = ()
@@ -86,6 +105,25 @@ def get_config() -> ConfigDict:
     config.learning_rate.min_delta = 0.0005
     config.learning_rate.max_drops = 3
     config.learning_rate.monitor = "val_top_1_error"
+    # (step_)exponential: the run ends at initial / target_factor, in so many stages (the values of
+    # the 2012 code's later runs, `dexp[tgtFactor=250, numSteps=4]`).
+    config.learning_rate.target_factor = 250.0
+    config.learning_rate.stages = 4
+    # polynomial, cosine: the rate at the end; polynomial falls as (1 - t)^power.
+    config.learning_rate.end = 0.0
+    config.learning_rate.power = 1.0
+    # diary: (epochs done, "rate" or "color_noise" or a pattern of variables, its value from then
+    # on); this one is run 145's, the paper's network, which trained for 91 epochs (its diary, and
+    # layer-params-145.cfg: the biases' rate was never reduced).
+    config.learning_rate.diary = (
+        (0, "*/bias", 0.02),
+        (25, "rate", 0.001),
+        (51, "rate", 0.0001),
+        (67, "conv1*/kernel*", 0.00001),
+        (67, "color_noise", 0.0),
+        (72, "conv1*", 0.0),
+        (79, "rate", 0.00001),
+    )
 
     config.evaluation = ConfigDict()
     # Validation error on the centre crop after every so many epochs.

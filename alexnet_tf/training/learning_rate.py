@@ -1,33 +1,128 @@
-"""When the learning rate falls: the plateau rule with its state, and planned drops.
+"""When the learning rate falls: the plateau rule with its state, and rates that are planned.
 
-The rate lives in the optimizer; these callbacks change it at the end of an epoch. What they must
-remember across a restart is in `get_state` / `set_state`.
+A rule is a Keras callback that besides answers, for every update, what its rates are:
+`rate_at(step)`, `multipliers_at(step)` and `color_noise_at(step)`. What it must remember across a
+restart is in `get_state` / `set_state`; all the rest follows from the step.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from alexnet_tf.config import ConfigDict
+from alexnet_tf.network.layers import VariableSettings
 from alexnet_tf.training import optimizer as optimizers
+from alexnet_tf.training import planned_rates
+from alexnet_tf.training.diary import Diary
+from alexnet_tf.training.planned_rates import Length, Plan, scaled_initial
 from data_prep import command
 
+__all__ = ["LearningRate", "PlannedRate", "PlateauWithState", "apply", "make", "scaled_initial"]
 
-class PlateauWithState(keras.callbacks.ReduceLROnPlateau):
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What every rule knows of its run.
+
+    Attributes:
+        initial: the rate at the start, scaled to the batch.
+        length: of the run.
+        warmup_steps: updates over which the rate rises to its schedule.
+        settings: how each variable learns, in the order of the optimizer's variables.
+        seed: the run's, for schedules with noise.
+    """
+
+    initial: float
+    length: Length
+    warmup_steps: int = 0
+    settings: tuple[VariableSettings, ...] = ()
+    seed: int = 0
+
+
+class Rule:
+    """What the rules share; `planned_rate` says which rate a step has before warm-up."""
+
+    setup: Setup
+
+    def planned_rate(self, step: int) -> float:
+        """The rate of update `step`, counted from 0, before warm-up."""
+        raise NotImplementedError
+
+    def rate_at(self, step: int) -> float | None:
+        """The learning rate of update `step`, counted from 0; None: as the optimizer has it."""
+        return self.planned_rate(step) * self.warmup_factor(step)
+
+    def warmup_factor(self, step: int) -> float:
+        """Share of its planned rate that update `step` uses."""
+        return planned_rates.warmup_factor(step, self.setup.warmup_steps)
+
+    def variable_rates_at(self, step: int) -> dict[int, float]:
+        """Rates of their own that variables have in update `step` before warm-up, by their place.
+
+        From the schedules of the network's table (`schedW`, `schedB` of the 2012 files), whose
+        noise is a function of the seed, the step and the variable.
+        """
+        rates = {}
+        for place, variable in enumerate(self.setup.settings):
+            schedule = variable.schedule
+            if schedule is None:
+                continue
+            normal = 0.0
+            if schedule.noise:
+                normal = np.random.default_rng((self.setup.seed, step, place)).normal()
+            base = self.setup.initial * variable.learning_rate_multiplier
+            rates[place] = schedule.rate(base, self.setup.length.progress(step), normal)
+        return rates
+
+    def multipliers_at(self, step: int) -> tuple[float, ...] | None:
+        """Every variable's factor on the run's rate in update `step`; None: the table's own."""
+        rates = self.variable_rates_at(step)
+        if not rates:
+            return None
+        rate = self.planned_rate(step)
+        return tuple(
+            rates[place] / rate if place in rates else variable.learning_rate_multiplier
+            for place, variable in enumerate(self.setup.settings)
+        )
+
+    def color_noise_at(self, step: int) -> float | None:
+        """Standard deviation of the colour noise in update `step`; None: the recipe's."""
+        return None
+
+
+def apply(rule: Rule, optimizer: keras.optimizers.Optimizer, step: int) -> None:
+    """Gives the optimizer the rates of update `step`, counted from 0; called before the update."""
+    rate = rule.rate_at(step)
+    if rate is not None:
+        optimizer.learning_rate = rate
+    multipliers = rule.multipliers_at(step)
+    if multipliers is not None:
+        optimizers.set_multipliers(optimizer, multipliers)
+
+
+class PlateauWithState(Rule, keras.callbacks.ReduceLROnPlateau):
     """Keras' `ReduceLROnPlateau` that survives a restart and cuts a bounded number of times.
 
     Keras resets best value and patience whenever training begins, so a resumed run would wait
-    anew. Section 5 divides by 10 "three times prior to termination": `max_drops`.
+    anew. Section 5 divides by 10 "three times prior to termination": `max_drops`. The rate is the
+    initial one times factor^drops; warm-up rises towards it.
     """
 
-    def __init__(self, *, max_drops: int, **arguments: Any):
+    def __init__(self, *, setup: Setup, max_drops: int, **arguments: Any):
         super().__init__(mode="min", **arguments)
+        self.setup = setup
         self.max_drops = max_drops
         self.drops = 0
         self._restored: dict[str, Any] | None = None
+
+    def planned_rate(self, step: int) -> float:
+        """The initial rate after the cuts so far, whatever the step."""
+        return self.setup.initial * self.factor**self.drops
 
     def get_state(self) -> dict[str, Any]:
         """Best value, epochs waited, cooldown and drops so far, as JSON numbers."""
@@ -40,8 +135,9 @@ class PlateauWithState(keras.callbacks.ReduceLROnPlateau):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores `get_state`; takes effect when training begins."""
+        """Restores `get_state`; the patience takes effect when training begins."""
         self._restored = dict(state)
+        self.drops = state["drops"]
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Resets as Keras does, then restores."""
@@ -51,7 +147,6 @@ class PlateauWithState(keras.callbacks.ReduceLROnPlateau):
                 self.best = self._restored["best"]
             self.wait = self._restored["wait"]
             self.cooldown_counter = self._restored["cooldown"]
-            self.drops = self._restored["drops"]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Cuts the rate when the monitored error has not improved for `patience` epochs."""
@@ -60,66 +155,144 @@ class PlateauWithState(keras.callbacks.ReduceLROnPlateau):
             return  # An epoch without validation says nothing about a plateau.
         if self.drops >= self.max_drops:
             self.wait = -1  # Keras cuts at wait + 1 >= patience: keep counting from below.
+        # Keras cuts the optimizer's rate, which in a warm-up is not yet the rule's.
+        self.model.optimizer.learning_rate = self.planned_rate(0)
         before = optimizers.learning_rate(self.model.optimizer)
         super().on_epoch_end(epoch, logs)
         after = optimizers.learning_rate(self.model.optimizer)
         if after < before:
             self.drops += 1
+            self.model.optimizer.learning_rate = self.planned_rate(0)
             command.log(
                 f"epoch {epoch + 1}: {self.monitor} has not improved for {self.patience} epochs; "
                 f"learning rate {before:g} -> {after:g} (drop {self.drops} of {self.max_drops})"
             )
 
 
-class PlannedDrops(keras.callbacks.Callback):
-    """Sets the rate at the end of given epochs: initial * factor^(drops so far)."""
+class PlannedRate(Rule, keras.callbacks.Callback):
+    """Rates that follow from the step.
 
-    def __init__(self, initial: float, factor: float, drop_epochs: tuple[int, ...]):
+    Args:
+        setup: what it knows of its run.
+        plan: the rate of a step before warm-up.
+        schedule: the config's name of the plan.
+    """
+
+    def __init__(self, setup: Setup, plan: Plan, schedule: str):
         super().__init__()
-        self.initial, self.factor, self.drop_epochs = initial, factor, tuple(drop_epochs)
+        self.setup, self.schedule = setup, schedule
+        self._plan = plan
+
+    def planned_rate(self, step: int) -> float:
+        """The plan's."""
+        return self._plan(step)
 
     def get_state(self) -> dict[str, Any]:
-        """Nothing: the rate follows from the epoch."""
+        """The run's length where the plan depends on it: a longer run would be another one."""
+        if planned_rates.depends_on_length(self.schedule):
+            return {"total_steps": self.setup.length.total_steps}
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Nothing to restore."""
+        """Checks that the plan is still the same one.
+
+        Raises:
+            UserError: the run has been made longer or shorter, and its plan with it.
+        """
+        before, now = state.get("total_steps"), self.setup.length.total_steps
+        if before is not None and before != now:
+            raise command.UserError(
+                f"config.learning_rate.schedule={self.schedule} stretches over the whole run, "
+                f"which had {before} steps and now has {now}: resume with the length it began "
+                "with, or start another run"
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Sets the rate of the next epoch."""
-        drops = sum(1 for drop in self.drop_epochs if epoch + 1 >= drop)
-        rate = self.initial * self.factor**drops
-        if epoch + 1 in self.drop_epochs:
-            command.log(f"epoch {epoch + 1}: learning rate -> {rate:g}, as planned")
-        self.model.optimizer.learning_rate = rate
+        """Sets the rate of the next epoch's first step, and says what was planned for it."""
+        for line in self.changes(epoch):
+            command.log(f"epoch {epoch + 1}: {line}, as planned")
+        self.model.optimizer.learning_rate = self.rate_at(self._first_step(epoch + 1))
+
+    def changes(self, epoch: int) -> list[str]:
+        """What changes after epoch `epoch`, counted from 0, in words."""
+        before, after = (self.planned_rate(self._first_step(e)) for e in (epoch, epoch + 1))
+        drops = self.schedule == "steps" and after < before
+        return [f"learning rate -> {after:g}"] if drops else []
+
+    def _first_step(self, epoch: int) -> int:
+        return epoch * self.setup.length.steps_per_epoch
 
 
-LearningRate = PlateauWithState | PlannedDrops
+class DiaryRule(PlannedRate):
+    """A manual schedule: rates of the run and of single variables, and the colour noise."""
+
+    def __init__(self, setup: Setup, diary: Diary):
+        super().__init__(setup, lambda step: diary.rate(self._epoch(step)), "diary")
+        self.diary = diary
+        self._names = [variable.name for variable in setup.settings]
+        if self._names:
+            diary.check(self._names)
+
+    def variable_rates_at(self, step: int) -> dict[int, float]:
+        """The diary's, else those of the network's table."""
+        rates = super().variable_rates_at(step)
+        return rates | self.diary.variable_rates(self._epoch(step), self._names)
+
+    def color_noise_at(self, step: int) -> float | None:
+        """The diary's."""
+        return self.diary.color_noise(self._epoch(step))
+
+    def changes(self, epoch: int) -> list[str]:
+        """The entries for the end of epoch `epoch`, counted from 0."""
+        return self.diary.describe(epoch + 1)
+
+    def _epoch(self, step: int) -> int:
+        return step // self.setup.length.steps_per_epoch
 
 
-def make(config: ConfigDict) -> LearningRate:
+LearningRate = PlateauWithState | PlannedRate
+
+
+def make(
+    config: ConfigDict,
+    *,
+    steps_per_epoch: int = 1,
+    total_steps: int = 0,
+    settings: Sequence[VariableSettings] = (),
+) -> LearningRate:
     """The rule that `config.learning_rate.schedule` names.
 
+    Args:
+        config: a recipe.
+        steps_per_epoch, total_steps: the length of the run in updates.
+        settings: how each variable learns, as `network.build.variable_settings` returns them.
+
     Raises:
-        UsageError: an unknown name, or a factor that does not lower the rate.
+        UsageError: an unknown name, or values that have no meaning for it.
     """
-    settings = config.learning_rate
-    if not 0 < settings.factor < 1:
-        raise command.UsageError(
-            f"config.learning_rate.factor must lie between 0 and 1, not {settings.factor}"
-        )
-    if settings.schedule == "plateau":
-        return PlateauWithState(
-            monitor=settings.monitor,
-            factor=float(settings.factor),
-            patience=int(settings.patience_epochs),
-            min_delta=float(settings.min_delta),
-            max_drops=int(settings.max_drops),
-        )
-    if settings.schedule in ("steps", "constant"):
-        drops = settings.drop_epochs if settings.schedule == "steps" else ()
-        return PlannedDrops(float(settings.initial), float(settings.factor), drops)
-    raise command.UsageError(
-        f"config.learning_rate.schedule must be plateau, steps or constant, not "
-        f"{settings.schedule!r}"
+    chosen = config.learning_rate
+    length = Length(steps_per_epoch, total_steps)
+    initial = scaled_initial(config)
+    if scaling := planned_rates.describe_scaling(config):
+        command.log(scaling)
+    setup = Setup(
+        initial,
+        length,
+        planned_rates.warmup_steps(config, length),
+        tuple(settings),
+        int(config.seed),
     )
+    if chosen.schedule == "plateau":
+        planned_rates.check_factor(chosen.factor)
+        return PlateauWithState(
+            setup=setup,
+            monitor=chosen.monitor,
+            factor=float(chosen.factor),
+            patience=int(chosen.patience_epochs),
+            min_delta=float(chosen.min_delta),
+            max_drops=int(chosen.max_drops),
+        )
+    if chosen.schedule == "diary":
+        scale = initial / float(chosen.initial)
+        return DiaryRule(setup, Diary(chosen.diary, initial, scale))
+    return PlannedRate(setup, planned_rates.make(config, length), chosen.schedule)

@@ -3,8 +3,8 @@
 import keras
 import pytest
 import tensorflow as tf
-from ml_collections import ConfigDict
 
+from alexnet_tf import config as recipes
 from alexnet_tf.training import learning_rate
 from alexnet_tf.training.optimizer import learning_rate as rate_of
 from data_prep import command
@@ -19,18 +19,14 @@ class Model:
         self.metrics = []
 
 
-def config(**changes):
-    values = {
-        "initial": 1.0,
-        "schedule": "plateau",
-        "factor": 0.1,
-        "drop_epochs": (),
-        "patience_epochs": 2,
-        "min_delta": 0.01,
-        "max_drops": 2,
-        "monitor": "val_top_1_error",
-    }
-    return ConfigDict({"learning_rate": values | changes})
+PLATEAU = {"initial": 1.0, "patience_epochs": 2, "min_delta": 0.01, "max_drops": 2}
+
+
+def config(batch_size=128, **changes):
+    made = recipes.load("default")
+    made.batch_size = batch_size
+    made.learning_rate.update(PLATEAU | changes)
+    return made
 
 
 def trace(rule, model, errors, first=0):
