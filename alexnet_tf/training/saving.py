@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
+from alexnet_tf.network import placement
 from alexnet_tf.training import checkpoint
 from alexnet_tf.training import optimizer as optimizers
 from alexnet_tf.training.run import Run
@@ -70,12 +67,10 @@ class Saver:
         run = self._run
         state = dataclasses.asdict(run.position)
         return checkpoint.Checkpoint(
-            {name: _array(variable) for name, variable in run.variables.items()},
+            {
+                name: placement.tensorflow_variable(variable).numpy()
+                for name, variable in run.variables.items()
+            },
             optimizers.state(run.optimizer),
             state | {"learning_rate_rule": run.rule.get_state()},
         )
-
-
-def _array(variable: Any) -> np.ndarray:
-    value = variable if isinstance(variable, tf.Variable) else getattr(variable, "value", variable)
-    return np.asarray(value.numpy())

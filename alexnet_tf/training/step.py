@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf.input import pipeline, preprocess
-from alexnet_tf.network import layers
+from alexnet_tf.network import layers, placement
 
 Batch = dict[str, tf.Tensor]
 
@@ -106,8 +106,7 @@ def make_train_step(
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         if placed_gradients:
             loss, found = forward(part, step, count)
-            plain = [getattr(variable, "value", variable) for variable in variables]
-            gradients = tf.gradients(loss, [getattr(v, "handle", v) for v in plain])
+            gradients = placement.gradients(loss, variables)
         else:
             with tf.GradientTape() as tape:
                 loss, found = forward(part, step, count)
