@@ -61,6 +61,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if arguments:
         raise command.UsageError(f"unexpected argument {arguments[0]!r}")
     # TensorFlow takes seconds to import: after the flags are known to be right.
+    command.import_tensorflow()
     from alexnet_tf.results import ensemble
 
     settings = ensemble.Settings(

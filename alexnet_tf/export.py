@@ -57,6 +57,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if arguments:
         raise command.UsageError(f"unexpected argument {arguments[0]!r}")
     # TensorFlow takes seconds to import: after the flags are known to be right.
+    command.import_tensorflow()
     from alexnet_tf.results import restore, saved_model
 
     saved_model.check_replaceable(Path(flag_values.output_dir))

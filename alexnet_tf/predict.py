@@ -66,6 +66,7 @@ def load(folder: str) -> Any:
         raise command.UserError(
             f"--model {folder} holds no SavedModel; python -m alexnet_tf.export writes one"
         )
+    command.import_tensorflow()
     import tensorflow as tf
 
     try:

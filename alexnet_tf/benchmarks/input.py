@@ -42,6 +42,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     config = recipes.from_flags(flag_values)
     if not config.data_dir:
         raise command.UsageError("--config.data_dir is missing: the dataset to read")
+    command.import_tensorflow()
     from alexnet_tf.benchmarks import _measure
 
     stages, images = _stages(config, flag_values.images)

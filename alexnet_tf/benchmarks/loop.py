@@ -6,12 +6,12 @@ Example:
 The recipe is trained for --steps steps in a temporary work folder; before and after, the same
 compiled step runs as often on one batch that lies ready. Evaluation and what else happens between
 epochs is left out. Prints JSON: images/s of both, the loop's overhead (0.02: 2% more time than the
-bare step) and the share of time in which the loop waited for data.
+bare step) and the share of time in which the loop waited for data. With
+--config.synthetic_data=True the data costs nothing.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import statistics
 import tempfile
@@ -39,11 +39,12 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if arguments:
         raise command.UsageError(f"unexpected argument {arguments[0]!r}")
     config = recipes.from_flags(flag_values)
-    if not config.data_dir:
+    if not config.data_dir and not config.synthetic_data:
         raise command.UsageError("--config.data_dir is missing: the dataset to train on")
     with config.unlocked():
         config.train_steps = flag_values.steps
         config.checkpoint.every_minutes = 0.0
+    command.import_tensorflow()
     from alexnet_tf.training.workdir import WorkFolder
 
     with tempfile.TemporaryDirectory(prefix="alexnet-benchmark-") as name:
@@ -54,47 +55,35 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
 
 def _measure_loop(config: recipes.ConfigDict, folder: WorkFolder, count: int) -> dict[str, Any]:
-    import tensorflow as tf
-
     from alexnet_tf.benchmarks import _measure
-    from alexnet_tf.training import loop
+    from alexnet_tf.benchmarks._watched import WatchedLoop
+    from alexnet_tf.training.run import set_up
 
-    class TimedRun(loop.Run):
-        """A run that notes when it has waited for the device."""
-
-        def _compiled_step(self) -> Any:
-            return step
-
-        def _collect(self) -> None:
-            super()._collect()
-            waited.append((self.position.step, time.monotonic()))
-
-        def bare_step(self) -> Any:
-            return super()._compiled_step()
-
-    waited: list[tuple[int, float]] = []
-    run = TimedRun(config, folder)
+    run = set_up(config, folder)
     with config.unlocked():
         # Several intervals per epoch, whatever its length.
         shortest = min(config.log.every_steps, run.steps_per_epoch // 3, count // 3)
         config.log.every_steps = max(1, shortest)
-    step = run.bare_step()
-    batch = next(run.distribution.iterate(run._training_batches))
-    size = tf.constant(config.batch_size, tf.float32)
+    watched = WatchedLoop(run)
+    batch = next(watched.batches(0, 1))
 
     def bare(steps: int) -> float:
         start = time.monotonic()
         for number in range(steps):
-            sums = step(batch, tf.constant(number, tf.int64), size)
+            sums = watched.update(batch, number)
         sums.numpy()
         return (time.monotonic() - start) / steps
 
     command.log(f"compiled, and two steps run, in {2 * bare(2):.1f} s")
     before = bare(count)
-    logs = run.train()
+    logs = watched.train()
     after = bare(count)
-    in_loop = _seconds_per_step(waited, run.steps_per_epoch)
-    bare_seconds = statistics.mean([before, after])
+    in_loop = watched.seconds_per_step()
+    if in_loop is None:
+        raise command.UserError(
+            "the dataset has too few images: an epoch must have at least 3 steps; "
+            "lower --config.batch_size"
+        )
     return {
         "benchmark": "loop",
         "config": config.name,
@@ -102,24 +91,7 @@ def _measure_loop(config: recipes.ConfigDict, folder: WorkFolder, count: int) ->
         "steps": count,
         "bare_step": _measure.speed([before, after], config.batch_size),
         "loop": _measure.speed([in_loop], config.batch_size),
-        "overhead": round(in_loop / bare_seconds - 1, 4),
+        "overhead": round(in_loop / statistics.mean([before, after]) - 1, 4),
         "data_wait": round(float(logs.get("data_wait", 0.0)), 4),
         "machine": _measure.machine(),
     }
-
-
-def _seconds_per_step(waited: list[tuple[int, float]], steps_per_epoch: int) -> float:
-    """Mean time per step between two waits for the device within an epoch.
-
-    The first interval of an epoch is left out: it holds the checkpoint of the one before.
-    """
-    seconds, count = 0.0, 0
-    for (start, began), (end, ended) in itertools.pairwise(waited):
-        if start % steps_per_epoch and end > start:
-            seconds, count = seconds + ended - began, count + end - start
-    if not count:
-        raise command.UserError(
-            "the dataset has too few images: an epoch must have at least 3 steps; "
-            "lower --config.batch_size"
-        )
-    return seconds / count

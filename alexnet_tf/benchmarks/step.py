@@ -12,7 +12,9 @@ dataset through the input pipeline. Prints JSON: images/s of both, block by bloc
 
 from __future__ import annotations
 
+import itertools
 import json
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -22,7 +24,8 @@ from data_prep import command
 
 if TYPE_CHECKING:
     from alexnet_tf.benchmarks._measure import Block
-    from alexnet_tf.network.table import Table
+    from alexnet_tf.training.run import Run
+    from alexnet_tf.training.workdir import WorkFolder
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -66,117 +69,80 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
             f"the plain Keras model is AlexNet; --config={flag_values.config} trains "
             f"{config.network.name!r}"
         )
-    from alexnet_tf.benchmarks import _measure
-    from alexnet_tf.network import table
+    with config.unlocked():
+        config.batch_size = flag_values.batch_size
+        config.synthetic_data = not config.data_dir
+    command.import_tensorflow()
+    from alexnet_tf.training.workdir import WorkFolder
 
-    classes = _num_classes(config)
-    layers = table.from_config(config.network, classes)
-    options = table.options("alexnet") | dict(config.network.items())
-    batch_size = flag_values.batch_size
-    contestants = {
-        "ours": _ours(config, layers, batch_size),
-        "plain_keras": _plain(options, layers, batch_size),
-    }
-    seconds = _measure.alternate(
-        contestants,
-        steps=flag_values.steps,
-        block_steps=min(flag_values.block_steps, flag_values.steps),
-    )
-    report = {
+    with tempfile.TemporaryDirectory(prefix="alexnet-benchmark-") as name:
+        with WorkFolder(name) as folder:
+            report = _compare(config, folder, flag_values.steps, flag_values.block_steps)
+    print(json.dumps(report))
+    return 0
+
+
+def _compare(
+    config: recipes.ConfigDict, folder: WorkFolder, steps: int, block_steps: int
+) -> dict[str, Any]:
+    from alexnet_tf.benchmarks import _measure
+    from alexnet_tf.training.run import set_up
+
+    run = set_up(config, folder)
+    contestants = {"ours": _ours(run), "plain_keras": _plain(run)}
+    seconds = _measure.alternate(contestants, steps=steps, block_steps=min(block_steps, steps))
+    batch_size = config.batch_size
+    return {
         "benchmark": "step",
         "config": config.name,
         "batch_size": batch_size,
-        "steps": flag_values.steps,
+        "classes": run.data.num_classes,
+        "precision_of_ours": config.precision,
         "input_of_ours": "dataset" if config.data_dir else "memory",
         "ours": _measure.speed(seconds["ours"], batch_size),
         "plain_keras": _measure.speed(seconds["plain_keras"], batch_size),
         "ratio": _measure.ratios(seconds["ours"], seconds["plain_keras"]),
         "machine": _measure.machine(),
     }
-    print(json.dumps(report))
-    return 0
 
 
-def _num_classes(config: recipes.ConfigDict) -> int:
-    from data_prep import dataset
+def _ours(run: Run) -> Block:
+    """Blocks of our update, as the train loop calls it."""
+    from alexnet_tf.benchmarks._watched import WatchedLoop
 
-    return dataset.load(config.data_dir).num_classes if config.data_dir else config.num_classes
-
-
-def _ours(config: recipes.ConfigDict, layers: Table, batch_size: int) -> Block:
-    """Blocks of our step, from memory or from the dataset."""
-    import tensorflow as tf
-
-    from alexnet_tf.benchmarks import _memory
-    from alexnet_tf.input import pipeline
-    from alexnet_tf.input.preprocess import Preprocess
-    from alexnet_tf.network import build
-    from alexnet_tf.training import optimizer as optimizers
-    from alexnet_tf.training import step as steps
-    from data_prep import dataset
-
-    crop = layers.input_size
-    data = (
-        dataset.load(config.data_dir)
-        if config.data_dir
-        else _memory.Facts.make(crop + 32, layers.num_classes)
-    )
-    prepare = Preprocess(data, config.preprocess, crop)
-    model = build.build(layers, seed=config.seed)
-    optimizer = optimizers.make(config, build.variable_settings(model))
-    optimizer.build(model.trainable_variables)
-    update = tf.function(
-        steps.make_train_step(model, optimizer, prepare, seed=config.seed, batch_size=batch_size)
-    )
-    fixed = _memory.batch(batch_size, crop, layers.num_classes, prepare.noise_stddev)
+    watched = WatchedLoop(run)
+    fixed = next(watched.batches(0, 1))
     position = 0
-
-    def batches(count: int) -> Any:
-        if not config.data_dir:
-            return [fixed] * count
-        # Made anew for every block, so that no batch was prepared during the other's turn.
-        return pipeline.training_batches(
-            data,
-            seed=config.seed,
-            examples=data.split("train").count,
-            batch_size=batch_size,
-            crop=crop,
-            random_crop=config.input.random_crop,
-            random_flip=config.input.random_flip,
-            color_noise_stddev=prepare.noise_stddev,
-            first_step=position,
-            last_step=position + count,
-            threads=config.input.threads,
-            prefetch_batches=config.input.prefetch_batches,
-        )
 
     def block(count: int) -> None:
         nonlocal position
-        sums = None
-        for batch in batches(count):
-            step = tf.constant(position, tf.int64)
-            sums = update(batch, step, tf.reduce_sum(batch["weight"]))
-            position += 1
-        if sums is not None:
-            sums.numpy()
+        from_memory = run.config.synthetic_data
+        # Made anew for every block, so that no batch is prepared during the other's turn.
+        batches = itertools.repeat(fixed) if from_memory else watched.batches(position, count)
+        for step in range(position, position + count):
+            sums = watched.update(next(batches), step)
+        sums.numpy()
+        position += count
 
     return block
 
 
-def _plain(options: dict[str, Any], layers: Table, batch_size: int) -> Block:
-    """Blocks of the plain model's step, from memory."""
+def _plain(run: Run) -> Block:
+    """Blocks of the plain model's update, from memory."""
     import tensorflow as tf
 
     from alexnet_tf.benchmarks import _plain_keras
+    from alexnet_tf.network import table
 
+    options = table.options("alexnet") | dict(run.config.network.items())
     # conv1's zeros at the end (section 3.5's 224 against 55 outputs) are part of its input here.
-    first = next(row.name for row in layers.layers if row.name.startswith("conv1"))
-    side = 11 + 4 * (layers.shapes()[first][0] - 1)
-    model = _plain_keras.model(options, side, layers.num_classes)
-    update = _plain_keras.train_step(model)
+    first = next(row.name for row in run.table.layers if row.name.startswith("conv1"))
+    side = 11 + 4 * (run.table.shapes()[first][0] - 1)
+    update = _plain_keras.train_step(_plain_keras.model(options, side, run.data.num_classes))
     random = tf.random.Generator.from_seed(0)
+    batch_size = run.config.batch_size
     images = random.normal([batch_size, side, side, 3], stddev=60.0)
-    labels = random.uniform([batch_size], 0, layers.num_classes, tf.int32)
+    labels = random.uniform([batch_size], 0, run.data.num_classes, tf.int32)
 
     def block(count: int) -> None:
         for _ in range(count):
