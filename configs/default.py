@@ -140,5 +140,11 @@ def get_config() -> ConfigDict:
     config.log = ConfigDict()
     config.log.every_steps = 20
     config.log.tensorboard = True
+    # Histograms of all weights for TensorBoard, after every so many epochs; 0: never.
+    config.log.histograms_every_epochs = 0
+    # The first and the last step, such as (100, 110), to record for TensorBoard's profiler.
+    config.log.profile_steps = ()
+    # The result that the recipe should reach, in words: printed beside the run's own at the end.
+    config.log.expected = ""
 
     return config
