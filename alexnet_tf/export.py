@@ -65,7 +65,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     facts = saved_model.export(run, flag_values.output_dir, int(flag_values.views))
     command.log(
         f"exported {facts['network']} of epoch {facts['epoch']} ({facts['checkpoint']}), "
-        f"{facts['classes']} classes, {facts['views']} views, to {flag_values.output_dir}"
+        f"{facts['classes']} classes, {facts['views']} view{'s' if facts['views'] > 1 else ''}, "
+        f"to {flag_values.output_dir}"
     )
     print(json.dumps(facts, ensure_ascii=False))
     return 0

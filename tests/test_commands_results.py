@@ -105,7 +105,7 @@ def test_export_says_what_it_wrote(workdir, tmp_path, capsys):
     )
     assert status == 0
     assert json.loads(out) == json.loads((tmp_path / "model" / "export.json").read_text())
-    assert "6 classes, 1 views" in err
+    assert "6 classes, 1 view, to" in err
 
 
 def test_export_does_not_touch_what_is_not_its_own(workdir, tmp_path, capsys):

@@ -127,13 +127,19 @@ def test_fewer_than_five_classes(tmp_path):
     from tests.results import finished_run
 
     data = small_dataset.make(tmp_path / "data", image_size=32, classes=3)
+    document = json.loads((data / "dataset.json").read_text())
+    document["class_titles"] = ["tench, Tinca tinca", "goldfish", "großer weißer Hai"]
+    (data / "dataset.json").write_text(json.dumps(document))
     run = restore.load(str(finished_run.make(tmp_path / "run", data)))
     saved_model.export(run, str(tmp_path / "model"), views=10)
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     images = tf.zeros([2, 32, 32, 3], tf.uint8)
     found = loaded.signatures["images"](images=images)
     assert found["top_5_labels"].shape == [2, 3]
-    assert sorted(found["top_5_labels"].numpy()[0]) == [0, 1, 2]
+    labels = found["top_5_labels"].numpy()[0]
+    assert sorted(labels) == [0, 1, 2]
+    titles = [title.decode() for title in found["top_5_titles"].numpy()[0]]
+    assert titles == [document["class_titles"][label] for label in labels]
 
 
 def test_a_former_export_is_replaced_and_nothing_else(workdir, tmp_path):
