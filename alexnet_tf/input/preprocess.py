@@ -107,17 +107,23 @@ class Preprocess:
         self.mean = mean_pixels(data, settings.mean, crop)
         self.directions, shrink = color_noise_directions(data, settings.color_noise)
         self.noise_stddev = float(settings.color_noise_stddev) if self.directions is not None else 0.0
-        self._scale = 1.0 / (1.0 + shrink * self.noise_stddev)
+        self._shrink = shrink * self.noise_stddev
 
-    def __call__(self, images: tf.Tensor, noise: tf.Tensor | None = None) -> tf.Tensor:
+    def __call__(
+        self,
+        images: tf.Tensor,
+        noise: tf.Tensor | None = None,
+        noise_factor: tf.Tensor | float = 1.0,
+    ) -> tf.Tensor:
         """Mean-subtracted float32 pixels [B, crop, crop, 3], with colour noise where given.
 
         Args:
             images: uint8 or float32 [B, crop, crop, 3], 0..255, RGB.
             noise: float32 [B, 3], normal draws; None for evaluation.
+            noise_factor: times the draws' standard deviation; 0 switches the noise off.
         """
         pixels = tf.cast(images, tf.float32) - self.mean
         if noise is None or self.directions is None:
             return pixels
-        pixels += tf.matmul(noise, self.directions)[:, None, None, :]
-        return pixels * self._scale if self._scale != 1.0 else pixels
+        pixels += tf.matmul(noise * noise_factor, self.directions)[:, None, None, :]
+        return pixels / (1.0 + self._shrink * noise_factor) if self._shrink else pixels

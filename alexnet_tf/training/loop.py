@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.results.evaluation import Evaluator
-from alexnet_tf.training import callbacks
+from alexnet_tf.training import callbacks, learning_rate
 from alexnet_tf.training import optimizer as optimizers
 from alexnet_tf.training import step as steps
 from alexnet_tf.training.clock import Clock
@@ -58,6 +58,7 @@ class Loop:
         # Sums of the last two calls, for the workers' agreement on when to stop.
         self._last_call: tf.Tensor | None = None
         self._before: tf.Tensor | None = None
+        self._present_rates: tuple[Any, Any, Any] | None = None
         self._logs: dict[str, Any] = dict(run.position.last)
 
     def train(self) -> dict[str, Any]:
@@ -96,31 +97,21 @@ class Loop:
     def _advance(self, end: int, watchers: Any, stopping: bool) -> None:
         """One compiled call: as many steps as config.steps_per_call and the next halt allow."""
         run, position = self.run, self.run.position
-        number = min(
-            run.config.steps_per_call,
-            end - position.step,
-            *(
-                every - position.step % every
-                for every in (run.config.log.every_steps, run.config.checkpoint.every_steps)
-                if every
-            ),
-        )
+        number = self._steps_ahead(end)
         first = position.step % run.steps_per_epoch
-        rate = run.rule.rate_at(position.step) if hasattr(run.rule, 'rate_at') else None
-        if rate is not None:
-            run.optimizer.learning_rate = rate
+        self._set_rates(position.step)
         step = tf.constant(position.step, tf.int64)
-        flag = tf.constant(float(stopping))
+        controls = tf.constant([float(stopping), self._noise_factor(position.step)])
         self._clock.start_step()
         try:
             if number == 1:
                 batch = next(self._batches)
                 self._clock.got_batch()
-                found = self._one(batch, step, flag)
+                found = self._one(batch, step, controls)
             else:
                 # The data arrives inside the call, so that the wait for it cannot be told apart.
                 self._clock.got_batch()
-                found = self._many(self._batches, step, flag, tf.constant(number, tf.int64))
+                found = self._many(self._batches, step, controls, tf.constant(number, tf.int64))
         except tf.errors.OpError as error:
             raise _explain(error, run.distribution.workers) from error
         self._pending.append(found)
@@ -138,6 +129,34 @@ class Loop:
         for ahead in range(number):
             last = ahead == number - 1
             watchers.on_train_batch_end(first + ahead, self._logs | {"fresh": fresh and last})
+
+    def _steps_ahead(self, end: int) -> int:
+        """Steps until config.steps_per_call, a halt, or a change of the rates."""
+        step, config = self.run.position.step, self.run.config
+        halts = [every - step % every for every in
+                 (config.log.every_steps, config.checkpoint.every_steps) if every]
+        limit = min(config.steps_per_call, end - step, *halts)
+        number = 1
+        while number < limit and self._rates(step + number) == self._rates(step):
+            number += 1
+        return number
+
+    def _rates(self, step: int) -> tuple[Any, Any, Any]:
+        rule = self.run.rule
+        return rule.rate_at(step), rule.multipliers_at(step), rule.color_noise_at(step)
+
+    def _set_rates(self, step: int) -> None:
+        rates = self._rates(step)
+        # Setting a variable costs more than asking whether it is needed.
+        if rates != self._present_rates:
+            learning_rate.apply(self.run.rule, self.run.optimizer, step)
+            self._present_rates = rates
+
+    def _noise_factor(self, step: int) -> float:
+        """Standard deviation of the colour noise in units of the recipe's."""
+        stddev = self.run.rule.color_noise_at(step)
+        drawn = self.run.prepare.noise_stddev
+        return 1.0 if stddev is None or not drawn else stddev / drawn
 
     def _must_stop(self, requested: bool) -> bool:
         if self.run.distribution.workers == 1:
@@ -220,7 +239,12 @@ class Loop:
         self._saver.save(best)
 
     def _compile(self) -> tuple[Any, Any]:
-        """The update of one global batch, and of several in one call."""
+        """The update of one global batch, and of several in one call.
+
+        Beside the batch they take the global step and two controls: whether this worker wants to
+        stop, and the factor on the colour noise. They return, per step, the `SUMS` and how many
+        replicas' workers want to stop.
+        """
         run = self.run
         config, distribution = run.config, run.distribution
         replica_step = steps.make_train_step(
@@ -236,22 +260,25 @@ class Loop:
         if config.jit_compile:
             replica_step = tf.function(replica_step, jit_compile=True, autograph=False)
 
-        def update(batch: Any, step: tf.Tensor, flag: tf.Tensor) -> tf.Tensor:
+        def update(batch: Any, step: tf.Tensor, controls: tf.Tensor) -> tf.Tensor:
             before = (step % run.steps_per_epoch) * config.batch_size
             count = tf.cast(tf.minimum(run.examples - before, config.batch_size), tf.float32)
 
-            def one_replica(batch: Any, step: Any, count: Any, flag: Any) -> tf.Tensor:
-                return tf.concat([replica_step(batch, step, count), flag[None]], 0)
+            def one_replica(batch: Any, step: Any, count: Any, controls: Any) -> tf.Tensor:
+                sums = replica_step(batch, step, count, controls[1])
+                return tf.concat([sums, controls[:1]], 0)
 
             return distribution.sum(
-                distribution.strategy.run(one_replica, (batch, step, count, flag))
+                distribution.strategy.run(one_replica, (batch, step, count, controls))
             )
 
         @tf.function
-        def several(batches: Any, step: tf.Tensor, flag: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        def several(
+            batches: Any, step: tf.Tensor, controls: tf.Tensor, number: tf.Tensor
+        ) -> tf.Tensor:
             found = tf.TensorArray(tf.float32, size=tf.cast(number, tf.int32))
             for ahead in tf.range(number):
-                sums = update(next(batches), step + ahead, flag)
+                sums = update(next(batches), step + ahead, controls)
                 found = found.write(tf.cast(ahead, tf.int32), sums)
             return found.stack()
 

@@ -25,6 +25,8 @@ from alexnet_tf.training.step import SUMS
 from alexnet_tf.training.workdir import WorkFolder, truncate_metrics
 from data_prep import command, dataset
 
+# Schedules with another rate at every step.
+CONTINUOUS_SCHEDULES = ("exponential", "polynomial", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -120,9 +122,9 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
     data = synthetic.make(config) if config.synthetic_data else dataset.load(config.data_dir)
     layers = table.from_config(config.network, data.num_classes)
     prepare = Preprocess(data, config.preprocess, layers.input_size)
-    rule = learning_rate.make(config)
     examples = _examples(config, data)
     steps_per_epoch = pipeline.steps_per_epoch(examples, config.batch_size)
+    last_step = config.train_steps or config.train_epochs * steps_per_epoch
     with devices.strategy.scope():
         model = build.build(
             layers,
@@ -130,7 +132,11 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
             policy=config.precision,
             placement=devices.column_devices(layers.num_columns) or "one_device",
         )
-        optimizer = optimizers.make(config, build.variable_settings(model))
+        settings = build.variable_settings(model)
+        rule = learning_rate.make(
+            config, steps_per_epoch=steps_per_epoch, total_steps=last_step, settings=settings
+        )
+        optimizer = optimizers.make(config, settings)
         optimizer.build(model.trainable_variables)
     # Keras' callbacks look for the optimizer on the model.
     model.optimizer = optimizer
@@ -147,7 +153,7 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
         variables=build.named_variables(model),
         examples=examples,
         steps_per_epoch=steps_per_epoch,
-        last_step=config.train_steps or config.train_epochs * steps_per_epoch,
+        last_step=last_step,
         position=Position(),
     )
     if devices.is_chief:
@@ -186,6 +192,11 @@ def _check(config: ConfigDict) -> None:
     if config.precision not in PRECISIONS:
         raise command.UsageError(
             f"config.precision must be one of {', '.join(PRECISIONS)}, not {config.precision!r}"
+        )
+    if config.steps_per_call > 1 and config.learning_rate.schedule in CONTINUOUS_SCHEDULES:
+        raise command.UsageError(
+            f"config.learning_rate.schedule={config.learning_rate.schedule} changes the rate at "
+            "every step, which config.steps_per_call > 1 cannot do"
         )
     if config.jit_compile and (config.distribution != "one_device" or config.placement != "one_device"):
         raise command.UsageError(

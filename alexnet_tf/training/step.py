@@ -7,6 +7,7 @@ up to the exact total.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -64,7 +65,7 @@ def make_train_step(
     accumulation_steps: int = 1,
     loss_scale: float = 1.0,
     placed_gradients: bool = False,
-) -> Callable[[Batch, tf.Tensor, tf.Tensor], tf.Tensor]:
+) -> Callable[[Batch, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
     """The update of section 5 on one replica's rows of a batch.
 
     Args:
@@ -81,14 +82,14 @@ def make_train_step(
             two columns on the first GPU.
 
     Returns:
-        A function of (batch, global step int64 [], examples in the global batch float32 []) that
-        updates the weights and returns the `SUMS` of its rows.
+        A function of (batch, global step int64 [], examples in the global batch float32 [], factor
+        on the colour noise float32 []) that updates the weights and returns the `SUMS` of its rows.
     """
     dropout_key = pipeline.seed_key(seed, pipeline.DROPOUT)
     variables = model.trainable_variables
 
-    def forward(part: Batch, step: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = prepare(part["image"], part.get("noise"))
+    def forward(part: Batch, step: Any, count: Any, noise: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = prepare(part["image"], part.get("noise"), noise)
         # Dropout draws a mask for the whole global batch and takes these rows of it: the same
         # masks on any number of replicas.
         with layers.randomness(
@@ -102,21 +103,21 @@ def make_train_step(
         return loss * loss_scale, sums(losses, logits, part["label"], part["weight"])
 
     def backward(
-        part: Batch, step: tf.Tensor, count: tf.Tensor
+        part: Batch, step: Any, count: Any, noise: Any
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         if placed_gradients:
-            loss, found = forward(part, step, count)
+            loss, found = forward(part, step, count, noise)
             gradients = placement.gradients(loss, variables)
         else:
             with tf.GradientTape() as tape:
-                loss, found = forward(part, step, count)
+                loss, found = forward(part, step, count, noise)
             gradients = tape.gradient(loss, variables)
         if loss_scale != 1.0:
             gradients = [gradient / loss_scale for gradient in gradients]
         return gradients, found
 
     def accumulated(
-        batch: Batch, step: tf.Tensor, count: tf.Tensor
+        batch: Batch, step: Any, count: Any, noise: Any
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         rows = batch["label"].shape[0] // accumulation_steps
 
@@ -126,7 +127,7 @@ def make_train_step(
             }
             for value in part.values():
                 value.set_shape([rows, *value.shape[1:]])
-            new, found = backward(part, step, count)
+            new, found = backward(part, step, count, noise)
             gradients = [old + gradient for old, gradient in zip(gradients, new, strict=True)]
             return number + 1, gradients, total + found
 
@@ -140,9 +141,11 @@ def make_train_step(
         )
         return gradients, total
 
-    def train_step(batch: Batch, step: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    def train_step(
+        batch: Batch, step: tf.Tensor, count: tf.Tensor, noise: tf.Tensor
+    ) -> tf.Tensor:
         compute = backward if accumulation_steps == 1 else accumulated
-        gradients, found = compute(batch, step, count)
+        gradients, found = compute(batch, step, count, noise)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return found
 
