@@ -12,13 +12,9 @@ from typing import Any
 import keras
 from tqdm import tqdm
 
+from alexnet_tf.training.log_keys import INTEGERS, NOTES, TIMING
 from alexnet_tf.training.tensorboard import TensorBoard as TensorBoardScalars  # noqa: F401
 from data_prep import command
-
-# Measured times differ from run to run; everything else in the logs is determined by the seed.
-# Keras hands all numbers on as floats.
-INTEGERS = ("epoch", "step", "val_count")
-TIMING = ("images_per_second", "data_wait", "train_seconds", "evaluation_seconds")
 
 
 class MetricsFile(keras.callbacks.Callback):
@@ -42,7 +38,7 @@ class MetricsFile(keras.callbacks.Callback):
 
     def _write(self, kind: str, logs: dict[str, Any]) -> None:
         line: dict[str, Any] = {"kind": kind}
-        hidden = (*TIMING, "fresh", "lr", "seconds_left")
+        hidden = (*TIMING, *NOTES)
         line |= {
             key: int(value) if key in INTEGERS else float(value)
             for key, value in logs.items()

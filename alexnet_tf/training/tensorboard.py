@@ -11,11 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.network import build
-from alexnet_tf.training import kernel_grid
+from alexnet_tf.training import kernel_grid, log_keys
 from data_prep import command
-
-# What the loop puts into the logs for others: no results.
-NOT_SHOWN = ("epoch", "step", "val_count", "fresh", "lr", "seconds_left")
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -69,9 +66,9 @@ class TensorBoard(keras.callbacks.Callback):
 
     def _write_scalars(self, name: str, logs: dict[str, Any], prefix: str) -> None:
         shown = {
-            key.removeprefix(prefix): float(value)
+            _tag(key.removeprefix(prefix)): float(value)
             for key, value in logs.items()
-            if key.startswith(prefix) and key not in NOT_SHOWN
+            if key.startswith(prefix) and key not in (*log_keys.INTEGERS, *log_keys.NOTES)
         }
         if not shown:
             return
@@ -166,6 +163,11 @@ class Profile(keras.callbacks.Callback):
     def _finish_work(self) -> None:
         # Updates run ahead of Python on a GPU; reading a weight waits for them.
         _array(self.model.trainable_variables[0])
+
+
+def _tag(key: str) -> str:
+    # A group of its own: TensorBoard opens the first ones of the alphabet.
+    return f"timing/{key}" if key in log_keys.TIMING else key
 
 
 def _array(variable: Any) -> np.ndarray:

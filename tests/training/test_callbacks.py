@@ -226,7 +226,8 @@ def test_tensorboard_files(tmp_path, model):
     scalars = {"loss", "top_1_error", "top_5_error"}
     assert set(validation.Tags()["tensors"]) == scalars
     weights = {f"weights/{name}" for name in build.named_variables(model)}
-    more = {"learning_rate", "images_per_second", "data_wait", "gradient_norm", "kernels/conv1"}
+    more = {"learning_rate", "gradient_norm", "kernels/conv1"}
+    more |= {"timing/images_per_second", "timing/data_wait"}
     assert set(train.Tags()["tensors"]) == scalars | more | weights
     steps = {tag: [event.step for event in train.Tensors(tag)] for tag in scalars | more | weights}
     assert steps["loss"] == steps["gradient_norm"] == [5, 15]
