@@ -189,7 +189,8 @@ class PlannedRate(Rule, keras.callbacks.Callback):
 
     def get_state(self) -> dict[str, Any]:
         """The run's length where the plan depends on it: a longer run would be another one."""
-        if planned_rates.depends_on_length(self.schedule):
+        own = any(variable.schedule for variable in self.setup.settings)
+        if own or planned_rates.depends_on_length(self.schedule):
             return {"total_steps": self.setup.length.total_steps}
         return {}
 
@@ -202,9 +203,9 @@ class PlannedRate(Rule, keras.callbacks.Callback):
         before, now = state.get("total_steps"), self.setup.length.total_steps
         if before is not None and before != now:
             raise command.UserError(
-                f"config.learning_rate.schedule={self.schedule} stretches over the whole run, "
-                f"which had {before} steps and now has {now}: resume with the length it began "
-                "with, or start another run"
+                "a learning rate schedule of this run stretches over its whole length, "
+                f"which was {before} steps and now is {now}: resume with the length it began with, "
+                "or start another run"
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

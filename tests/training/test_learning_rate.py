@@ -1,6 +1,7 @@
 """Plateau traces by hand, planned drops, and state that survives a restart."""
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -76,6 +77,44 @@ def test_keras_itself_loses_its_state():
 def test_an_epoch_without_validation_counts_for_nothing():
     rule = learning_rate.make(config(patience_epochs=1))
     assert trace(rule, Model(1.0), [0.5, None, None, 0.4, 0.4]) == [1, 1, 1, 1, 0.1]
+
+
+def test_warm_up_rises_to_the_rate_of_the_plateau():
+    """Two steps per epoch, warm-up over ten; the error stands still, so the rate falls twice."""
+    rule, model = learning_rate.make(config(warmup_steps=10), steps_per_epoch=2), Model(1.0)
+    rule.set_model(model)
+    rule.on_train_begin()
+    rates = []
+    for step in range(14):
+        learning_rate.apply(rule, model.optimizer, step)
+        rates.append(rate_of(model.optimizer))
+        if step % 2:
+            rule.on_epoch_end(step // 2, {"val_top_1_error": 0.5})
+    # Best in epoch 1; no better in 2 and 3: drop; nor in 4 and 5: drop; no third one.
+    plateau = [1.0] * 6 + [0.1] * 4 + [0.01] * 4
+    warm = [min((step + 1) / 10, 1) for step in range(14)]
+    assert np.allclose(rates, np.multiply(plateau, warm))
+
+
+@pytest.mark.parametrize("cut", range(1, 7))
+def test_a_restart_in_the_warm_up_changes_nothing(cut):
+    def epochs(rule, model, which):
+        rule.set_model(model)
+        rule.on_train_begin()
+        rates = []
+        for epoch in which:
+            learning_rate.apply(rule, model.optimizer, epoch)
+            rates.append(rate_of(model.optimizer))
+            rule.on_epoch_end(epoch, {"val_top_1_error": 0.5})
+        return rates
+
+    whole = epochs(learning_rate.make(config(warmup_steps=5)), Model(1.0), range(8))
+    rule = learning_rate.make(config(warmup_steps=5))
+    before = epochs(rule, Model(1.0), range(cut))
+    second = learning_rate.make(config(warmup_steps=5))
+    second.set_state(rule.get_state())
+    # Not even the optimizer's rate needs to be restored.
+    assert before + epochs(second, Model(1.0), range(cut, 8)) == whole
 
 
 def test_planned_drops():

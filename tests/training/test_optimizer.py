@@ -29,7 +29,7 @@ def run(optimizer, start, gradients, rates=None):
 
 
 def test_five_steps_of_the_papers_rule_with_a_drop_of_the_rate():
-    """v <- 0.9 v - 0.0005 rate w - rate g; w <- w + v. The rate is inside v: old velocity keeps it."""
+    """v <- 0.9 v - 0.0005 rate w - rate g; w <- w + v. Old velocity keeps the old rate."""
     random = np.random.default_rng(0)
     start, gradients = random.normal(size=3), random.normal(size=(5, 3))
     rates = [0.01, 0.01, 0.01, 0.001, 0.001]

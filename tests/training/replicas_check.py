@@ -1,0 +1,82 @@
+"""Run as a program by test_optimizer_replicas.py: one replica against two, for every optimizer.
+
+Each of two replicas gets its part of every gradient. Prints, as JSON, by how much the weights and
+the optimizer's state differ from those of one replica that gets the sums.
+"""
+
+import json
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf import config as recipes
+from alexnet_tf.network.layers import VariableSettings
+from alexnet_tf.training import optimizer as optimizers
+
+STEPS = 6
+SHAPES = ((3, 3, 2, 4), (4,), (8, 5), (5,))
+SETTINGS = (
+    VariableSettings("conv/kernel", 1.0, 0.05, None, norm_range=(0.01, 0.03)),
+    VariableSettings("conv/bias", 2.0, 0.0, None),
+    VariableSettings("fc/kernel", 1.0, 0.05, None, norm_ball=0.1),
+    VariableSettings("fc/bias", 0.0, 0.0, None),
+)
+
+
+
+def train(strategy, replicas, changes):
+    random = np.random.default_rng(0)
+    start = [random.normal(size=shape).astype(np.float32) for shape in SHAPES]
+    # [steps][variables][2 parts, ...]
+    parts = [
+        [random.normal(size=(2, *shape)).astype(np.float32) for shape in SHAPES]
+        for _ in range(STEPS)
+    ]
+    config = recipes.load("default")
+    config.optimizer.update(changes)
+    with strategy.scope():
+        variables = [tf.Variable(value) for value in start]
+        optimizer = optimizers.make(config, SETTINGS, replicas=replicas)
+        optimizer.build(variables)
+
+    @tf.function
+    def step(gradients):
+        def one_replica():
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            own = [tf.reduce_sum(g, 0) if replicas == 1 else g[replica] for g in gradients]
+            optimizer.apply_gradients(list(zip(own, variables, strict=True)))
+
+        strategy.run(one_replica)
+
+    for number, gradients in enumerate(parts):
+        optimizer.learning_rate = 0.1 if number < 4 else 0.02
+        if number == 2:
+            optimizers.set_multipliers(optimizer, (0.5, 0.0, 1.0, 0.0))
+        step([tf.constant(gradient) for gradient in gradients])
+    values = {}
+    for number, variable in enumerate(variables):
+        copies = strategy.experimental_local_results(variable)
+        values[f"first_{number}"], values[f"last_{number}"] = copies[0].numpy(), copies[-1].numpy()
+    return values | optimizers.state(optimizer)
+
+
+def main():
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
+    )
+    found = {}
+    for name in sys.argv[1].split(","):
+        for limit in (0.0, 0.5):
+            changes = {"name": name, "clip_global_norm": limit}
+            one = train(tf.distribute.get_strategy(), 1, changes)
+            strategy = tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"])
+            two = train(strategy, strategy.num_replicas_in_sync, changes)
+            assert one.keys() == two.keys()
+            found[f"{name} {limit}"] = max(float(np.abs(one[key] - two[key]).max()) for key in one)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
