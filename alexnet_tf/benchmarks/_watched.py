@@ -34,7 +34,8 @@ class WatchedLoop(loop.Loop):
 
     def update(self, batch: Any, step: int) -> tf.Tensor:
         """One update alone, as the loop calls it; returns the sums of the batch."""
-        return self._compiled[0](batch, tf.constant(step, tf.int64), tf.constant(0.0))
+        controls = tf.constant([0.0, 1.0])  # No wish to stop; the colour noise as it is.
+        return self._compiled[0](batch, tf.constant(step, tf.int64), controls)
 
     def batches(self, first_step: int, count: int) -> Iterator[Any]:
         """The run's batches of some steps, from a pipeline that is made for them."""
