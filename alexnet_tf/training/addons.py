@@ -18,7 +18,12 @@ from alexnet_tf.config import ConfigDict
 from alexnet_tf.network.build import VariableSettings
 from data_prep import command
 
-AVERAGES = ("none", "moving_average", "swa")
+AVERAGES = {
+    "none": "",
+    "moving_average": "evaluates a <- decay a + (1 - decay) w of every update",
+    "swa": "evaluates the mean of w after every so many updates (Izmailov et al. 2018)",
+}
+"""Choices of `config.optimizer.averaging`, and what they are."""
 
 
 def load(wanted_by: str) -> Any:
