@@ -187,3 +187,32 @@ def test_predict_refuses_what_is_no_model(tmp_path, picture, capsys):
     assert status == 1 and "damaged" in err and err.count("\n") == 1
     status, _, err = call(predict, capsys, f"--model={tmp_path}")
     assert status == 2 and "no image named" in err
+
+
+def test_evaluate_finds_the_errors_that_training_reported(data_dir, tmp_path, capsys):
+    from alexnet_tf import train
+
+    status, _, err = call(
+        train,
+        capsys,
+        "--config=cifar10_quick",
+        f"--config.data_dir={data_dir}",
+        "--config.batch_size=5",
+        "--config.train_epochs=2",
+        f"--workdir={tmp_path}/run",
+    )
+    assert status == 0, err
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    epochs = [line for line in lines if line["kind"] == "epoch"]
+    best = min(epochs, key=lambda line: line["val_top_1_error"])
+    for checkpoint, expected in (("best", best), ("newest", epochs[-1])):
+        status, out, _ = call(
+            evaluate, capsys, f"--workdir={tmp_path}/run", f"--checkpoint={checkpoint}"
+        )
+        assert status == 0
+        found = json.loads(out)["runs"][0]
+        assert found["step"] == expected["step"]
+        errors = found["errors"]["1"]
+        assert errors["top_1_error"] == pytest.approx(expected["val_top_1_error"], abs=1e-6)
+        assert errors["top_5_error"] == pytest.approx(expected["val_top_5_error"], abs=1e-6)
+        assert errors["loss"] == pytest.approx(expected["val_loss"], rel=1e-5)
