@@ -211,7 +211,7 @@ def make(
     rate = planned_rates.scaled_initial(config)
     if note := _difference(config, settings):
         command.log(f"optimizer {chosen.name}: {note}")
-    if note := addons.AVERAGES.get(chosen.averaging):
+    if note := addons.AVERAGES.get(chosen.averaging, ""):
         command.log(f"averaging {chosen.averaging}: {note}; the paper's numbers are of the last w")
     if chosen.name == "sgdw" or chosen.averaging != "none":
         return addons.make(config, settings, rate, replicas)
