@@ -16,7 +16,8 @@ import functools
 import numpy as np
 
 # Pixels (8 bits) times weights (15 bits, of which the cubic filter's absolute values sum to at
-# most 1.5) stay below 2**24, exact in float32; a second product of 15 bits is exact in float64.
+# most 1.5) stay below 2**24, exact in float32: the columns. A second product of 15 bits stays below
+# 2**53, exact in float64: the rows.
 WEIGHT_BITS = 15
 # OpenCV's INTER_CUBIC has this parameter (the more usual value is -0.5).
 CUBIC_A = -0.75
@@ -88,24 +89,22 @@ def central_square(pixels: np.ndarray, shape: Geometry) -> np.ndarray:
       uint8 [size, size, 3], halves rounded up.
     """
     size = shape.size
-    num_columns = shape.columns[1] - shape.columns[0]
-    source = np.ascontiguousarray(pixels).reshape(-1, num_columns * 3)
     if shape.height == shape.new_height:
-        return source.reshape(size, size, 3).copy()
-    narrow = np.empty((size, num_columns * 3), np.float32)
-    for block in _blocks(shape.height, shape.new_height, shape.top, size, ROWS_PER_BLOCK, 1):
-        rows = source[block.source_first : block.source_last].astype(np.float32)
-        np.matmul(block.matrix, rows, out=narrow[block.first : block.last])
-    wide = narrow.astype(np.float64)
-    result = np.empty((size, size * 3), np.float64)
-    for block in _blocks(shape.width, shape.new_width, shape.left, size, COLUMNS_PER_BLOCK, 3):
-        columns = wide[:, block.source_first : block.source_last]
-        np.matmul(columns, block.matrix.T, out=result[:, block.first : block.last])
-    result *= 0.5 ** (2 * WEIGHT_BITS)
-    result += 0.5
-    if shape.height < shape.new_height:  # only the cubic filter overshoots
-        np.clip(result, 0, 255, out=result)
-    return result.astype(np.uint8).reshape(size, size, 3)
+        return pixels.copy()
+    source = pixels.astype(np.float32).reshape(len(pixels), -1)
+    narrow = np.empty((len(source), size * 3), np.float32)
+    for block in _column_blocks(shape.width, shape.new_width, shape.left, size):
+        columns = source[:, block.source_first : block.source_last]
+        np.matmul(columns, block.matrix, out=narrow[:, block.first : block.last])
+    result = np.empty((size, size * 3), np.uint8)
+    for block in _row_blocks(shape.height, shape.new_height, shape.top, size):
+        rows = narrow[block.source_first : block.source_last].astype(np.float64)
+        levels = np.matmul(block.matrix, rows)
+        levels += 0.5
+        if shape.height < shape.new_height:  # only the cubic filter overshoots
+            np.clip(levels, 0, 255, out=levels)
+        result[block.first : block.last] = levels
+    return result.reshape(size, size, 3)
 
 
 def _rounded_ratio(numerator: int, denominator: int) -> int:
@@ -119,33 +118,41 @@ def _source_range(length: int, new_length: int, first: int, count: int) -> tuple
 
 
 @functools.lru_cache(maxsize=1024)
-def _blocks(
-    length: int, new_length: int, first: int, count: int, block: int, channels: int
-) -> tuple[_Block, ...]:
-    """The filter as a band of small matrices, counted from the first source pixel needed."""
+def _column_blocks(width: int, new_width: int, left: int, size: int) -> tuple[_Block, ...]:
+    """The horizontal filter for interleaved colours, in units of 2**-15, to be applied first."""
+    blocks = []
+    for block in _blocks(width, new_width, left, size, COLUMNS_PER_BLOCK):
+        # The same weights for each of the colours, side by side.
+        matrix = np.kron(block.matrix, np.eye(3)).T.astype(np.float32)
+        first, last = 3 * block.first, 3 * block.last
+        source = 3 * block.source_first, 3 * block.source_last
+        blocks.append(_Block(first, last, *source, np.ascontiguousarray(matrix)))
+    return tuple(blocks)
+
+
+@functools.lru_cache(maxsize=1024)
+def _row_blocks(height: int, new_height: int, top: int, size: int) -> tuple[_Block, ...]:
+    """The vertical filter, which also brings the sums back to grey levels (a power of two)."""
+    return tuple(
+        dataclasses.replace(block, matrix=block.matrix * 0.5 ** (2 * WEIGHT_BITS))
+        for block in _blocks(height, new_height, top, size, ROWS_PER_BLOCK)
+    )
+
+
+def _blocks(length: int, new_length: int, first: int, count: int, step: int) -> list[_Block]:
+    """A filter as a band of small matrices, counted from the first source pixel needed."""
     positions, weights = _taps(length, new_length, first, count)
     origin = positions.min()
     blocks = []
-    for begin in range(0, count, block):
-        end = min(count, begin + block)
+    for begin in range(0, count, step):
+        end = min(count, begin + step)
         part = positions[begin:end] - origin
         low, high = int(part.min()), int(part.max()) + 1
-        one_channel = np.zeros((end - begin, high - low))
+        matrix = np.zeros((end - begin, high - low))
         for row, (taps, values) in enumerate(zip(part, weights[begin:end], strict=True)):
-            np.add.at(one_channel[row], taps - low, values)  # a clamped position may occur twice
-        # Interleaved channels: the same weights for each, side by side.
-        matrix = np.kron(one_channel, np.eye(channels))
-        dtype = np.float32 if channels == 1 else np.float64
-        blocks.append(
-            _Block(
-                begin * channels,
-                end * channels,
-                low * channels,
-                high * channels,
-                np.ascontiguousarray(matrix, dtype),
-            )
-        )
-    return tuple(blocks)
+            np.add.at(matrix[row], taps - low, values)  # a clamped position may occur twice
+        blocks.append(_Block(begin, end, low, high, matrix))
+    return blocks
 
 
 def _taps(length: int, new_length: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:

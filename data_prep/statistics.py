@@ -10,7 +10,7 @@ import numpy as np
 AUTHOR_CHANNEL_MEAN = (127.305, 119.715, 104.913)
 AUTHOR_PCA_STANDARD_DEVIATIONS = (19.7208, 37.0939, 121.7801)
 
-# Rows of pixels summed in float32 at a time: 256 * 255**2 stays below 2**24, so it is exact.
+# Products summed in float32 at a time: 256 * 255**2 stays below 2**24, so the sum is exact.
 _EXACT_RUN = 256
 # Eigenvectors of different linear algebra libraries agree far beyond this many decimals.
 _DECIMALS = 9
@@ -63,18 +63,19 @@ class Accumulator:
 
 
 def colour_products(pixels: np.ndarray) -> np.ndarray:
-    """Sum over the pixels of colour i times colour j, exact: int64 [3, 3] for uint8 [..., 3]."""
-    flat = pixels.reshape(-1, 3)
-    runs = -(-len(flat) // _EXACT_RUN)
-    padded = np.zeros((3, runs * _EXACT_RUN), np.float32)
-    padded[:, : len(flat)] = flat.T
-    planes = padded.reshape(3, runs, _EXACT_RUN)
-    result = np.empty((3, 3), np.int64)
-    for i in range(3):
-        for j in range(i, 3):
-            partial = np.einsum("rk,rk->r", planes[i], planes[j])
-            result[i, j] = result[j, i] = int(partial.sum(dtype=np.float64))
-    return result
+    """Sum over the pixels of colour i times colour j, exact: int64 [3, 3] for uint8 [h, w, 3]."""
+    levels = pixels.reshape(len(pixels), -1).astype(np.float32)
+    result = np.zeros((3, 3), np.int64)
+    for begin in range(0, len(levels), _EXACT_RUN):
+        rows = levels[begin : begin + _EXACT_RUN]
+        # In a row r g b r g b ... neighbours at distances 0, 1 and 2 are all pairs of colours.
+        for distance in range(3):
+            left, right = rows[:, : rows.shape[1] - distance], rows[:, distance:]
+            products = np.einsum("rk,rk->k", left, right)
+            for first in range(3 - distance):
+                second = first + distance
+                result[first, second] += int(products[first::3].sum(dtype=np.float64))
+    return np.triu(result) + np.triu(result, 1).T
 
 
 def mean_image(sums: PixelSums) -> np.ndarray:

@@ -25,16 +25,15 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from absl import flags
 
-from data_prep import command, plan, quiet, resize, shards, sources, workers
+from data_prep import command, plan, quiet, resize, shards, sidecars, sources, workers
 
 JPEG_QUALITY = 95
-# Images per turn: short enough that both take their turns in the same weather.
-CHUNK = 25
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -59,19 +58,19 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     cv2 = _import_opencv()
     images = sources.find_images(flag_values.images)
     size = flag_values.image_size
-    os.environ.update(workers.WORKER_ENVIRONMENT)
     with tempfile.TemporaryDirectory(prefix="benchmark-convert-") as folder:
-        by_workers = _workers(images, size, flag_values.repeat, flag_values.rounds, folder)
-        tf = quiet.import_tensorflow()
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        os.makedirs(os.path.join(folder, sidecars.FOLDER))
         result = {
             "images": len(images),
             "image_size": size,
-            "per_core": _per_core(cv2, images, size, flag_values.rounds, folder),
-            "workers": by_workers,
+            "per_core": _per_core(images, size, flag_values.rounds, folder),
+            "workers": _workers(images, size, flag_values.repeat, flag_values.rounds, folder),
             "pixels": _pixels(cv2, images, size),
-            "versions": {"opencv": cv2.__version__, "tensorflow": tf.__version__},
+            "load_average": round(os.getloadavg()[0], 2),
+            "versions": {
+                "opencv": cv2.__version__,
+                "tensorflow": quiet.import_tensorflow().__version__,
+            },
         }
     print(json.dumps(result, indent=1))
 
@@ -87,7 +86,7 @@ def _import_opencv() -> Any:
     return cv2
 
 
-def _job(images: list[sources.SourceImage], size: int, folder: str, name: str) -> shards.Job:
+def _job(images: Sequence[sources.SourceImage], size: int, folder: str, name: str) -> shards.Job:
     classes = {image.class_name: 0 for image in images}
     return shards.Job(
         output_dir=folder,
@@ -103,30 +102,40 @@ def _job(images: list[sources.SourceImage], size: int, folder: str, name: str) -
     )
 
 
-def _per_core(
-    cv2: Any, images: list[sources.SourceImage], size: int, rounds: int, folder: str
-) -> dict[str, Any]:
-    """Both programs in turns over the same images, by the CPU time of this process."""
-    os.makedirs(os.path.join(folder, ".conversion"), exist_ok=True)
-    chunks = [images[begin : begin + CHUNK] for begin in range(0, len(images), CHUNK)]
-    ours: list[float] = []
-    theirs: list[float] = []
+@dataclasses.dataclass(frozen=True)
+class Turns:
+    """What one worker is to measure: rounds of both programs over the same images."""
+
+    images: tuple[sources.SourceImage, ...]
+    size: int
+    rounds: int
+    folder: str
+
+
+def take_turns(turns: Turns, report: workers.Report) -> list[tuple[float, float]]:
+    """CPU seconds of the converter and of the OpenCV loop over all images, round by round."""
+    cv2 = _import_opencv()
+    measured = []
+    for number in range(turns.rounds + 1):
+        begin = time.process_time()
+        shards.make(_job(turns.images, turns.size, turns.folder, f"core-{number}"), report)
+        middle = time.process_time()
+        for image in turns.images:
+            opencv_jpeg(cv2, sources.read_image(image), turns.size)
+        measured.append((middle - begin, time.process_time() - middle))
     # The first round pays for page cache, tables of weights and lazy initialisation.
-    for round_number in range(rounds + 1):
-        seconds = [0.0, 0.0]
-        for number, chunk in enumerate(chunks):
-            begin = time.process_time()
-            job = _job(chunk, size, folder, f"{round_number}-{number}")
-            shards.make(job, lambda count: None)
-            middle = time.process_time()
-            for image in chunk:
-                opencv_jpeg(cv2, sources.read_image(image), size)
-            seconds[0] += middle - begin
-            seconds[1] += time.process_time() - middle
-        if round_number > 0:
-            ours.append(len(images) / seconds[0])
-            theirs.append(len(images) / seconds[1])
-            command.log(f"converter {ours[-1]:.0f}, OpenCV loop {theirs[-1]:.0f} images/s per core")
+    return measured[1:]
+
+
+def _per_core(
+    images: list[sources.SourceImage], size: int, rounds: int, folder: str
+) -> dict[str, Any]:
+    """Both programs in turns over the same images, in one worker, by its CPU time."""
+    turns = Turns(tuple(images), size, rounds, folder)
+    total = len(images) * (rounds + 1)
+    (measured,) = workers.run(take_turns, [turns], 1, total, "per core")
+    ours = [len(images) / seconds for seconds, _ in measured]
+    theirs = [len(images) / seconds for _, seconds in measured]
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     return {
         "converter_images_per_second": round(statistics.median(ours), 1),
@@ -177,7 +186,6 @@ def _workers(
     images: list[sources.SourceImage], size: int, repeat: int, rounds: int, folder: str
 ) -> dict[str, Any]:
     """Wall-clock rates of one and of two workers, in turns; the best of each is compared."""
-    os.makedirs(os.path.join(folder, ".conversion"), exist_ok=True)
     rates: dict[int, list[float]] = {1: [], 2: []}
     for round_number in range(rounds):
         for count in rates:
@@ -197,7 +205,6 @@ def _workers(
         "ratio": round(best[2] / best[1], 3),
         "all_rounds": {str(count): [round(v, 1) for v in rates[count]] for count in rates},
         "cpu_cores": len(os.sched_getaffinity(0)),
-        "load_average": round(os.getloadavg()[0], 2),
     }
 
 

@@ -80,6 +80,19 @@ def test_an_example_has_the_conventional_keys() -> None:
     }
 
 
+@pytest.mark.parametrize("length", [0, 1, 100, 127, 128, 16_383, 16_384, 200_000])
+@pytest.mark.parametrize("label", [0, 1, 127, 128, 1000, 99_999])
+def test_the_bytes_are_those_of_protocol_buffers(length: int, label: int) -> None:
+    import tensorflow as tf
+
+    fields = {**EXAMPLE, "image": bytes(length), "label": label}
+    payload = records.encode_example(**fields)  # type: ignore[arg-type]
+    example = tf.train.Example.FromString(payload)
+    assert example.features.feature["image/class/label"].int64_list.value == [label]
+    assert example.features.feature["image/encoded"].bytes_list.value == [bytes(length)]
+    assert example.SerializeToString(deterministic=True) == payload
+
+
 @pytest.mark.parametrize("store", ["uint8", "centered"])
 def test_raw_pixels_are_never_called_encoded(store: str) -> None:
     payload = records.encode_example(**{**EXAMPLE, "store": store})  # type: ignore[arg-type]
