@@ -57,6 +57,10 @@ class Diary:
                     f"{entry.epoch}); there are {', '.join(names[:6])}, ..."
                 )
 
+    def names_variables(self) -> bool:
+        """Whether any entry is about single variables."""
+        return bool(self._patterns(self.entries))
+
     def rate(self, epoch: int) -> float:
         """The run's learning rate in epoch `epoch`, counted from 0."""
         found = self._last(RATE, epoch)

@@ -79,11 +79,18 @@ class Rule:
             rates[place] = schedule.rate(base, self.setup.length.progress(step), normal)
         return rates
 
+    def has_variable_rates(self) -> bool:
+        """Whether a variable has a rate of its own in any step."""
+        return any(variable.schedule for variable in self.setup.settings)
+
     def multipliers_at(self, step: int) -> tuple[float, ...] | None:
-        """Every variable's factor on the run's rate in update `step`; None: the table's own."""
-        rates = self.variable_rates_at(step)
-        if not rates:
+        """Every variable's factor on the run's rate in update `step`.
+
+        None: no variable ever has another than the table's.
+        """
+        if not self.has_variable_rates():
             return None
+        rates = self.variable_rates_at(step)
         rate = self.planned_rate(step)
         return tuple(
             rates[place] / rate if place in rates else variable.learning_rate_multiplier
@@ -233,11 +240,19 @@ class DiaryRule(PlannedRate):
         self._names = [variable.name for variable in setup.settings]
         if self._names:
             diary.check(self._names)
+        self._rates_of_epoch: tuple[int, dict[int, float]] = (-1, {})
+
+    def has_variable_rates(self) -> bool:
+        """Whether the diary or the network's table names any."""
+        return self.diary.names_variables() or super().has_variable_rates()
 
     def variable_rates_at(self, step: int) -> dict[int, float]:
         """The diary's, else those of the network's table."""
-        rates = super().variable_rates_at(step)
-        return rates | self.diary.variable_rates(self._epoch(step), self._names)
+        epoch = self._epoch(step)
+        if self._rates_of_epoch[0] != epoch:
+            # Asked several times per step.
+            self._rates_of_epoch = epoch, self.diary.variable_rates(epoch, self._names)
+        return super().variable_rates_at(step) | self._rates_of_epoch[1]
 
     def color_noise_at(self, step: int) -> float | None:
         """The diary's."""

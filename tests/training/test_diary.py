@@ -103,6 +103,8 @@ def test_entries_may_stand_in_any_order_and_the_last_of_an_epoch_holds():
     rule = make(diary=((5, "rate", 0.003), (2, "rate", 0.005), (2, "rate", 0.004)))
     assert [rule.rate_at(epoch * 10) for epoch in (1, 2, 4, 5)] == [0.01, 0.004, 0.004, 0.003]
     assert rule.multipliers_at(0) is None
+    late = make(diary=((5, "*/bias", 0.02),))
+    assert late.multipliers_at(0) == (1, 2, 1, 1, 1, 2)
 
 
 @pytest.mark.parametrize(

@@ -140,3 +140,23 @@ def test_an_unknown_optimizer_is_refused():
     config = ConfigDict({"optimizer": {"name": "adam"}, "learning_rate": {"initial": 0.1}})
     with pytest.raises(command.UsageError, match="adam"):
         optimizers.make(config, [])
+
+
+def test_equals_pytorch_until_the_rate_changes():
+    """PyTorch keeps the rate outside its velocity, so after a drop old velocity follows it."""
+    torch = pytest.importorskip("torch", reason="needs PyTorch, which is no dependency")
+    random = np.random.default_rng(5)
+    start, gradients = random.normal(size=4), random.normal(size=(10, 4))
+    rates = [0.1] * 6 + [0.01] * 4
+    theirs = torch.tensor(start, dtype=torch.float32, requires_grad=True)
+    sgd = torch.optim.SGD([theirs], 0.1, momentum=0.9, weight_decay=0.05)
+    expected = []
+    for rate, gradient in zip(rates, gradients, strict=True):
+        sgd.param_groups[0]["lr"] = rate
+        theirs.grad = torch.tensor(gradient, dtype=torch.float32)
+        sgd.step()
+        expected.append(theirs.detach().numpy().copy())
+    optimizer = optimizers.PaperSGD([settings(decay=0.05)], 0.1, 0.9)
+    found = run(optimizer, start, gradients, rates)
+    assert np.allclose(found[:6], expected[:6], rtol=1e-5, atol=1e-6)
+    assert abs(found[6] - expected[6]).max() > 0.01
