@@ -28,6 +28,9 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     flags.DEFINE_bool(
+        "quiet", False, "Say nothing but warnings and errors.", flag_values=flag_values
+    )
+    flags.DEFINE_bool(
         "print_network",
         False,
         "Print the network's layers with shapes, parameters and neurons, and stop.",
@@ -38,7 +41,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Runs the command."""
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}; settings are --config.KEY=V")
+        raise command.UsageError(f"unexpected {arguments[0]!r}; settings are --config.KEY=VALUE")
     config = recipes.from_flags(flag_values)
     if flag_values.print_network:
         print(network_text(config))
@@ -56,9 +59,10 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
     with workdir.WorkFolder(flag_values.workdir) as folder:
         training = set_up(config, folder)
-        command.log(first_page(training))
+        if not flag_values.quiet:
+            command.log(first_page(training))
         try:
-            logs = loop.Loop(training).train()
+            logs = loop.Loop(training, flag_values.quiet).train()
         except loop.Stopped as stopped:
             command.log(f"{stopped}; the same command resumes")
             return stopping.EXIT_STATUS

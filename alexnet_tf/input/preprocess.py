@@ -34,9 +34,7 @@ def views(images: tf.Tensor, crop: int, count: int) -> tf.Tensor:
     return tf.concat(crops + [tf.reverse(part, [2]) for part in crops], axis=0)
 
 
-def color_noise_directions(
-    data: dataset.Dataset, kind: str
-) -> tuple[np.ndarray | None, float]:
+def color_noise_directions(data: dataset.Dataset, kind: str) -> tuple[np.ndarray | None, float]:
     """The matrix that turns three normal draws into an RGB offset in grey levels.
 
     Args:
@@ -106,7 +104,8 @@ class Preprocess:
             )
         self.mean = mean_pixels(data, settings.mean, crop)
         self.directions, shrink = color_noise_directions(data, settings.color_noise)
-        self.noise_stddev = float(settings.color_noise_stddev) if self.directions is not None else 0.0
+        noisy = self.directions is not None
+        self.noise_stddev = float(settings.color_noise_stddev) if noisy else 0.0
         self._shrink = shrink * self.noise_stddev
 
     def __call__(

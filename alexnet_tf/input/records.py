@@ -59,8 +59,8 @@ class RecordReader:
     def _read_one(self, number: int) -> bytes:
         shard, offset, length = (int(value) for value in self._index[number])
         block = os.pread(self._file(shard), length + _CRC.size, offset)
-        payload = block[:length]
-        if len(block) != length + _CRC.size or _masked_crc(payload) != _CRC.unpack(block[length:])[0]:
+        payload, checksum = block[:length], block[length:]
+        if len(checksum) != _CRC.size or _masked_crc(payload) != _CRC.unpack(checksum)[0]:
             raise DamagedRecord(
                 f"{self._paths[shard]}: the record at byte {offset} (example {number}) is damaged; "
                 "run python -m data_prep.verify, delete that shard and convert again"

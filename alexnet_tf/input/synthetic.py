@@ -1,4 +1,4 @@
-"""Random pixels instead of a dataset: for benchmarks, and for trying a cluster before data is there."""
+"""Random pixels instead of a dataset: for benchmarks, and for trying a cluster without data."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Checkpoints: everything a run needs to go on, in one file, whole or not there.
 
-A checkpoint is `checkpoints/step-000000123.npz`: the weights by their names in the network's table,
-the optimizer's variables, and a JSON text with position, learning-rate rule and best result. NumPy's
-format needs no pickle, checks a CRC of every array, and holds no trace of strategy or placement, so
-a run moves freely between one device, many GPUs and two columns.
+A checkpoint is `checkpoints/step-000000123.npz`: the weights by their names in the network's
+table, the optimizer's variables, and a JSON text with position, learning-rate rule and best result.
+NumPy's format needs no pickle, checks a CRC of every array, and holds no trace of strategy or
+placement, so a run moves freely between one device, many GPUs and two columns.
 """
 
 from __future__ import annotations
@@ -54,11 +54,13 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     arrays = {f"weights/{name}": array for name, array in checkpoint.weights.items()}
     arrays |= {f"optimizer/{name}": array for name, array in checkpoint.optimizer.items()}
     arrays["state"] = np.frombuffer(json.dumps(checkpoint.state).encode(), np.uint8)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(
+        prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
+    )
     try:
         with os.fdopen(descriptor, "wb") as file:
             # savez takes names as keyword arguments; "file" is the one name it keeps for itself.
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -152,7 +154,7 @@ def assign_weights(variables: dict[str, Any], weights: dict[str, np.ndarray], wh
     unknown = sorted(set(weights) - set(variables))
     if unknown:
         raise command.UserError(
-            f"{where}: holds {unknown[0]}, which the network does not have; it is of another network"
+            f"{where}: holds {unknown[0]}, which the network has not; it is of another network"
         )
     for name, variable in variables.items():
         variable.assign(weights[name])

@@ -14,7 +14,8 @@ class Clock:
     evaluation and checkpoints.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._first = True
         self._interval = [0.0, 0.0, 0]
         self._epoch = [0.0, 0.0, 0]
@@ -33,7 +34,8 @@ class Clock:
         seconds, waited = time.monotonic() - self._began, self._got - self._began
         if self._first:
             self._first = False
-            command.log(f"first step, compiled and run, in {seconds:.1f} s")
+            if not self._quiet:
+                command.log(f"first step, compiled and run, in {seconds:.1f} s")
             return
         for total in (self._interval, self._epoch):
             total[:] = [total[0] + seconds, total[1] + waited, total[2] + images]

@@ -1,14 +1,14 @@
 """Where a run computes: one device, all GPUs of a machine, or many machines.
 
-Only this file and `loop.py` know what a `tf.distribute` strategy is. The step is the same under each
-of them, and so are the examples of every update: the recipe's batch size is the global one.
+Only this file and `loop.py` know what a `tf.distribute` strategy is. The step is the same under
+each of them, and so are the examples of every update: the recipe's batch size is the global one.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +16,11 @@ import tensorflow as tf
 
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.input import pipeline
+from alexnet_tf.training import cluster
 from data_prep import command
+
+# How long a worker waits for the others at the start.
+WAIT_FOR_WORKERS_SECONDS = 600
 
 STRATEGIES = ("one_device", "mirrored", "multi_worker")
 
@@ -175,11 +179,13 @@ def _mirrored(devices: tuple[str, ...]) -> Distribution:
 
 
 def _multi_worker() -> Distribution:
-    try:
-        task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
-        index = int(task.get("index", 0))
-    except (ValueError, AttributeError) as error:
-        raise command.UserError(f"TF_CONFIG is not valid JSON: {error}") from error
+    place = cluster.resolve(os.environ)
+    cluster.export(place)
+    index, count = place.index, len(place.workers)
+    command.log(f"worker {index}: waits for all {count} workers ({place.source})")
+    late = threading.Timer(WAIT_FOR_WORKERS_SECONDS, _give_up, (index, count))
+    late.daemon = True
+    late.start()
     # Rings need no library and work between CPUs; NCCL is what connects GPUs.
     kinds = tf.distribute.experimental.CommunicationImplementation
     gpus = tf.config.list_physical_devices("GPU")
@@ -188,6 +194,7 @@ def _multi_worker() -> Distribution:
             implementation=kinds.NCCL if gpus else kinds.RING
         )
     )
+    late.cancel()
     total = strategy.num_replicas_in_sync
     local = len(strategy.extended.worker_devices)
     return Distribution(
@@ -197,6 +204,15 @@ def _multi_worker() -> Distribution:
         description=f"worker {index} of {total // local}, {total} replicas in all",
         workers=total // local,
     )
+
+
+def _give_up(index: int, count: int) -> None:
+    """Ends a process that TensorFlow would leave waiting for an hour."""
+    command.log(
+        f"error: worker {index}: not all {count} workers came within "
+        f"{WAIT_FOR_WORKERS_SECONDS // 60} minutes; do they run, and can they reach each other?"
+    )
+    os._exit(command.FAILED)
 
 
 def split_cpu(count: int) -> None:

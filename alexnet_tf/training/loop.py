@@ -1,7 +1,7 @@
 """The training run: epochs of steps, each ended by evaluation, learning-rate rule and checkpoint.
 
-The state of a run is weights + optimizer + learning-rate rule + (epoch, step). All of it is in every
-checkpoint, and the data pipeline derives the rest from the seed; so a run that was killed and
+The state of a run is weights + optimizer + learning-rate rule + (epoch, step). All of it is in
+every checkpoint, and the data pipeline derives the rest from the seed; so a run that was killed and
 started again computes the same as one that never was.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.results.evaluation import Evaluator
-from alexnet_tf.training import callbacks, learning_rate
+from alexnet_tf.training import callbacks, learning_rate, tensorboard
 from alexnet_tf.training import optimizer as optimizers
 from alexnet_tf.training import step as steps
 from alexnet_tf.training.clock import Clock
@@ -48,11 +48,13 @@ class Loop:
 
     Args:
         run: as `run.set_up` returns it.
+        quiet: say nothing but warnings.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, quiet: bool = False):
         self.run = run
-        self._clock = Clock()
+        self._quiet = quiet
+        self._clock = Clock(quiet)
         self._saver = Saver(run)
         self._pending: list[tf.Tensor] = []
         # Sums of the last two calls, for the workers' agreement on when to stop.
@@ -133,8 +135,11 @@ class Loop:
     def _steps_ahead(self, end: int) -> int:
         """Steps until config.steps_per_call, a halt, or a change of the rates."""
         step, config = self.run.position.step, self.run.config
-        halts = [every - step % every for every in
-                 (config.log.every_steps, config.checkpoint.every_steps) if every]
+        halts = [
+            every - step % every
+            for every in (config.log.every_steps, config.checkpoint.every_steps)
+            if every
+        ]
         limit = min(config.steps_per_call, end - step, *halts)
         number = 1
         while number < limit and self._rates(step + number) == self._rates(step):
@@ -189,12 +194,12 @@ class Loop:
         watchers.on_epoch_end(epoch, logs)
         self._logs = logs
         position.last = {key: value for key, value in logs.items() if key not in callbacks.TIMING}
-        error = logs.get("val_top_1_error")
-        improved = error is not None and (
-            position.best is None or error < position.best["val_top_1_error"]
+        reached = logs.get("val_top_1_error")
+        improved = reached is not None and (
+            position.best is None or reached < position.best["val_top_1_error"]
         )
         if improved:
-            position.best = {"val_top_1_error": error, "epoch": epoch + 1, "step": position.step}
+            position.best = {"val_top_1_error": reached, "epoch": epoch + 1, "step": position.step}
         self._save(best=improved)
 
     def _collect(self) -> None:
@@ -301,13 +306,25 @@ class Loop:
         )
 
     def _callbacks(self) -> keras.callbacks.CallbackList:
-        run = self.run
+        run, log = self.run, self.run.config.log
         chosen: list[keras.callbacks.Callback] = []
         if run.distribution.is_chief:
             chosen.append(callbacks.MetricsFile(run.folder.metrics_file))
-            if run.config.log.tensorboard:
-                chosen.append(callbacks.TensorBoardScalars(run.folder.tensorboard))
-            chosen.append(callbacks.Progress(run.steps_per_epoch, run.epochs))
+            if log.tensorboard:
+                chosen.append(
+                    tensorboard.TensorBoard(run.folder.tensorboard, log.histograms_every_epochs)
+                )
+            if log.profile_steps:
+                chosen.append(
+                    tensorboard.Profile(
+                        run.folder.tensorboard, log.profile_steps, run.steps_per_epoch
+                    )
+                )
+            chosen.append(callbacks.Progress(run.steps_per_epoch, run.epochs, quiet=self._quiet))
+            chosen.append(callbacks.StuckLoss(run.data.num_classes))
+            chosen.append(
+                callbacks.Summary(run.folder.metrics_file, log.expected, quiet=self._quiet)
+            )
         # Last, so that the log of an epoch holds the rate that it was trained with.
         chosen.append(run.rule)
         return keras.callbacks.CallbackList(

@@ -185,8 +185,9 @@ def _check(config: ConfigDict) -> None:
             raise command.UsageError(f"config.{key} must be at least 1, not {config[key]}")
     for key in ("log.every_steps", "evaluation.every_epochs", "evaluation.batch_size"):
         section, name = key.split(".")
-        if config[section][name] < 1:
-            raise command.UsageError(f"config.{key} must be at least 1, not {config[section][name]}")
+        value = config[section][name]
+        if value < 1:
+            raise command.UsageError(f"config.{key} must be at least 1, not {value}")
     if not (config.train_steps > 0 or config.train_epochs > 0):
         raise command.UsageError("config.train_epochs must be at least 1")
     if config.precision not in PRECISIONS:
@@ -198,7 +199,8 @@ def _check(config: ConfigDict) -> None:
             f"config.learning_rate.schedule={config.learning_rate.schedule} changes the rate at "
             "every step, which config.steps_per_call > 1 cannot do"
         )
-    if config.jit_compile and (config.distribution != "one_device" or config.placement != "one_device"):
+    one_device = config.distribution == config.placement == "one_device"
+    if config.jit_compile and not one_device:
         raise command.UsageError(
             "config.jit_compile=True needs config.distribution=one_device and "
             "config.placement=one_device: XLA cannot compile updates across devices"

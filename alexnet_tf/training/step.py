@@ -122,9 +122,7 @@ def make_train_step(
         rows = batch["label"].shape[0] // accumulation_steps
 
         def body(number, gradients, total):
-            part = {
-                key: value[number * rows : (number + 1) * rows] for key, value in batch.items()
-            }
+            part = {key: value[number * rows : (number + 1) * rows] for key, value in batch.items()}
             for value in part.values():
                 value.set_shape([rows, *value.shape[1:]])
             new, found = backward(part, step, count, noise)
@@ -141,9 +139,7 @@ def make_train_step(
         )
         return gradients, total
 
-    def train_step(
-        batch: Batch, step: tf.Tensor, count: tf.Tensor, noise: tf.Tensor
-    ) -> tf.Tensor:
+    def train_step(batch: Batch, step: tf.Tensor, count: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
         compute = backward if accumulation_steps == 1 else accumulated
         gradients, found = compute(batch, step, count, noise)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))

@@ -1,6 +1,6 @@
 """The work folder of a run: what lies where, who may write, and that it is the same run.
 
-    config.json  metrics.jsonl  checkpoints/  best/  tensorboard/
+config.json  metrics.jsonl  checkpoints/  best/  tensorboard/
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class WorkFolder:
             moved = [line for line in changed if line.startswith(PLACE_KEYS)]
             if moved:
                 command.log(
-                    f"note: computed otherwise than before ({'; '.join(moved)}): the same run up to "
-                    "floating-point rounding, no longer bit for bit"
+                    f"note: computed otherwise than before ({'; '.join(moved)}): the same run up "
+                    "to floating-point rounding, no longer bit for bit"
                 )
         elif any(path.name != ".lock" for path in self.folder.iterdir()):
             raise command.UserError(

@@ -48,9 +48,7 @@ def test_an_epoch_shows_every_example_once(data, images):
 
 
 def test_labels_belong_to_their_images(data, images):
-    by_bytes = {
-        image.tobytes(): label for image, label in zip(images[0], images[1], strict=True)
-    }
+    by_bytes = {image.tobytes(): label for image, label in zip(images[0], images[1], strict=True)}
     for batch in batches(data, crop=12, random_flip=False):
         for image, label in zip(batch["image"], batch["label"], strict=True):
             assert by_bytes[image.tobytes()] == label
@@ -174,9 +172,8 @@ def test_cropping_a_jpeg_equals_cropping_its_decoded_pixels(tmp_path):
     other = dataset.load(small_dataset.make(tmp_path / "data", image_size=48))
     arguments = {"seed": 1, "examples": 20, "batch_size": 20, "last_step": 1}
     cropped = next(pipeline.training_batches(other, crop=44, **arguments).as_numpy_iterator())
-    whole = next(
-        pipeline.training_batches(other, crop=48, random_flip=False, **arguments).as_numpy_iterator()
-    )
+    whole = pipeline.training_batches(other, crop=48, random_flip=False, **arguments)
+    whole = next(whole.as_numpy_iterator())
     for part, image in zip(cropped["image"], whole["image"], strict=True):
         windows = [image[y : y + 44, x : x + 44] for y in range(5) for x in range(5)]
         windows += [window[:, ::-1] for window in windows]

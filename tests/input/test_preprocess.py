@@ -16,9 +16,7 @@ def data(tmp_path_factory):
 
 
 def settings(**changes):
-    return ConfigDict(
-        {"mean": "image", "color_noise": "none", "color_noise_stddev": 0.1} | changes
-    )
+    return ConfigDict({"mean": "image", "color_noise": "none", "color_noise_stddev": 0.1} | changes)
 
 
 def test_ten_views_are_four_corners_centre_and_mirrors():

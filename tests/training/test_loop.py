@@ -106,9 +106,7 @@ def test_tensorboard_holds_the_same_numbers(undisturbed):
     events.Reload()
     import tensorflow as tf
 
-    found = [
-        float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("loss")
-    ]
+    found = [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("loss")]
     expected = [line["loss"] for line in metrics(undisturbed) if line["kind"] == "train"]
     assert np.allclose(found, expected, rtol=1e-6)
 
@@ -194,9 +192,7 @@ def _wait_for_step(process, workdir, step):
 def test_two_replicas_equal_one(data, undisturbed, tmp_path):
     """In a process of its own, since the CPU must be split before TensorFlow starts."""
     workdir = tmp_path / "run"
-    process = start(
-        arguments(data, workdir, distribution="mirrored", devices="('CPU:0','CPU:1')")
-    )
+    process = start(arguments(data, workdir, distribution="mirrored", devices="('CPU:0','CPU:1')"))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     one, two = newest(undisturbed), newest(workdir)
