@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from alexnet_tf.network import grouped, layers, rows, shapes
 from alexnet_tf.network.layers import VariableSettings
@@ -77,6 +78,20 @@ def build(
         tensors[row.name] = layer(values[0] if len(values) == 1 else values)
     model_inputs = image if len(inputs) == 1 else inputs
     return keras.Model(model_inputs, tensors[table.output_name], name=_model_name(table.name))
+
+
+def unsupported(implementation: str, policy: str, jit_compile: bool) -> str:
+    """Why this combination cannot train here; empty where it can.
+
+    All others were run on CPUs with both versions of TensorFlow.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if implementation == "grouped" and policy == "mixed_float16" and not jit_compile and not gpus:
+        return (
+            "TensorFlow has no gradient of grouped float16 convolutions on CPUs: use "
+            "implementation=towers, jit_compile=True or mixed_bfloat16"
+        )
+    return ""
 
 
 def _merged_initial(

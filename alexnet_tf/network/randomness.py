@@ -52,7 +52,8 @@ def keep_mask(name: str, keep: float, x: tf.Tensor) -> tf.Tensor:
     if context is None:
         uniform = tf.random.uniform(tf.concat([tf.shape(x)[:1], shape], 0))
     else:
-        # Philox on every device and under XLA alike, where "auto" differs.
+        # Philox on every kind of device, where "auto" differs. (XLA's draws other values of it, so
+        # masks with and without jit_compile differ.)
         uniform = tf.random.stateless_uniform(
             tf.stack([context.global_batch_size, *shape]),
             seed=tf.bitwise.bitwise_xor(context.seed, [zlib.crc32(name.encode()) & 0x7FFFFFFF, 0]),
