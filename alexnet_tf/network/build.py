@@ -36,16 +36,16 @@ def build(
         seed: of the initial weights, which depend on it and on the variables' names only.
         policy: Keras' dtype policy ("float32", "mixed_bfloat16", "mixed_float16"); response
             normalisation and the logits are float32 under each.
-        lrn: "tf" (`tf.nn.local_response_normalization`) or "banded" (the same function, faster
-            on CPUs).
+        lrn: how normalisation across maps is computed: "tf" (`tf.nn`'s own operation),
+            "tf_fast_gradient" or "banded"; see `normalization.across_maps`.
 
     Raises:
         TableError: an argument that is none of the above, or a table that cannot be built.
     """
     if implementation not in ("towers", "grouped"):
         raise TableError(f"implementation must be towers or grouped, not {implementation!r}")
-    if lrn not in ("tf", "banded"):
-        raise TableError(f"lrn must be tf or banded, not {lrn!r}")
+    if lrn not in ("tf", "tf_fast_gradient", "banded"):
+        raise TableError(f"lrn must be tf, tf_fast_gradient or banded, not {lrn!r}")
     devices = () if placement == "one_device" else placement
     if isinstance(devices, str) or (devices and len(devices) < table.num_columns):
         raise TableError(

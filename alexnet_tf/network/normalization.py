@@ -30,21 +30,55 @@ def across_maps(
         k: constant in the sum.
         blocked: windows are the fixed blocks of `size` channels.
         groups: parts of the channels whose borders no window crosses.
-        implementation: "tf" is `tf.nn.local_response_normalization`; "banded" is the same
-            function as a product with a banded matrix, with its own gradient (faster on CPUs).
-            Even sizes and blocks always use the latter, as TensorFlow has neither.
+        implementation: "tf": `tf.nn.local_response_normalization`, whose gradient is slow on
+            CPUs; "tf_fast_gradient": the same with a gradient of our own; "banded": value and
+            gradient as products with a banded matrix. All three are the same function. Even sizes
+            and blocks always use the last, as TensorFlow has neither.
     """
-    if implementation == "tf" and size % 2 == 1 and not blocked:
-        parts = [
-            tf.nn.local_response_normalization(
-                part, depth_radius=size // 2, bias=k, alpha=alpha, beta=beta
-            )
-            for part in (tf.split(x, groups, axis=-1) if groups > 1 else [x])
-        ]
-        return tf.concat(parts, axis=-1) if groups > 1 else parts[0]
+    banded = implementation == "banded" or size % 2 == 0 or blocked
+    if not banded and implementation == "tf":
+        return _tensorflows(x, size, alpha, beta, k, groups)
     window = _window_matrix(int(x.shape[-1]) // groups, size, blocked)
     band = tf.constant(alpha * np.kron(np.eye(groups), window), tf.float32)
-    return _banded(x, band, k, beta)
+
+    @tf.custom_gradient
+    def normalize(x):
+        if banded:
+            value = x * _power(_banded_sum(x, band, k), beta)
+        else:
+            value = _tensorflows(x, size, alpha, beta, k, groups)
+
+        def gradient(upstream):
+            s = _banded_sum(x, band, k)
+            weighted = upstream * _power(s, beta)
+            spread = _product(weighted * x / s, band, transpose_b=True)
+            return weighted - 2 * beta * x * spread
+
+        return value, gradient
+
+    return normalize(x)
+
+
+def _tensorflows(
+    x: tf.Tensor, size: int, alpha: float, beta: float, k: float, groups: int
+) -> tf.Tensor:
+    parts = [
+        tf.nn.local_response_normalization(
+            part, depth_radius=size // 2, bias=k, alpha=alpha, beta=beta
+        )
+        for part in (tf.split(x, groups, axis=-1) if groups > 1 else [x])
+    ]
+    return tf.concat(parts, axis=-1) if groups > 1 else parts[0]
+
+
+def _product(x: tf.Tensor, matrix: tf.Tensor, **arguments) -> tf.Tensor:
+    """x [B, H, W, C] times a matrix [C, C], in one multiplication."""
+    flat = tf.reshape(x, [-1, int(x.shape[-1])])
+    return tf.reshape(tf.matmul(flat, matrix, **arguments), tf.shape(x))
+
+
+def _banded_sum(x: tf.Tensor, band: tf.Tensor, k: float) -> tf.Tensor:
+    return k + _product(tf.square(x), band)
 
 
 def _window_matrix(channels: int, size: int, blocked: bool) -> np.ndarray:
@@ -61,25 +95,6 @@ def _power(s: tf.Tensor, beta: float) -> tf.Tensor:
         root = tf.math.rsqrt(s)
         return root * tf.sqrt(root)
     return tf.pow(s, -beta)
-
-
-def _banded(x: tf.Tensor, band: tf.Tensor, k: float, beta: float) -> tf.Tensor:
-    shape = tf.shape(x)
-    channels = int(x.shape[-1])
-
-    @tf.custom_gradient
-    def normalize(flat):
-        s = k + tf.matmul(tf.square(flat), band)
-        scale = _power(s, beta)
-
-        def gradient(upstream):
-            weighted = upstream * scale
-            spread = tf.matmul(weighted * flat / s, band, transpose_b=True)
-            return weighted - 2 * beta * flat * spread
-
-        return flat * scale, gradient
-
-    return tf.reshape(normalize(tf.reshape(x, [-1, channels])), shape)
 
 
 def within_map(x: tf.Tensor, *, size: int, alpha: float, beta: float) -> tf.Tensor:

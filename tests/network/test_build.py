@@ -302,7 +302,7 @@ def test_wrong_arguments_are_named():
         ({"placement": "two"}, "placement must be"),
         ({"placement": ("/CPU:0",)}, "2 device names"),
         ({"implementation": "groups"}, "towers or grouped"),
-        ({"lrn": "fast"}, "tf or banded"),
+        ({"lrn": "fast"}, "lrn must be tf"),
     ]:
         with pytest.raises(command.UserError, match=message):
             build.build(small(), **arguments)

@@ -25,7 +25,9 @@ FORMULAS = {
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_neurons(name):
-    np.testing.assert_allclose(neurons.apply(name, tf.constant(X)), FORMULAS[name](X), rtol=1e-5)
+    np.testing.assert_allclose(
+        neurons.apply(name, tf.constant(X)), FORMULAS[name](X), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_neurons_of_positive_numbers_and_noise():

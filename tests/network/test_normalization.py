@@ -60,7 +60,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("implementation", ["tf", "banded"])
+@pytest.mark.parametrize("implementation", ["tf", "tf_fast_gradient", "banded"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_across_maps_equals_a_loop(images, variant, implementation):
     constants = VARIANTS[variant]
@@ -79,19 +79,32 @@ def test_vectors_of_the_2012_definitions():
     assert y[0, 0, 0, 0] == pytest.approx(31.83696, abs=1e-4)
 
 
-def test_banded_gradient_equals_tensorflows(images):
-    x = tf.constant(images)
-    upstream = tf.constant(np.random.default_rng(1).normal(size=images.shape).astype(np.float32))
-    gradients = []
-    for implementation in ("tf", "banded"):
+@pytest.mark.parametrize("implementation", ["tf_fast_gradient", "banded"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_our_gradient_equals_tensorflows(implementation, groups):
+    rng = np.random.default_rng(1)
+    x = tf.constant(rng.normal(0, 60, (2, 7, 7, 12)).astype(np.float32))
+    upstream = rng.normal(size=x.shape).astype(np.float32)
+    results = []
+    for chosen in ("tf", implementation):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = normalization.across_maps(
-                x, size=5, alpha=1e-4, beta=0.75, k=2, implementation=implementation
+                x, size=5, alpha=1e-4, beta=0.75, k=2, groups=groups, implementation=chosen
             )
             loss = tf.reduce_sum(y * upstream)
-        gradients.append(tape.gradient(loss, x).numpy())
-    np.testing.assert_allclose(gradients[0], gradients[1], atol=2e-6)
+        results.append((y.numpy(), tape.gradient(loss, x).numpy()))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
+    np.testing.assert_allclose(results[0][1], results[1][1], atol=2e-6)
+
+
+def test_groups_are_columns():
+    x = np.random.default_rng(1).normal(0, 60, (2, 7, 7, 12)).astype(np.float32)
+    constants = VARIANTS["paper"]
+    halves = [loop_across_maps(x[..., a : a + 6], **constants) for a in (0, 6)]
+    for implementation in ("tf", "tf_fast_gradient", "banded"):
+        ours = normalization.across_maps(x, groups=2, implementation=implementation, **constants)
+        np.testing.assert_allclose(ours, np.concatenate(halves, -1), rtol=2e-5, atol=1e-5)
 
 
 def test_blocked_windows_are_fixed_blocks(images):

@@ -75,8 +75,9 @@ def test_every_combination_runs_or_says_why_not(plain, implementation, policy, j
     assert loss == pytest.approx(plain[0], rel=TOLERANCE[policy])
 
 
-def test_faster_normalisation_gives_the_same_gradients(plain):
-    loss, gradients = step("towers", "float32", False, lrn="banded")
+@pytest.mark.parametrize("lrn", ["tf_fast_gradient", "banded"])
+def test_faster_normalisation_gives_the_same_gradients(plain, lrn):
+    loss, gradients = step("towers", "float32", False, lrn=lrn)
     assert loss == pytest.approx(plain[0], rel=1e-5)
     for name, gradient in plain[1].items():
         scale = np.abs(gradient).max()
