@@ -151,10 +151,9 @@ def _checked_size(header: bytes, path: str, position: int) -> int:
         stated = int(header[148:156].rstrip(b"\0 ").strip() or b"-1", 8)
     except ValueError:
         stated = -1
-    blank = header[:148] + b" " * 8 + header[156:]
+    total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
     # Some old writers summed signed bytes.
-    signed = sum(blank) - 256 * sum(byte > 127 for byte in blank)
-    if stated not in (sum(blank), signed):
+    if total != stated and _signed_sum(header) != stated:
         if position == 0 and header[257:262] != b"ustar":
             raise ArchiveError(f"{path}: is not an uncompressed tar archive")
         raise ArchiveError(f"{path}: refused, damaged header at byte {position:,}")
@@ -168,6 +167,11 @@ def _checked_size(header: bytes, path: str, position: int) -> int:
     if size < 0:
         raise ArchiveError(f"{path}: refused, no size in the header at byte {position:,}")
     return size
+
+
+def _signed_sum(header: bytes) -> int:
+    blank = header[:148] + b" " * 8 + header[156:]
+    return sum(byte - 256 if byte > 127 else byte for byte in blank)
 
 
 def _name(header: bytes) -> str:

@@ -113,7 +113,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     }
     output_dir = _folder(flag_values.output_dir)
     conversion.refuse_foreign(output_dir)
-    for path in (flag_values.train, flag_values.validation, flag_values.devkit):
+    devkit = flag_values.devkit or imagenet.find_devkit(flag_values.train)
+    for path in (flag_values.train, flag_values.validation, devkit):
         checked = path and imagenet.check_archive(path, flag_values.checksums)
         if checked:
             command.log(checked)
@@ -121,7 +122,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         flag_values.train,
         flag_values.validation,
         validation_labels=flag_values.validation_labels,
-        devkit_path=flag_values.devkit,
+        devkit_path=devkit,
         label_order=flag_values.label_order,
         cache_folder=sidecars.folder(output_dir),
     )

@@ -154,12 +154,15 @@ def _reaches_its_end(data: bytes) -> bool:
 
 def _webp_decoder() -> Any:
     decoder = getattr(tf.io, "decode_webp", None)
-    return None if decoder is None else lambda data: decoder(data, channels=3)
+    return None if decoder is None else lambda data: decoder(data, channels=3)[0]
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
     kind = data[12:16]
     if kind == b"VP8X":
+        if data[20:21] and data[20] & 0x02:
+            # All frames would be decoded, and how many there are, no header says.
+            raise ImageError("animated WebP")
         width = int.from_bytes(data[24:27], "little") + 1
         return int.from_bytes(data[27:30], "little") + 1, width
     if kind == b"VP8L":

@@ -24,6 +24,8 @@ CUBIC_A = -0.75
 # Output rows or columns per matrix product: small enough that few of the weights are zero.
 ROWS_PER_BLOCK = 8
 COLUMNS_PER_BLOCK = 4
+# Photographs of usual size are converted to float32 in one piece, huge ones (16 MB) piece by piece.
+MAX_FLOATS = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,11 +93,14 @@ def central_square(pixels: np.ndarray, shape: Geometry) -> np.ndarray:
     size = shape.size
     if shape.height == shape.new_height:
         return pixels.copy()
-    source = pixels.astype(np.float32).reshape(len(pixels), -1)
-    narrow = np.empty((len(source), size * 3), np.float32)
-    for block in _column_blocks(shape.width, shape.new_width, shape.left, size):
-        columns = source[:, block.source_first : block.source_last]
-        np.matmul(columns, block.matrix, out=narrow[:, block.first : block.last])
+    narrow = np.empty((len(pixels), size * 3), np.float32)
+    step = max(1, MAX_FLOATS // (pixels.shape[1] * 3))
+    for begin in range(0, len(pixels), step):
+        source = pixels[begin : begin + step].astype(np.float32).reshape(-1, pixels.shape[1] * 3)
+        target = narrow[begin : begin + step]
+        for block in _column_blocks(shape.width, shape.new_width, shape.left, size):
+            columns = source[:, block.source_first : block.source_last]
+            np.matmul(columns, block.matrix, out=target[:, block.first : block.last])
     result = np.empty((size, size * 3), np.uint8)
     for block in _row_blocks(shape.height, shape.new_height, shape.top, size):
         rows = narrow[block.source_first : block.source_last].astype(np.float64)

@@ -89,10 +89,10 @@ def build(
         for name, contents in train_files.items():
             buffer = io.BytesIO()
             with tarfile.open(fileobj=buffer, mode="w") as inner:
-                _add(inner, contents)
-            _add(outer, {f"{name}.tar": buffer.getvalue()})
+                add(inner, contents)
+            add(outer, {f"{name}.tar": buffer.getvalue()})
     with tarfile.open(folder / "ILSVRC2012_stand_in_val.tar", "w") as archive:
-        _add(archive, validation_files)
+        add(archive, validation_files)
     write_devkit(folder / "ILSVRC2012_devkit_t12.tar.gz", devkit_names, ids)
     layouts = {
         "train": {f"{name}/{file}": data for name, c in train_files.items()
@@ -117,22 +117,24 @@ def build(
     )
 
 
-def write_devkit(path: pathlib.Path, names: list[str], ids: list[int]) -> None:
+def write_devkit(path: pathlib.Path, names: list[str], ids: list[int], year: int = 2012) -> None:
     """A devkit of the published layout; classes beyond the leaves have children."""
+    top = "ILSVRC2012_devkit_t12" if year == 2012 else "devkit-1.0"
+    id_key = f"ILSVRC{year}_ID"
     rows = [
-        {"ILSVRC2012_ID": number, "WNID": name, "words": f"thing {name}, item", "gloss": "a thing",
+        {id_key: number, "WNID": name, "words": f"thing {name}, item", "gloss": "a thing",
          "num_children": 0, "num_train_images": 1300}
         for number, name in enumerate(names, 1)
     ]  # fmt: skip
-    parent = dict(rows[0], ILSVRC2012_ID=len(rows) + 1, WNID="n00000001", num_children=2)
+    parent = {**rows[0], id_key: len(rows) + 1, "WNID": "n00000001", "num_children": 2}
     truth = "".join(f"{number}\n" for number in ids)
     with tarfile.open(path, "w:gz") as archive:
-        _add(
+        add(
             archive,
             {
-                "ILSVRC2012_devkit_t12/readme.txt": b"stand-in",
-                "ILSVRC2012_devkit_t12/data/meta.mat": mat_file("synsets", [*rows, parent]),
-                "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": truth.encode(),
+                f"{top}/readme.txt": b"stand-in",
+                f"{top}/data/meta.mat": mat_file("synsets", [*rows, parent]),
+                f"{top}/data/ILSVRC{year}_validation_ground_truth.txt": truth.encode(),
             },
         )
 
@@ -173,7 +175,7 @@ def _file(rng: np.random.Generator, quirk: str | None) -> bytes:
     return encoded(picture(rng, width, height), quirk)
 
 
-def _add(archive: tarfile.TarFile, contents: dict[str, bytes]) -> None:
+def add(archive: tarfile.TarFile, contents: dict[str, bytes]) -> None:
     for name, data in contents.items():
         member = tarfile.TarInfo(name)
         member.size = len(data)

@@ -193,6 +193,18 @@ def test_other_files_are_no_archives(tmp_path: pathlib.Path, data: bytes) -> Non
         archives.members(str(tmp_path / "x.tar"))
 
 
+def test_checksums_of_signed_bytes_are_known(tmp_path: pathlib.Path) -> None:
+    """As some old writers summed them; the standard library accepts both, too."""
+    header = bytearray(tarfile.TarInfo("caf\u00e9.jpg").tobuf(tarfile.GNU_FORMAT))
+    header[148:156] = b" " * 8
+    signed = sum(byte - 256 if byte > 127 else byte for byte in header)
+    header[148:156] = b"%06o\0 " % signed
+    (tmp_path / "x.tar").write_bytes(bytes(header) + bytes(1_024))
+    assert [member.name for member in archives.members(str(tmp_path / "x.tar"))] == [
+        "caf\u00e9.jpg"
+    ]
+
+
 def test_mixed_and_empty_inner_archives_are_refused(tmp_path: pathlib.Path) -> None:
     inner = write_tar(tmp_path / "n1.tar", CONTENT).read_bytes()
     mixed = write_tar(tmp_path / "mixed.tar", {"n1.tar": inner, "stray.jpg": b"x"})

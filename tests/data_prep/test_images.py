@@ -39,6 +39,43 @@ def test_cmyk_is_not_a_negative(photograph: np.ndarray) -> None:
     assert np.corrcoef(decoded.ravel(), photograph.ravel())[0, 1] > 0.95
 
 
+def test_ycck_is_told_from_cmyk(photograph: np.ndarray) -> None:
+    """The same four planes, called YCCK by the Adobe mark: luma and chroma of an inverted RGB."""
+    data = bytearray(standin.encoded(photograph, "cmyk"))
+    adobe = data.index(b"\xff\xee") + 4
+    assert data[adobe : adobe + 5] == b"Adobe" and data[adobe + 11] == 0
+    data[adobe + 11] = 2
+    decoded = images.decode(bytes(data)).astype(int)
+    assert np.abs(decoded - by_pillow(bytes(data))).max() <= 2
+    as_cmyk = images.decode(standin.encoded(photograph, "cmyk")).astype(int)
+    assert np.abs(decoded - as_cmyk).mean() > 10
+
+
+def test_webp_where_tensorflow_decodes_it(photograph: np.ndarray) -> None:
+    import tensorflow as tf
+
+    for options in ({"quality": 90}, {"lossless": True}, {"lossless": True, "exif": b"Exif\0\0MM"}):
+        buffer = io.BytesIO()
+        Image.fromarray(photograph).save(buffer, "WEBP", **options)  # type: ignore[arg-type]
+        if not hasattr(tf.io, "decode_webp"):
+            with pytest.raises(images.ImageError, match="not an image of a known kind"):
+                images.decode(buffer.getvalue())
+            continue
+        assert images.measure(buffer.getvalue()) == ("WebP", 200, 300)
+        difference = images.decode(buffer.getvalue()).astype(int) - by_pillow(buffer.getvalue())
+        assert np.abs(difference).max() <= 2
+        with pytest.raises(images.ImageError):
+            images.decode(buffer.getvalue()[:-200])
+
+
+def test_an_animated_webp_is_refused(photograph: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    frames = [Image.fromarray(photograph), Image.fromarray(255 - photograph)]
+    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:])
+    with pytest.raises(images.ImageError, match=r"animated WebP|not an image of a known kind"):
+        images.decode(buffer.getvalue())
+
+
 def test_exif_orientation_is_ignored(photograph: np.ndarray) -> None:
     assert images.decode(standin.encoded(photograph, "exif")).shape == photograph.shape
 

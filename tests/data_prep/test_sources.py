@@ -1,6 +1,8 @@
 """Finding images: every layout gives the same keys, every mistake one clear line."""
 
 import pathlib
+import shutil
+import tarfile
 
 import pytest
 
@@ -25,6 +27,26 @@ def test_tars_and_folders_hold_the_same(stand_in: standin.StandIn) -> None:
         assert keyed(from_tars.images[split]) == keyed(from_folders.images[split])
     assert len(from_tars.images["train"]) == 20 * 6
     assert len(from_tars.images["validation"]) == 40
+
+
+def test_the_layout_of_ilsvrc_2010(small: standin.StandIn, tmp_path: pathlib.Path) -> None:
+    """Validation images in a folder `val/` of their tar, IDs and files named 2010."""
+    shutil.copy(small.train_tar, tmp_path / "ILSVRC2010_images_train.tar")
+    names = sorted(small.validation_classes)
+    with tarfile.open(tmp_path / "ILSVRC2010_images_val.tar", "w") as archive:
+        contents = {f"val/{name}": (small.flat_validation / name).read_bytes() for name in names}
+        standin.add(archive, contents)
+    ids = [small.devkit_names.index(small.validation_classes[name]) + 1 for name in names]
+    kit = tmp_path / "ILSVRC2010_devkit-1.0.tar.gz"
+    standin.write_devkit(kit, small.devkit_names, ids, year=2010)
+    found = inputs.find(
+        str(tmp_path / "ILSVRC2010_images_train.tar"), str(tmp_path / "ILSVRC2010_images_val.tar")
+    )
+    expected = inputs.find(str(small.train_tar), str(small.validation_tar))
+    assert found.class_names == expected.class_names
+    assert found.class_titles == expected.class_titles
+    for split in ("train", "validation"):
+        assert keyed(found.images[split]) == keyed(expected.images[split])
 
 
 def test_a_flat_folder_with_the_devkit(stand_in: standin.StandIn) -> None:
