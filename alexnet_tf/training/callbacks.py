@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,19 +14,20 @@ import keras
 from tqdm import tqdm
 
 from alexnet_tf.training.log_keys import INTEGERS, NOTES, TIMING
-from alexnet_tf.training.tensorboard import TensorBoard as TensorBoardScalars  # noqa: F401
 from data_prep import command
 
 
 class MetricsFile(keras.callbacks.Callback):
     """Appends one JSON object per line: `kind` "train" per log interval, "epoch" per epoch.
 
-    Times are kept apart under `timing`, so that two runs with one seed differ in nothing else.
+    Times are kept apart under `timing`, so that two runs with one seed differ in nothing else. On
+    a full disk lines wait in memory, with a warning, until there is room.
     """
 
     def __init__(self, path: Path):
         super().__init__()
         self._path = path
+        self._waiting = ""
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the interval's means, when the loop has just made them."""
@@ -45,8 +47,16 @@ class MetricsFile(keras.callbacks.Callback):
             if key not in hidden
         }
         line["timing"] = {key: round(float(logs[key]), 4) for key in TIMING if key in logs}
-        with self._path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        first = not self._waiting
+        self._waiting += json.dumps(line) + "\n"
+        try:
+            _append(self._path, self._waiting.encode())
+            self._waiting = ""
+        except OSError as error:
+            if first:
+                command.log(
+                    f"WARNING: {self._path} cannot be written ({error.strerror}); its lines wait"
+                )
 
 
 class Progress(keras.callbacks.Callback):
@@ -191,6 +201,19 @@ class Summary(keras.callbacks.Callback):
             )
         if self._expected:
             command.log(f"{'expected':<14} {self._expected}")
+
+
+def _append(path: Path, data: bytes) -> None:
+    """Adds all of `data` or, where the disk is full, none of it."""
+    with path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        written = 0
+        try:
+            while written < len(data):
+                written += file.write(data[written:]) or 0
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def _describe(logs: dict[str, Any]) -> str:

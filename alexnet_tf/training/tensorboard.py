@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ class TensorBoard(keras.callbacks.Callback):
     """Scalars per log interval and epoch, the first layer's kernels per epoch, histograms.
 
     Two runs in TensorBoard's sense, `train` and `validation`, whose scalars share names and so
-    share a chart.
+    share a chart. What cannot be written, because the disk is full, is left out with a warning:
+    metrics.jsonl is the record, this is a view of it.
 
     Args:
         folder: for both.
@@ -31,9 +33,11 @@ class TensorBoard(keras.callbacks.Callback):
         self._folder = folder
         self._every = histograms_every_epochs
         self._writers: dict[str, Any] = {}
+        self._paused = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Shows what the run begins with."""
+        """Shows what the run begins with; tries again what has failed."""
+        self._paused = False
         if epoch == 0 and not (logs or {}).get("step_in_epoch"):
             self._write_kernels(0)
 
@@ -49,20 +53,30 @@ class TensorBoard(keras.callbacks.Callback):
         self._write_scalars("validation", logs, "val_")
         self._write_kernels(step)
         if self._every and (epoch + 1) % self._every == 0:
-            with self._writer("train").as_default(step=step):
-                for name, variable in build.named_variables(self.model).items():
-                    tf.summary.histogram(f"weights/{name}", _array(variable))
-            self._writer("train").flush()
+            self._write("train", step, self._histograms)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the files."""
         for writer in self._writers.values():
-            writer.close()
+            with contextlib.suppress(tf.errors.OpError):
+                writer.close()
 
-    def _writer(self, name: str) -> Any:
-        if name not in self._writers:
-            self._writers[name] = tf.summary.create_file_writer(str(self._folder / name))
-        return self._writers[name]
+    def _write(self, name: str, step: int, summaries: Callable[[], None]) -> None:
+        """Calls `summaries` where they go to the file of `name`, unless that has just failed."""
+        if self._paused:
+            return
+        try:
+            if name not in self._writers:
+                self._writers[name] = tf.summary.create_file_writer(str(self._folder / name))
+            with self._writers[name].as_default(step=step):
+                summaries()
+            self._writers[name].flush()
+        except tf.errors.OpError as error:
+            # A writer that has failed stays broken; the next one begins another file.
+            self._writers.pop(name, None)
+            self._paused = True
+            reason = command.one_line(error.message)[:200]
+            command.log(f"WARNING: nothing for TensorBoard until the next epoch: {reason}")
 
     def _write_scalars(self, name: str, logs: dict[str, Any], prefix: str) -> None:
         shown = {
@@ -70,26 +84,33 @@ class TensorBoard(keras.callbacks.Callback):
             for key, value in logs.items()
             if key.startswith(prefix) and key not in (*log_keys.INTEGERS, *log_keys.NOTES)
         }
-        if not shown:
-            return
-        with self._writer(name).as_default(step=int(logs["step"])):
-            for key, value in shown.items():
-                tf.summary.scalar(key, value)
-        self._writer(name).flush()
+
+        def scalars() -> None:
+            for tag, value in shown.items():
+                tf.summary.scalar(tag, value)
+
+        if shown:
+            self._write(name, int(logs["step"]), scalars)
 
     def _write_kernels(self, step: int) -> None:
         layer, kernels = kernel_grid.first_kernels(build.named_variables(self.model))
-        if not kernels:
-            return
-        picture = kernel_grid.draw([_array(kernel) for kernel in kernels])
-        with self._writer("train").as_default(step=step):
-            tf.summary.image(
-                f"kernels/{layer}",
-                picture[None],
-                description="One row of 16 after the other, columns below one another; one scale, "
-                "from the smallest weight of all (black) to the largest (white).",
+        if kernels:
+            picture = kernel_grid.draw([_array(kernel) for kernel in kernels])
+            explanation = (
+                "Rows of 16, columns below one another; one scale, from the smallest weight of all "
+                "(black) to the largest (white)."
             )
-        self._writer("train").flush()
+            self._write(
+                "train",
+                step,
+                lambda: tf.summary.image(
+                    f"kernels/{layer}", picture[None], description=explanation
+                ),
+            )
+
+    def _histograms(self) -> None:
+        for name, variable in build.named_variables(self.model).items():
+            tf.summary.histogram(f"weights/{name}", _array(variable))
 
 
 class Profile(keras.callbacks.Callback):

@@ -3,6 +3,8 @@
 import io
 import json
 import math
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -46,6 +48,29 @@ def test_metrics_hold_times_apart(tmp_path):
         "top_5_error": 0.25, "learning_rate": 0.01,
     }
     assert epoch == train | VALIDATION | {"kind": "epoch"}
+
+
+def test_metrics_wait_for_room_on_the_disk(tmp_path, capsys):
+    """A limit on the size of files stands for the full disk: part of a line still fits."""
+    path = tmp_path / "metrics.jsonl"
+    watcher = callbacks.MetricsFile(path)
+    watcher.on_train_batch_end(0, LOGS | {"step": 1})
+    size = path.stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, limits[1]))
+        watcher.on_train_batch_end(1, LOGS | {"step": 2})
+        watcher.on_train_batch_end(2, LOGS | {"step": 3})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.stat().st_size == size
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("WARNING: ") and "metrics.jsonl cannot be written" in warning
+    watcher.on_train_batch_end(3, LOGS | {"step": 4})
+    steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
+    assert steps == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
