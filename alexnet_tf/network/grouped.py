@@ -163,7 +163,8 @@ class _Merger:
 
     def _single(self, row: rows.Row) -> None:
         """A row outside of groups: reads a group as one input, or slices of it."""
-        stem = self._whole(row.inputs) if len(row.inputs) > 1 else None
+        twice = len(set(row.inputs)) < len(row.inputs)
+        stem = self._whole(row.inputs) if len(row.inputs) > 1 and not twice else None
         if stem and isinstance(row, rows.Concat) and row.inputs == self.groups[stem]:
             self.rows.append(
                 rows.Slice(
@@ -198,6 +199,8 @@ class _Merger:
         """Adds the merged row of a group; False where it cannot be merged."""
         first = members[0]
         reads = [member.inputs for member in members]
+        if any(len(set(names)) < len(names) for names in reads):
+            return False  # A row may read another twice, with a kernel for each.
         same = len(set(reads)) == 1 and len(reads[0]) == 1 and reads[0][0] not in self.group_of
         own = None
         if all(len(names) == 1 for names in reads):

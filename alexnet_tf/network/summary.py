@@ -15,6 +15,7 @@ class LayerSummary:
 
     Attributes:
         name, kind, inputs, column: as in the table.
+        title: the kind with its settings in a few words.
         shape: of the output, without the batch.
         kernels: shapes of the kernels that the row owns.
         parameters: weights and biases that the row owns.
@@ -26,15 +27,45 @@ class LayerSummary:
 
     name: str
     kind: str
+    title: str
     inputs: tuple[str, ...]
     column: int | None
-    neuron: str
     shape: shapes.Shape
     kernels: tuple[shapes.Shape, ...]
     parameters: int
     neurons: int
     receptive_field: int
     jump: int
+
+
+def title(row: rows.Row) -> str:
+    """The kind of `row` with its settings in a few words, such as "conv 11x11/4, relu"."""
+    words = type(row).__name__
+    match row:
+        case rows.Conv() | rows.Local():
+            shapes_used = dict.fromkeys(_window(kernel) for kernel in row.kernels)
+            words = f"{words.lower()} {' + '.join(shapes_used)}"
+        case rows.FullyConnected():
+            words = "fully connected"
+        case rows.Pool():
+            words = f"{row.kind} pool {row.size}x{row.size}/{row.stride}"
+        case rows.CrossMapNorm():
+            words = f"norm across {row.size} maps, alpha {row.alpha:g}, k {row.k:g}"
+        case rows.SameMapNorm() | rows.ContrastNorm():
+            kind = "norm" if isinstance(row, rows.SameMapNorm) else "contrast norm"
+            words = f"{kind} in map {row.size}x{row.size}, alpha {row.alpha:g}"
+        case rows.Dropout():
+            words = f"dropout, keep {row.keep:g}{' (inverted)' if row.form == 'inverted' else ''}"
+        case rows.Neuron():
+            return row.neuron
+        case _:
+            words = words.lower()
+    return f"{words}, {row.neuron}" if row.neuron else words
+
+
+def _window(kernel: rows.Filters) -> str:
+    groups = f" in {kernel.groups} groups" if kernel.groups > 1 else ""
+    return f"{kernel.size}x{kernel.size}/{kernel.stride}{groups}"
 
 
 def _field(row: rows.Row, fields: list[tuple[int, int]], size: int, stride: int):
@@ -74,9 +105,9 @@ def layers(table: Table) -> list[LayerSummary]:
             LayerSummary(
                 name=row.name,
                 kind=type(row).__name__,
+                title=title(row),
                 inputs=row.inputs,
                 column=row.column,
-                neuron=row.neuron,
                 shape=shape,
                 kernels=tuple(s for name, s in variables.items() if name != "bias"),
                 parameters=sum(math.prod(s) for s in variables.values()),
@@ -108,11 +139,10 @@ def text(table: Table) -> str:
     head = ["layer", "kind", "reads", "column", "output", "kernel", "parameters", "neurons", "sees"]
     lines = [head, ["data", "input", "", "", _sides(table.shapes()[rows.IMAGE]), "", "", "", "1"]]
     for s in summaries:
-        kind = f"{s.kind}, {s.neuron}" if s.neuron and s.kind != "Neuron" else s.neuron or s.kind
         lines.append(
             [
                 s.name,
-                kind,
+                s.title,
                 ", ".join(s.inputs),
                 "" if s.column is None or table.num_columns == 1 else str(s.column),
                 _sides(s.shape),

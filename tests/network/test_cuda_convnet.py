@@ -3,6 +3,7 @@
 import configparser
 import textwrap
 
+import numpy as np
 import pytest
 
 from alexnet_tf.network import rows, summary, table
@@ -637,6 +638,54 @@ def test_groups_random_connections_and_shared_weights(tmp_path):
     # Shared matrices count once; the bias is never shared.
     assert layers["four"].parameters == 32
     assert small(tmp_path, middle.replace("\n    ", "\n"), "four", seed=1) != net
+
+
+def test_shared_weights_are_one_variable(tmp_path):
+    pytest.importorskip("tensorflow")
+    from alexnet_tf.network import build
+
+    middle = """
+    [one]
+    type=fc
+    inputs=data
+    outputs=192
+    initW=0.1
+
+    [two]
+    type=fc
+    inputs=one,one,data,one
+    outputs=192
+    initW=0.1,0.1,0.1,0.1
+    initB=3
+    weightSource=,two[0],one,two[1]
+    """
+    net = small(tmp_path, middle, "two")
+    assert [k.source for k in net.row("two").kernels] == [
+        "", "two/kernel0", "one/kernel", "two/kernel0",
+    ]  # fmt: skip
+    model = build.build(net)
+    weights = {name: np.asarray(v) for name, v in build.named_variables(model).items()}
+    assert set(weights) == {
+        "one/kernel", "one/bias", "two/kernel0", "two/bias", "fc/kernel", "fc/bias",
+    }  # fmt: skip
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    flat = x.reshape(2, -1)
+    one = flat @ weights["one/kernel"]
+    two = 3 * one @ weights["two/kernel0"] + flat @ weights["one/kernel"] + 3
+    np.testing.assert_allclose(model(x), two @ weights["fc/kernel"], rtol=1e-3, atol=1e-2)
+
+
+def test_strict_channels_and_layers_without_gradient(tmp_path):
+    norm = "[n]\ntype=rnorm\ninputs=conv\nchannels=18\nsize=3\n"
+    odd = CONV.replace("filters=16", "filters=18")
+    assert small(tmp_path, odd + norm, "n").shapes()["n"] == (8, 8, 18)
+    odd = odd.replace("initW=0.1", "initW=0.1\ngpu=0")
+    with pytest.raises(ini.DefinitionError, match="filters=18: times groups must be a multiple"):
+        small(tmp_path, odd + norm, "n", strict=True)
+    with pytest.raises(ini.DefinitionError, match="type=resize: has no gradient"):
+        small(tmp_path, CONV + "[r]\ntype=resize\ninputs=conv\nchannels=16\nscale=2\n", "r")
+    with pytest.raises(ini.DefinitionError, match="size=9: must be from 1 to 8 pixels"):
+        small(tmp_path, CONV + norm.replace("18", "16").replace("size=3", "size=9"), "n")
 
 
 def test_a_tree_layer_needs_its_tree(tmp_path):

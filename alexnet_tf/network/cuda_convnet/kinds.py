@@ -30,6 +30,9 @@ class Context(Protocol):
     def made(self, name: str) -> rows.Row | None:
         """The row called `name`, if there is one."""
 
+    def above_weights(self, name: str) -> bool:
+        """Whether `name` depends on weights."""
+
     def note(self, text: str) -> None:
         """Remembers something to tell the user, once."""
 
@@ -114,9 +117,15 @@ def conv(layer: Layer, context: Context) -> rows.Row:
     )
 
 
+def _multiple(values: Values, channels: int, factor: int, always: bool = False) -> None:
+    """Refuses numbers of channels that the GPU kernels of 2012 did not take."""
+    if channels % factor and (always or channels > 3):
+        few = "" if always else "at most 3 or "
+        raise values.error(f"must be {few}a multiple of {factor}", "channels")
+
+
 def _strict_conv(values, channels, groups, total, size, stride) -> None:
-    if channels > 3 and channels % 4:
-        raise values.error("must be at most 3 or a multiple of 4", "channels")
+    _multiple(values, channels, 4)
     if groups > 1 and channels % (4 * groups):
         raise values.error("must be a multiple of 4 times groups", "channels")
     if total % (16 * groups):
@@ -159,19 +168,25 @@ def _weights(layer: Layer, context: Context) -> list[dict[str, Any]]:
         names = [name.strip() for name in values.text("weightSource").split(",")]
         if len(names) != count:
             raise values.error(f"must hold {count} values, one per input", "weightSource")
-        sources = [_source(layer, context, index, name) for index, name in enumerate(names)]
+        sources = []
+        for name in names:
+            sources.append(_source(layer, context, sources, name))
     init = values.numbers("initW", count)
     return context.rates.weights(layer.parameters, init, sources)
 
 
-def _source(layer: Layer, context: Context, index: int, text: str) -> str:
-    """`row/kernel` that the weightSource `text` names; empty for none."""
+def _source(layer: Layer, context: Context, before: list[str], text: str) -> str:
+    """`row/kernel` that the weightSource `text` names; empty for none.
+
+    `before` holds the sources of this layer's earlier inputs. A matrix that is shared itself
+    stands for its owner's.
+    """
     if not text or text.lower() == "none":
         return ""
     match = _SOURCE.match(text)
     name, number = (match.group(1), int(match.group(2) or 0)) if match else (text, 0)
-    if name == layer.common["name"] and number < index:
-        return f"{name}/kernel{number}"
+    if name == layer.common["name"] and number < len(before):
+        return before[number] or f"{name}/kernel{number}"
     owner = context.made(name)
     kinds = {"conv": rows.Conv, "local": rows.Local, "fc": rows.FullyConnected}
     if not isinstance(owner, kinds.get(layer.values.text("type"), rows.WeightRow)):
@@ -179,7 +194,8 @@ def _source(layer: Layer, context: Context, index: int, text: str) -> str:
     assert isinstance(owner, rows.WeightRow)
     if number >= len(owner.kernels):
         raise layer.values.error(f"{name} has {len(owner.kernels)} kernels", "weightSource")
-    return f"{name}/{shapes.kernel_names(owner)[number]}"
+    own = f"{name}/{shapes.kernel_names(owner)[number]}"
+    return owner.kernels[number].source or own
 
 
 def fully_connected(layer: Layer, context: Context) -> rows.Row:
@@ -213,6 +229,8 @@ def pool(layer: Layer, context: Context) -> rows.Row:
         raise values.error("must be max, maxabs, avg or rand", "pool")
     if kind == "rand" and layer.parameters and layer.parameters.boolean("doMax", False):
         kind = "max"
+    if context.strict and context.above_weights(layer.inputs[0]):
+        _multiple(values, context.shape(layer.inputs[0])[2], 16)
     size = values.integer("sizeX", low=1, high=side)
     return rows.Pool(
         kind=kind,
@@ -228,7 +246,9 @@ def norm(layer: Layer, context: Context) -> rows.Row:
     """`cmrnorm`, `rnorm` and `cnorm`; scale is divided by the size of the window here."""
     values = layer.values
     kind = values.text("type")
-    _, _, channels = context.shape(layer.inputs[0])
+    side, _, channels = context.shape(layer.inputs[0])
+    if context.strict:
+        _multiple(values, channels, 16 if kind == "cmrnorm" else 4, kind == "cmrnorm")
     old = values.has("sizeX") and not values.has("size") and not context.strict
     size = values.integer("sizeX" if old else "size", low=1)
     scale, beta = layer.setting("scale", 1e-4), layer.setting("pow", 0.75)
@@ -240,6 +260,8 @@ def norm(layer: Layer, context: Context) -> rows.Row:
         return rows.CrossMapNorm(
             size=size, alpha=scale / size, beta=beta, k=k, blocked=blocked, **layer.common
         )
+    if size > side:
+        raise values.error(f"must be from 1 to {side} pixels", "size")
     row = rows.SameMapNorm if kind == "rnorm" else rows.ContrastNorm
     return row(size=size, alpha=scale / size**2, beta=beta, **layer.common)
 
@@ -255,7 +277,11 @@ def dropout(layer: Layer, context: Context) -> rows.Row:
 def simple(layer: Layer, context: Context) -> rows.Row:
     """Types without weights or parameters."""
     values, common = layer.values, layer.common
-    match values.text("type"):
+    kind = values.text("type")
+    if kind in ("resize", "rscale", "rgb2yuv", "rgb2lab"):
+        if context.above_weights(layer.inputs[0]):
+            raise values.error("has no gradient and cannot lie above layers with weights", "type")
+    match kind:
         case "softmax":
             return rows.Softmax(**common)
         case "neuron":
@@ -269,13 +295,14 @@ def simple(layer: Layer, context: Context) -> rows.Row:
         case "concat":
             return rows.Concat(**common)
         case "blur":
-            size = values.integer("filterSize")
+            size = values.integer("filterSize", high=context.shape(layer.inputs[0])[0])
             if size not in (3, 5, 7, 9):
                 raise values.error("must be 3, 5, 7 or 9", "filterSize")
             return rows.Blur(size=size, stddev=values.number("stdev"), **common)
         case "nailbed":
             return rows.Nailbed(stride=values.integer("stride", low=1), **common)
         case "href":
+            values.integers("channels", 1, low=1, high=3)
             return rows.Mirror(**common)
         case "resize":
             return rows.Resize(scale=values.number("scale", low=0.5, high=2), **common)

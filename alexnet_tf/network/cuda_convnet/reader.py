@@ -68,6 +68,12 @@ class _Reader:
     def made(self, name: str) -> rows.Row | None:
         return self.rows.get(self.seen.get(name, ""))
 
+    def above_weights(self, name: str) -> bool:
+        row = self.rows.get(name)
+        if row is None:
+            return False
+        return isinstance(row, rows.WeightRow) or any(map(self.above_weights, row.inputs))
+
     def note(self, text: str) -> None:
         self.rates.note(text)
 
