@@ -92,15 +92,19 @@ def _near(name: str, layers: tuple[rows.Row, ...]) -> str:
 
 
 RECIPES: dict[str, str] = {
-    "alexnet": "alexnet_tf.network.alexnet:alexnet",
-    "demo": "alexnet_tf.network.alexnet:demo",
+    "alexnet": "alexnet_tf.network.alexnet:AlexNet",
+    "demo": "alexnet_tf.network.demo:demo",
     "cifar_quick": "alexnet_tf.network.cifar:cifar_quick",
     "cuda_convnet": "alexnet_tf.network.cuda_convnet:cuda_convnet",
 }
-"""Functions that make tables, by the name that `config.network.name` picks."""
+"""What makes tables, by the name that `config.network.name` picks.
+
+A function of `num_classes` and options that returns a table, or a dataclass of them with a method
+`table`.
+"""
 
 
-def _recipe(name: str) -> Callable[..., Table]:
+def _recipe(name: str) -> Callable[..., Any]:
     if name not in RECIPES:
         matches = difflib.get_close_matches(name, RECIPES, n=3)
         near = f"; did you mean {' or '.join(matches)}?" if matches else ""
@@ -140,7 +144,8 @@ def from_config(network: Mapping[str, Any], num_classes: int) -> Table:
                 f"did you mean {' or '.join(matches)}?" if matches else f"it has {', '.join(known)}"
             )
             raise TableError(f"config.network.{option}: network {name} has no such option; {near}")
-    table = _recipe(name)(num_classes=num_classes, **given)
+    made = _recipe(name)(num_classes=num_classes, **given)
+    table = made if isinstance(made, Table) else made.table()
     table.shapes()
     return table
 
