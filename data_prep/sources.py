@@ -15,7 +15,7 @@ LabelNames = Callable[[list[str]], Mapping[str, str]]
 
 WHOLE_FILE = -1
 # Files larger than this are not read: no photograph comes near, and memory stays bounded.
-MAX_FILE_BYTES = 1 << 28
+MAX_FILE_BYTES = 1 << 26
 
 
 class SourceImage(NamedTuple):

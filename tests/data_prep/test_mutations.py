@@ -147,7 +147,8 @@ def test_the_largest_images_fit_into_bounded_memory(tmp_path: pathlib.Path) -> N
         picture.save(tmp_path / "photos" / "a" / f"{number}.jpg", "JPEG", quality=75, **options)
     picture.convert("CMYK").save(tmp_path / "photos" / "a" / "cmyk.jpg", "JPEG", quality=75)
     picture.save(tmp_path / "photos" / "b" / "big.jpg", "PNG", compress_level=1)
-    picture.save(tmp_path / "photos" / "b" / "bmp.jpg", "BMP")
+    picture.save(tmp_path / "photos" / "b" / "long_file.jpg", "BMP")
+    picture.crop((0, 0, 4_700, 4_700)).save(tmp_path / "photos" / "b" / "bmp.jpg", "BMP")
     buffer = io.BytesIO()
     Image.new("L", (8193, 8192)).save(buffer, "PNG")
     (tmp_path / "photos" / "b" / "too_large.jpg").write_bytes(buffer.getvalue())
@@ -156,6 +157,8 @@ def test_the_largest_images_fit_into_bounded_memory(tmp_path: pathlib.Path) -> N
     assert status == 1, said
     split = dataset.load(tmp_path / "data").split("train")
     print(f"peak of a worker {peak:,} bytes")
-    assert [entry.key for entry in split.skipped] == ["b/too_large.jpg"]
-    assert "8193x8192 pixels are more than" in split.skipped[0].reason
+    reasons = {entry.key: entry.reason for entry in split.skipped}
+    assert list(reasons) == ["b/long_file.jpg", "b/too_large.jpg"]
+    assert "bytes are more than" in reasons["b/long_file.jpg"]
+    assert "8193x8192 pixels are more than" in reasons["b/too_large.jpg"]
     assert peak < MAX_RESIDENT_BYTES
