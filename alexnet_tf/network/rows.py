@@ -133,7 +133,9 @@ class FullyConnected(WeightRow):
 class TreeFullyConnected(WeightRow):
     """Fully connected layer whose classes share weights along a label tree.
 
-    A class's weight vector is the sum of the vectors of all nodes from the root to its leaf.
+    A class's weight vector is the sum of the vectors of all nodes from the root to its leaf. The
+    2012 rule divides rate and decay of a node's vector by the number of leaves under it, so the
+    vectors form one kernel per such number, in ascending order.
 
     Attributes:
         parents: for every node the number of its parent, -1 for the root; nodes 0 ... outputs - 1

@@ -97,8 +97,9 @@ def group_channels(kernel: rows.Filters, channels: int) -> int:
 def output_shape(row: rows.Row, inputs: list[Shape]) -> Shape:
     """Shape (without the batch) that `row` yields for inputs of these; raises ShapeError."""
     kernels = getattr(row, "kernels", None)
-    if kernels is not None and len(kernels) != len(inputs):
-        raise ShapeError(f"{row.name}: {len(kernels)} kernels for {len(inputs)} inputs")
+    expected = len(tree_nodes(row)) if isinstance(row, rows.TreeFullyConnected) else len(inputs)
+    if kernels is not None and len(kernels) != expected:
+        raise ShapeError(f"{row.name}: {len(kernels)} kernels, where {expected} are needed")
     first = inputs[0]
     match row:
         case rows.Conv() | rows.Local():
@@ -154,6 +155,20 @@ def output_shape(row: rows.Row, inputs: list[Shape]) -> Shape:
     raise ShapeError(f"{row.name}: unknown kind of row {type(row).__name__}")
 
 
+def tree_nodes(row: rows.TreeFullyConnected) -> dict[int, tuple[int, ...]]:
+    """Nodes of the tree by the number of leaves under them, ascending; a leaf has one."""
+    leaves = [0] * len(row.parents)
+    for leaf in range(row.outputs):
+        node = leaf
+        while node >= 0:
+            leaves[node] += 1
+            node = row.parents[node]
+    return {
+        count: tuple(node for node, under in enumerate(leaves) if under == count)
+        for count in sorted(set(leaves))
+    }
+
+
 def kernel_names(row: rows.WeightRow) -> list[str]:
     """Names of the kernels of `row`: `kernel`, or `kernel0`, `kernel1`, ... for several inputs."""
     return ["kernel"] if len(row.kernels) == 1 else [f"kernel{i}" for i in range(len(row.kernels))]
@@ -163,20 +178,23 @@ def variable_shapes(row: rows.Row, inputs: list[Shape]) -> dict[str, Shape]:
     """Shapes of the variables of `row` by name; a shared kernel belongs to its owner only.
 
     Kernels: convolution (size, size, channels of a group, filters); untied (side, side, size * size
-    * channels of a group, filters); fully connected (inputs, outputs); tree (nodes, inputs).
+    * channels of a group, filters); fully connected (inputs, outputs); tree (nodes with so many
+    leaves, inputs).
     Biases: (filters,), (outputs,), or one per position where they are not shared.
     """
     if not isinstance(row, rows.WeightRow):
         return {}
     output = output_shape(row, inputs)
     shapes: dict[str, Shape] = {}
+    if isinstance(row, rows.TreeFullyConnected):
+        groups = zip(kernel_names(row), tree_nodes(row).values(), strict=True)
+        shapes = {name: (len(nodes), math.prod(inputs[0])) for name, nodes in groups}
+        return shapes | {"bias": output}
     for name, kernel, shape in zip(kernel_names(row), row.kernels, inputs, strict=True):
         if kernel.source:
             continue
         if isinstance(row, rows.FullyConnected):
             shapes[name] = (math.prod(shape), row.outputs)
-        elif isinstance(row, rows.TreeFullyConnected):
-            shapes[name] = (len(row.parents), math.prod(shape))
         elif isinstance(row, rows.Local):
             assert isinstance(kernel, rows.Filters)
             depth = kernel.size**2 * group_channels(kernel, shape[2])

@@ -52,7 +52,8 @@ def initial_value(row: rows.WeightRow, name: str, shape: shapes.Shape, seed: int
     generator = np.random.Generator(np.random.Philox(key))
     values = np.float32(stddev) * generator.standard_normal(shape, dtype=np.float32)
     if isinstance(row, rows.TreeFullyConnected):
-        values[row.outputs :] = 0  # Inner nodes of the tree start at zero.
+        nodes = list(shapes.tree_nodes(row).values())[shapes.kernel_names(row).index(name)]
+        values[[node >= row.outputs for node in nodes]] = 0  # Inner nodes start at zero.
     return values
 
 
@@ -257,5 +258,8 @@ class TreeLayer(WeightLayer):
             while node >= 0:
                 paths[leaf, node] = 1
                 node = row.parents[node]
-        weights = tf.matmul(tf.constant(paths, self.compute_dtype), self.kernel(0))
+        groups = shapes.tree_nodes(row).values()
+        order = [node for nodes in groups for node in nodes]
+        vectors = tf.concat([self.kernel(index) for index in range(len(groups))], axis=0)
+        weights = tf.matmul(tf.constant(paths[:, order], self.compute_dtype), vectors)
         return tf.matmul(flat(inputs[0]), weights, transpose_b=True) + self.bias()

@@ -195,19 +195,27 @@ def test_untied_convolution_equals_a_loop():
 
 
 def test_tree_layer_sums_along_the_path():
-    # Classes 0, 1, 2; node 3 is the parent of 0 and 1, node 4 the root.
+    # Classes 0, 1, 2; node 3 is the parent of 0 and 1, node 4 the root: 1, 1, 1, 2, 3 leaves.
     row = rows.TreeFullyConnected(
         name="t",
         inputs=("data",),
         outputs=3,
         parents=(3, 3, 4, 4, -1),
-        kernels=(rows.Weights(init_stddev=0.1),),
+        kernels=(rows.Weights(init_stddev=0.1),) * 3,
     )
     model = single(row, 2, 2, 3)
-    kernel = build.named_variables(model)["t/kernel"]
-    assert not np.asarray(kernel)[3:].any()
+    variables = build.named_variables(model)
+    assert {name: tuple(v.shape) for name, v in variables.items()} == {
+        "t/kernel0": (3, 12),
+        "t/kernel1": (1, 12),
+        "t/kernel2": (1, 12),
+        "t/bias": (3,),
+    }
+    assert np.asarray(variables["t/kernel0"]).all()
+    assert not np.asarray(variables["t/kernel1"]).any()
     values = np.random.default_rng(0).normal(size=(5, 12)).astype(np.float32)
-    kernel.assign(values)
+    for name, part in (("kernel0", values[:3]), ("kernel1", values[3:4]), ("kernel2", values[4:])):
+        variables[f"t/{name}"].assign(part)
     x = np.random.default_rng(1).normal(size=(2, 2, 2, 3)).astype(np.float32)
     paths = [values[0] + values[3] + values[4], values[1] + values[3] + values[4]]
     paths.append(values[2] + values[4])

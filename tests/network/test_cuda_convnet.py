@@ -690,14 +690,34 @@ def test_strict_channels_and_layers_without_gradient(tmp_path):
 
 def test_a_tree_layer_needs_its_tree(tmp_path):
     path = tmp_path / "tree.cfg"
-    path.write_text(
-        SMALL.format(middle="", top="data", init="0.1").replace("type=fc", "type=treefc")
-    )
+    text = SMALL.format(middle="", top="data", init="0.1")
+    path.write_text(text.replace("type=fc", "type=treefc"))
+    params = "[fc]\nepsW=0.1\nepsB=0.2\nmomW=0.9\nmomB=0.9\nwc=0.3\n[logprob]\ncoeff=1\n"
+    layer_params = write(tmp_path, params, "layer-params-tree.cfg")
     with pytest.raises(ini.DefinitionError, match="label tree"):
         reader.read(str(path), input_size=8)
-    net = reader.read(str(path), input_size=8, tree=(3, 3, 4, 4, -1))
+    for wrong in ((3, 3, 4, -1, -1), (1, -1, 1)):
+        with pytest.raises(ini.DefinitionError, match="one root"):
+            reader.read(str(path), input_size=8, tree=wrong)
+    net = reader.read(str(path), layer_params, input_size=8, tree=(3, 3, 4, 4, -1), base_rate=0.1)
     assert net.num_classes == 3
     assert summary.parameter_count(net) == 5 * 8 * 8 * 3 + 3
+    # Rate and decay divided by 1, 2 and 3 leaves.
+    kernels = net.row("fc").kernels
+    assert [k.learning_rate_multiplier for k in kernels] == pytest.approx([1, 1 / 2, 1 / 3])
+    assert [k.weight_decay for k in kernels] == pytest.approx([0.3, 0.15, 0.1])
+    assert net.row("fc").bias.learning_rate_multiplier == pytest.approx(2)
+
+
+def test_jumping_schedules_of_two_runs_meant_the_rate_before(tmp_path):
+    params = "[fc]\nepsW=0.01\nepsB=0.02\nmomW=0.9\nmomB=0.9\nschedW=jdexp[250,4]\n"
+    params += "[logprob]\ncoeff=1\n"
+    rates = {}
+    for run in (172, 174):
+        path = write(tmp_path, params, f"layer-params-{run}.cfg")
+        kernel = small(tmp_path, layer_params=path).row("fc").kernels[0]
+        rates[run] = kernel.schedule.rate(0.01, 0.4)
+    assert rates == pytest.approx({172: 0.01, 174: 0.00398422}, rel=1e-5)
 
 
 def test_costs_of_the_multi_label_nets(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import zlib
 from dataclasses import dataclass
@@ -210,14 +211,27 @@ def tree(layer: Layer, context: Context) -> rows.Row:
     """`treefc`, given a label tree."""
     if not context.tree:
         raise layer.values.error("needs a label tree: give the option tree", "type")
-    context.note("treefc: rates are not divided by the number of leaves under a node")
-    kernels = tuple(rows.Weights(**fields) for fields in _weights(layer, context))
-    bias = context.rates.bias(layer.parameters, layer.values.number("initB", 0.0))
     parents = context.tree
     outputs = len(set(range(len(parents))) - set(parents))
-    return rows.TreeFullyConnected(
-        outputs=outputs, parents=parents, kernels=kernels, bias=bias, **layer.common
+    inner = [node for node in parents if 0 <= node < outputs]
+    if parents.count(-1) != 1 or inner or any(node >= len(parents) for node in parents):
+        raise layer.values.error("the tree must have one root, and its leaves come first", "type")
+    (fields,) = _weights(layer, context)
+    row = rows.TreeFullyConnected(
+        outputs=outputs,
+        parents=parents,
+        kernels=(),
+        bias=context.rates.bias(layer.parameters, layer.values.number("initB", 0.0)),
+        **layer.common,
     )
+    kernels = []
+    for leaves in shapes.tree_nodes(row):
+        # Rate and decay of a node are both divided by the number of leaves under it.
+        rate = fields.get("learning_rate_multiplier", 1.0) / leaves
+        decay = fields.get("weight_decay", 0.0) / leaves
+        learning = {"learning_rate_multiplier": rate, "weight_decay": decay}
+        kernels.append(rows.Weights(**fields | learning))
+    return dataclasses.replace(row, kernels=tuple(kernels))
 
 
 def pool(layer: Layer, context: Context) -> rows.Row:
