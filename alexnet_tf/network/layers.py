@@ -101,12 +101,27 @@ class FunctionLayer(RowLayer):
                 pairs = zip(self.row.coefficients, inputs, strict=True)
                 return tf.add_n([tf.cast(c, i.dtype) * i for c, i in pairs])
             case rows.Maximum():
-                return tf.reduce_max(tf.stack(inputs), 0)
+                return _maximum(inputs)
             case rows.Reinterpret():
                 side, _, channels = self._row_output
                 image = tf.reshape(_channels_first(x), [-1, channels, side, side])
                 return tf.transpose(image, [0, 2, 3, 1])
         return images.transform(x, self.row, training)
+
+
+def _maximum(inputs: list[tf.Tensor]) -> tf.Tensor:
+    """Elementwise maximum; equal inputs each get the whole gradient, as in the 2012 code."""
+
+    @tf.custom_gradient
+    def maximum(*values):
+        largest = tf.reduce_max(tf.stack(values), 0)
+
+        def gradient(upstream):
+            return [tf.where(v == largest, upstream, tf.zeros_like(upstream)) for v in values]
+
+        return largest, gradient
+
+    return maximum(*inputs)
 
 
 def _channels_first(x: tf.Tensor) -> tf.Tensor:

@@ -18,6 +18,8 @@ def pool(x: tf.Tensor, row: rows.Pool) -> tf.Tensor:
     window, with a probability proportional to its value (the 2012 kernel was never published).
     """
     windows = shapes.pool_windows(int(x.shape[1]), row)
+    if row.kind == "max" and row.ties == "all":
+        return _max_with_ties(_pad(x, windows, x.dtype.min), row)
     if row.kind == "max":
         return _windows(x, row, windows, tf.nn.max_pool2d, x.dtype.min)
     if row.kind == "avg":
@@ -65,6 +67,39 @@ def _average(x, row, windows):
     valid = np.minimum(positions + row.size, side) - np.maximum(positions, 0)
     scale = row.size**2 / np.outer(valid, valid)
     return means * tf.constant(scale[None, :, :, None], x.dtype)
+
+
+def _max_with_ties(x, row):
+    """Maximum whose gradient reaches, undivided, every pixel that equals it (2012 code)."""
+
+    @tf.custom_gradient
+    def maximum(x):
+        y = tf.nn.max_pool2d(x, row.size, row.stride, "VALID")
+        reach = row.stride * (int(y.shape[1]) - 1) + 1
+
+        def gradient(upstream):
+            total = tf.zeros_like(x)
+            for i in range(row.size):
+                for j in range(row.size):
+                    begin, end = [0, i, j, 0], [0, i + reach, j + reach, 0]
+                    # Bits 0 and 3: batch and channels whole.
+                    strides = {"begin_mask": 9, "end_mask": 9}
+                    steps = [1, row.stride, row.stride, 1]
+                    pixels = tf.strided_slice(x, begin, end, steps, **strides)
+                    share = tf.where(pixels == y, upstream, tf.zeros_like(upstream))
+                    total += tf.raw_ops.StridedSliceGrad(
+                        shape=tf.shape(x),
+                        begin=begin,
+                        end=end,
+                        strides=steps,
+                        dy=share,
+                        **strides,
+                    )
+            return total
+
+        return y, gradient
+
+    return maximum(x)
 
 
 def _random(x, row, windows):

@@ -157,6 +157,8 @@ class Pool(Row):
         start: where the first window begins; negative is outside the image.
         outputs: windows per side, or 0 for as many as the rounding gives.
         rounding: "ceil" (every pixel is covered) or "floor" (only whole windows).
+        ties: where the gradient of a maximum goes that several pixels share: "one" of them
+            (TensorFlow) or, undivided, "all" (2012 code; slower).
     """
 
     kind: str
@@ -165,6 +167,7 @@ class Pool(Row):
     start: int = 0
     outputs: int = 0
     rounding: str = "ceil"
+    ties: str = "one"
 
 
 @dataclass(frozen=True, kw_only=True)

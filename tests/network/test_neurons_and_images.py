@@ -163,6 +163,18 @@ def test_rows_that_join_and_cut():
     np.testing.assert_allclose(one(row, ("a",), a), expected, rtol=1e-5)
 
 
+def test_equal_maxima_each_get_the_gradient():
+    row = rows.Maximum(name="m", inputs=("a", "b"))
+    layer = layers.FunctionLayer(row, [(3,), (3,)], layers.Options())
+    a, b = tf.constant([[1.0, 2, 3]]), tf.constant([[1.0, 5, 0]])
+    with tf.GradientTape() as tape:
+        tape.watch([a, b])
+        loss = tf.reduce_sum(layer([a, b]) * [2.0, 3, 4])
+    first, second = tape.gradient(loss, [a, b])
+    np.testing.assert_array_equal(first, [[2, 0, 4]])
+    np.testing.assert_array_equal(second, [[2, 3, 0]])
+
+
 def net(cost):
     row = rows.FullyConnected(
         name="fc", inputs=("data",), outputs=3, kernels=(rows.Weights(init_stddev=1),)

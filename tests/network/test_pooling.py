@@ -76,3 +76,26 @@ def test_random_pooling_stays_inside_the_image():
     row = rows.Pool(name="p", inputs=("x",), kind="rand", size=3, stride=2)
     assert np.all(pooling.pool(tf.constant(x), row).numpy() == 7)
     assert not np.any(np.isnan(pooling.pool(tf.constant(0 * x), row).numpy()))
+
+
+@pytest.mark.parametrize(("side", "size", "stride"), [(6, 3, 2), (7, 3, 2), (6, 2, 2), (5, 3, 1)])
+def test_ties_all_get_the_whole_gradient(side, size, stride):
+    # layer_definitions.md 2, pool: every pixel equal to its window's maximum, not divided.
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (2, side, side, 3)).astype(np.float32)
+    row = rows.Pool(name="p", inputs=("x",), kind="max", size=size, stride=stride, ties="all")
+    variable = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(variable)
+        y = pooling.pool(variable, row)
+        g = rng.normal(size=y.shape).astype(np.float32)
+        loss = tf.reduce_sum(y * g)
+    count = y.shape[1]
+    expected = np.zeros_like(x)
+    for r in range(count):
+        for c in range(count):
+            area = np.s_[:, r * stride : r * stride + size, c * stride : c * stride + size]
+            largest = x[area].max(axis=(1, 2), keepdims=True)
+            expected[area] += (x[area] == largest) * g[:, r : r + 1, c : c + 1]
+    np.testing.assert_array_equal(y, loop(x, "max", size, stride, 0, count))
+    np.testing.assert_allclose(tape.gradient(loss, variable), expected, atol=1e-6)

@@ -20,6 +20,7 @@ def cuda_convnet(
     start_bias_rate: float = 0.02,
     base_rate: float = 0.01,
     tree: Sequence[int] = (),
+    pool_ties: str = "one",
 ) -> Table:
     """A network by the name "cuda_convnet": see `reader.read` for the options.
 
@@ -42,4 +43,5 @@ def cuda_convnet(
         start_bias_rate=start_bias_rate,
         base_rate=base_rate,
         tree=tuple(tree),
+        pool_ties=pool_ties,
     )

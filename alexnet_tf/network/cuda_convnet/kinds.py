@@ -24,6 +24,7 @@ class Context(Protocol):
     seed: int
     rates: Rates
     tree: tuple[int, ...]
+    pool_ties: str
 
     def shape(self, name: str) -> shapes.Shape:
         """Shape that the row `name` yields."""
@@ -252,6 +253,7 @@ def pool(layer: Layer, context: Context) -> rows.Row:
         stride=values.integer("stride", low=1, high=size),
         start=values.integer("start", 0),
         outputs=max(values.integer("outputsX", 0), 0),
+        ties=context.pool_ties,
         **layer.common,
     )
 

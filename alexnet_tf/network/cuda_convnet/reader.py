@@ -49,12 +49,13 @@ _UNSUPPORTED_COSTS = ("cost.crossent", "cost.msm", "cost.gsum2", "cost.tica")
 class _Reader:
     """Goes through the sections from top to bottom and collects rows."""
 
-    def __init__(self, parameters, rates: Rates, input_size, strict, seed, tree):
+    def __init__(self, parameters, rates: Rates, input_size, strict, seed, tree, pool_ties):
         self.parameters: dict[str, ini.Section] | None = parameters
         self.rates = rates
         self.strict = strict
         self.seed = seed
         self.tree = tree
+        self.pool_ties = pool_ties
         self.rows: dict[str, rows.Row] = {}
         self.costs: list[rows.Cost] = []
         self.seen: dict[str, str] = {}
@@ -269,6 +270,7 @@ def read(
     start_bias_rate: float = 0.02,
     base_rate: float = 0.01,
     tree: tuple[int, ...] = (),
+    pool_ties: str = "one",
 ) -> Table:
     """The table of a definition file, with the settings of its parameter file.
 
@@ -282,6 +284,7 @@ def read(
         seed: of the channels of `randSparse`.
         rates, start_rate, start_bias_rate, base_rate: see `rates.Rates`.
         tree: for `treefc`: parent of every node, -1 for the root; classes come first.
+        pool_ties: "one" or "all" (what the 2012 code did): see `rows.Pool`.
 
     Raises:
         DefinitionError: something wrong or unsupported in a file.
@@ -300,7 +303,9 @@ def read(
     size = input_size or _usual_size(sections)
     if not input_size:
         chosen.note(f"input of {size}x{size} pixels, the author's use; input_size changes it")
-    reader = _Reader(parameters, chosen, size, strict, seed, tuple(tree))
+    if pool_ties not in ("one", "all"):
+        raise TableError(f"config.network.pool_ties must be one or all, not {pool_ties!r}")
+    reader = _Reader(parameters, chosen, size, strict, seed, tuple(tree), pool_ties)
     for section in sections.values():
         reader.read(section)
     cost = reader.finish(layers)
