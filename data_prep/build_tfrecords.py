@@ -33,6 +33,7 @@ from data_prep import (
     plan,
     sidecars,
     statistics,
+    workers,
 )
 
 
@@ -182,7 +183,7 @@ def _options(flag_values: flags.FlagValues) -> conversion.Options:
     if flag_values.on_error == "fail" and flag_values.max_errors is not None:
         raise command.UsageError("--max_errors has a meaning with --on_error=skip only")
     return conversion.Options(
-        num_workers=flag_values.workers or len(os.sched_getaffinity(0)),
+        num_workers=flag_values.workers or workers.available_cores(),
         task=task,
         num_tasks=num_tasks,
         max_skipped=0 if flag_values.on_error == "fail" else flag_values.max_errors,

@@ -78,7 +78,10 @@ def _convert(
             )
             return None
         _write_mean_image(output_dir, sums)
-    jobs = _jobs(plan, fingerprint, output_dir, options, records=True, statistics=not centered)
+        of_records = _records_fingerprint(plan, fingerprint, sums)
+        jobs = _jobs(plan, of_records, output_dir, options, records=True, statistics=False)
+    else:
+        jobs = _jobs(plan, fingerprint, output_dir, options, records=True, statistics=True)
     _make(jobs, options, "pass 2 of 2, records" if centered else "converting")
     result = finish(plan, fingerprint, output_dir)
     _sweep(output_dir)
@@ -157,17 +160,20 @@ def finish(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | N
     Returns:
       The dataset, or None if a shard is still to be made.
     """
-    splits: dict[str, Any] = {}
-    for split in plan.splits:
-        described = _describe_split(plan, split, fingerprint, output_dir)
-        if described is None:
-            return None
-        splits[split.name] = described
     sums = _merged_statistics(plan, fingerprint, output_dir)
     if sums is None:
         return None
-    if sums.count == 0:
-        raise command.UserError(f"{output_dir}: not one training image could be converted")
+    of_records = _records_fingerprint(plan, fingerprint, sums)
+    splits: dict[str, Any] = {}
+    for split in plan.splits:
+        described = _describe_split(plan, split, of_records, output_dir)
+        if described is None:
+            return None
+        splits[split.name] = described
+    if sums.count != splits[STATISTICS_SPLIT]["count"]:
+        raise command.UserError(
+            f"{output_dir}: an image changed between two runs; remove the folder and convert again"
+        )
     mean_sha256 = _write_mean_image(output_dir, sums)
     settings = plan.settings
     document = {
@@ -300,7 +306,20 @@ def _merged_statistics(plan: Plan, fingerprint: str, output_dir: str) -> PixelSu
             if sums is None:
                 return None
             total.merge(sums)
+    if total.count == 0:
+        raise command.UserError(f"{output_dir}: not one training image could be converted")
     return total
+
+
+def _records_fingerprint(plan: Plan, fingerprint: str, sums: PixelSums) -> str:
+    """What the records depend on: the plan, and the mean where that is subtracted from them.
+
+    The mean of one plan changes when an image that was skipped has been repaired.
+    """
+    if plan.settings.store != "centered":
+        return fingerprint
+    mean = statistics.mean_image(sums).tobytes()
+    return hashlib.sha256(fingerprint.encode() + mean).hexdigest()
 
 
 def _write_mean_image(output_dir: str, sums: PixelSums) -> str:

@@ -104,6 +104,7 @@ def check(path: str, payload_lengths: tuple[int, ...] | list[int], sha256: str) 
 
 def _finished(job: Job) -> Outcome | None:
     """The outcome of an earlier run, if all that the job makes is there and undamaged."""
+    sums = None
     if job.write_statistics:
         sums = sidecars.read_statistics(job.output_dir, job.fingerprint, job.shard_name)
         if sums is None or (not job.write_records and sums.count != len(job.images)):
@@ -113,6 +114,8 @@ def _finished(job: Job) -> Outcome | None:
     done = sidecars.read_records(job.output_dir, job.fingerprint, job.shard_name)
     # An image that was skipped once may have been repaired since.
     if done is None or done.skipped:
+        return None
+    if job.write_statistics and sums is not None and sums.count != done.count:
         return None
     path = files.join(job.output_dir, job.shard_name)
     if files.size(path) != done.bytes or file_sha256(path) != done.sha256:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from typing import Any
 
 import numpy as np
@@ -249,7 +248,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Checks, prints the report, and fails if there is any problem."""
     if arguments:
         raise command.UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
-    num_workers = flag_values.workers or len(os.sched_getaffinity(0))
+    num_workers = flag_values.workers or workers.available_cores()
     problems, summary = check_dataset(flag_values.data_dir, flag_values.decode, num_workers)
     print(json.dumps(summary, indent=1))
     for problem in problems:

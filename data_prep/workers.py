@@ -37,6 +37,13 @@ _counter: Any = None
 _stop: Any = None
 
 
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def run(
     function: Callable[[Task, Report], Result],
     tasks: Sequence[Task],

@@ -253,6 +253,36 @@ def test_skipped_files_are_listed_and_the_exit_status_says_so(
     assert dataset.load(tmp_path / "x").split("train").count == 11
 
 
+@pytest.mark.parametrize("store", ["uint8", "centered"])
+def test_repairing_a_skipped_file_gives_the_dataset_that_it_would_have_given(
+    tmp_path: pathlib.Path, convert: Convert, store: str
+) -> None:
+    bad_files(tmp_path / "photos")
+    for name in ("a/empty.jpg", "a/text.jpg"):
+        (tmp_path / "photos" / name).unlink()
+    flags = {"train": tmp_path / "photos", "image_size": 32, "train_shards": 3, "store": store}
+    assert convert(**flags, output_dir=tmp_path / "x", on_error="skip") == 1
+    whole = (tmp_path / "photos" / "b" / "0.jpg").read_bytes()
+    (tmp_path / "photos" / "b" / "cut.jpg").write_bytes(whole)
+    assert convert(**flags, output_dir=tmp_path / "x") == 0
+    assert convert(**flags, output_dir=tmp_path / "fresh") == 0
+    assert dataset_files(tmp_path / "x") == dataset_files(tmp_path / "fresh")
+
+
+def test_nothing_but_bad_files(
+    tmp_path: pathlib.Path, convert: Convert, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a/1.jpg", "b/1.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True)
+        (tmp_path / "photos" / name).write_bytes(b"text")
+    for store in ("jpeg", "centered"):
+        folder = tmp_path / store
+        status = convert(train=tmp_path / "photos", output_dir=folder, on_error="skip", store=store)
+        assert status == 1
+        assert "not one training image could be converted" in capsys.readouterr().err
+        assert not (folder / "dataset.json").exists()
+
+
 def test_output_folders_that_are_not_free(
     small: standin.StandIn,
     tmp_path: pathlib.Path,
