@@ -32,6 +32,8 @@ class Table:
         channels: channels of the input image.
         output: name of the row that yields the logits; empty: the last row.
         cost: what training minimises; None: softmax cross-entropy of the output.
+        imports: (variable, variable of another network) pairs: what the network asks to begin
+            with (the 2012 nets that went on from pretrained ones; `weights.import_requested`).
         notes: what the reader of a definition file has to say about it.
     """
 
@@ -42,6 +44,7 @@ class Table:
     channels: int = 3
     output: str = ""
     cost: rows.Cost | None = None
+    imports: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -74,6 +74,36 @@ def assign(
     return kept
 
 
+def import_requested(model: keras.Model, table: Table, other: Mapping[str, np.ndarray]) -> int:
+    """Copies what `table.imports` asks for from another network's weights.
+
+    Args:
+        model: of `table`.
+        table: the network; the 2012 files ask with `initWFunc=initw.makew(LAYER)`.
+        other: weights of the other network by name, as `load_npz` returns them.
+
+    Returns:
+        Number of variables copied.
+
+    Raises:
+        WeightsError: one is missing or has another shape.
+    """
+    named = build.named_variables(model)
+    found: Values = {}
+    for target, source in table.imports:
+        # The kernel of a layer of one input bears no number.
+        names = (source, source.removesuffix("0")) if source.endswith("/kernel0") else (source,)
+        value = next((other[name] for name in names if name in other), None)
+        shape = tuple(named[target].shape)
+        if value is None or tuple(value.shape) != shape:
+            what = "nothing" if value is None else f"shape {tuple(value.shape)}"
+            raise WeightsError(f"{target} begins with {source}: needs shape {shape}, found {what}")
+        found[target] = value
+    for name, value in found.items():
+        named[name].assign(np.asarray(value, np.float32))
+    return len(found)
+
+
 def save_npz(path: str, model: keras.Model) -> None:
     """Writes all weights of `model` to the .npz file `path`, whole or not at all."""
     buffer = io.BytesIO()

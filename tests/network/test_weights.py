@@ -9,6 +9,7 @@ tf = pytest.importorskip("tensorflow")
 
 from alexnet_tf import config as recipes  # noqa: E402
 from alexnet_tf.network import build, table, weights  # noqa: E402
+from data_prep import command  # noqa: E402
 
 # Small copies of the profiles, so that hand-written loops can follow.
 SMALL = {"input_size": 67, "filters": (8, 16, 24, 24, 16), "hidden": (32, 24)}
@@ -207,3 +208,49 @@ def test_torchvision_normalisation_is_folded_into_conv1():
     np.testing.assert_allclose(folded(subtracted), plain(normalised), rtol=1e-3, atol=1e-4)
     with pytest.raises(weights.WeightsError, match="features.3.bias"):
         weights.from_torchvision({k: v for k, v in state.items() if k != "features.3.bias"})
+
+
+def test_2012_nets_begin_with_the_weights_they_ask_for(tmp_path):
+    from alexnet_tf.network.cuda_convnet import reader
+
+    path = tmp_path / "layers-fine.cfg"
+    path.write_text(
+        "[data]\ntype=data\ndataIdx=0\n[labels]\ntype=data\ndataIdx=1\n"
+        "[one]\ntype=fc\ninputs=data\noutputs=6\ninitW=0.1\n"
+        "initWFunc=initw.makew(first)\ninitBFunc=initw.makeb(first)\n"
+        "[two]\ntype=fc\ninputs=one,data\noutputs=4\ninitW=0.1,0.1\n"
+        "initWFunc=initw.makew(second)\n"
+        "[p]\ntype=softmax\ninputs=two\n[cost]\ntype=cost.logreg\ninputs=labels,p\n"
+    )
+    net = reader.read(str(path), input_size=4)
+    model = build.build(net)
+    rng = np.random.default_rng(0)
+    other = {
+        "first/kernel": rng.normal(size=(48, 6)),
+        "first/bias": rng.normal(size=6),
+        "second/kernel0": rng.normal(size=(6, 4)),
+        "second/kernel1": rng.normal(size=(48, 4)),
+        "unused/kernel": rng.normal(size=(1, 1)),
+    }
+    assert weights.import_requested(model, net, other) == 4
+    now = weights.values(model)
+    np.testing.assert_array_equal(now["one/kernel"], other["first/kernel"].astype(np.float32))
+    np.testing.assert_array_equal(now["two/kernel1"], other["second/kernel1"].astype(np.float32))
+    assert not now["two/bias"].any()
+    del other["first/bias"]
+    with pytest.raises(weights.WeightsError, match="one/bias begins with first/bias"):
+        weights.import_requested(model, net, other)
+    path.write_text(path.read_text().replace("initw.makeb(first)", "mine.load(x)"))
+    with pytest.raises(command.UserError, match="only initw.makeb"):
+        reader.read(str(path), input_size=4)
+
+
+def test_run_146_asks_for_the_run_before(real_data):
+    from alexnet_tf.network.cuda_convnet import reader
+
+    folder = real_data / "layer_definitions_2012"
+    net = reader.read(str(folder / "layers-146-2011.cfg"))
+    asked = dict(net.imports)
+    # conv1 ... conv6 of both towers: kernels (two inputs for conv3 and conv6) and biases.
+    assert len(asked) == 2 * (4 * 1 + 2 * 2 + 6)
+    assert asked["conv3b/kernel1"] == "conv3b/kernel1" and asked["conv6a/bias"] == "conv6a/bias"

@@ -14,6 +14,7 @@ from alexnet_tf.network import rows, shapes
 from alexnet_tf.network.cuda_convnet.rates import Rates
 from alexnet_tf.network.cuda_convnet.values import Values
 
+_COPY = re.compile(r"(?:\w+\.)*make([wbc])\(\s*([^(),\s]+)\s*\)$")
 _SOURCE = re.compile(r"([^\[\]]+)(?:\[(\d+)\])?$")
 
 
@@ -34,6 +35,9 @@ class Context(Protocol):
 
     def above_weights(self, name: str) -> bool:
         """Whether `name` depends on weights."""
+
+    def ask_for_import(self, target: str, source: str) -> None:
+        """Remembers a variable that begins with another network's."""
 
     def note(self, text: str) -> None:
         """Remembers something to tell the user, once."""
@@ -159,12 +163,7 @@ def _connections(layer, context, index, channels, groups, seen) -> tuple[int, ..
 def _weights(layer: Layer, context: Context) -> list[dict[str, Any]]:
     """Fields of `rows.Weights` for each input, from both files."""
     values, count = layer.values, len(layer.inputs)
-    for key in ("initWFunc", "initBFunc", "initCFunc"):
-        if values.text(key, ""):
-            context.note(
-                f"{key} asks for weights of another checkpoint: initW and initB are used until "
-                "they are imported (network/weights.py)"
-            )
+    _ask_for_imports(layer, context)
     sources = [""] * count
     if values.has("weightSource"):
         names = [name.strip() for name in values.text("weightSource").split(",")]
@@ -175,6 +174,30 @@ def _weights(layer: Layer, context: Context) -> list[dict[str, Any]]:
             sources.append(_source(layer, context, sources, name))
     init = values.numbers("initW", count)
     return context.rates.weights(layer.parameters, init, sources)
+
+
+def _ask_for_imports(layer: Layer, context: Context) -> None:
+    """Notes what `initw.makew(X)` and the like copy from another checkpoint."""
+    values, name = layer.values, layer.common["name"]
+    for key, kind in (("initWFunc", "w"), ("initBFunc", "b"), ("initCFunc", "c")):
+        text = values.text(key, "")
+        if not text or text.lower() == "none":
+            continue
+        match = _COPY.match(text)
+        if not match or match.group(1) != kind:
+            raise values.error(f"only initw.make{kind}(LAYER) is known", key)
+        other = match.group(2)
+        if kind == "w":
+            single = len(layer.inputs) == 1
+            for index in range(len(layer.inputs)):
+                target = "kernel" if single else f"kernel{index}"
+                context.ask_for_import(f"{name}/{target}", f"{other}/kernel{index}")
+        elif kind == "b":
+            context.ask_for_import(f"{name}/bias", f"{other}/bias")
+        context.note(
+            f"{key} copies weights of another run: weights.import_requested takes them from a "
+            ".npz file; without, initW and initB are used"
+        )
 
 
 def _source(layer: Layer, context: Context, before: list[str], text: str) -> str:

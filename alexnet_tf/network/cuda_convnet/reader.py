@@ -62,6 +62,7 @@ class _Reader:
         self.used: set[str] = set()
         self.shapes: dict[str, shapes.Shape] = {rows.IMAGE: (input_size, input_size, 3)}
         self.columns: dict[str, int | None] = {}
+        self.imports: dict[str, str] = {}
 
     def shape(self, name: str) -> shapes.Shape:
         return self.shapes[name]
@@ -74,6 +75,9 @@ class _Reader:
         if row is None:
             return False
         return isinstance(row, rows.WeightRow) or any(map(self.above_weights, row.inputs))
+
+    def ask_for_import(self, target: str, source: str) -> None:
+        self.imports[target] = source
 
     def note(self, text: str) -> None:
         self.rates.note(text)
@@ -322,6 +326,7 @@ def read(
         classes,
         output=cost.output,
         cost=cost,
+        imports=tuple(reader.imports.items()),
         notes=tuple(chosen.notes),
     )
 
