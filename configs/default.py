@@ -33,6 +33,8 @@ def get_config() -> ConfigDict:
     # Where the network's columns lie: "one_device", or "two_devices" for column i on device i, as
     # on the two GPUs of 2012.
     config.placement = "one_device"
+    # Columns as "towers", or merged into native "grouped" convolutions (much slower on CPUs).
+    config.implementation = "towers"
     # "float32", "mixed_bfloat16", or "mixed_float16" with the loss scaled by loss_scale.
     config.precision = "float32"
     config.loss_scale = 1024.0

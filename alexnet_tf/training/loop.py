@@ -130,6 +130,7 @@ class Loop:
             position.interval = [0.0] * len(steps.SUMS)
         for ahead in range(number):
             last = ahead == number - 1
+            watchers.on_train_batch_begin(first + ahead)
             watchers.on_train_batch_end(first + ahead, self._logs | {"fresh": fresh and last})
 
     def _steps_ahead(self, end: int) -> int:
@@ -179,7 +180,8 @@ class Loop:
         if evaluator is not None and due:
             began = time.monotonic()
             try:
-                errors = evaluator()
+                with optimizers.averaged(run.optimizer, run.model.trainable_variables):
+                    errors = evaluator()
             except tf.errors.OpError as error:
                 raise _explain(error, run.distribution.workers) from error
             logs |= {

@@ -18,7 +18,8 @@ from alexnet_tf.config import ConfigDict
 from alexnet_tf.input import pipeline, synthetic
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.network import build, table
-from alexnet_tf.training import checkpoint, distribution, learning_rate
+from alexnet_tf.results import facts
+from alexnet_tf.training import checkpoint, distribution, learning_rate, portable
 from alexnet_tf.training import optimizer as optimizers
 from alexnet_tf.training.distribution import Distribution
 from alexnet_tf.training.step import SUMS
@@ -27,6 +28,7 @@ from data_prep import command, dataset
 
 # Schedules with another rate at every step.
 CONTINUOUS_SCHEDULES = ("exponential", "polynomial", "cosine")
+IMPLEMENTATIONS = ("towers", "grouped")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -64,6 +66,7 @@ class Run:
     optimizer: keras.optimizers.Optimizer
     rule: learning_rate.LearningRate
     variables: dict[str, Any]
+    names: portable.Names
     examples: int
     steps_per_epoch: int
     last_step: int
@@ -131,12 +134,13 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
             seed=config.seed,
             policy=config.precision,
             placement=devices.column_devices(layers.num_columns) or "one_device",
+            implementation=config.implementation,
         )
         settings = build.variable_settings(model)
         rule = learning_rate.make(
             config, steps_per_epoch=steps_per_epoch, total_steps=last_step, settings=settings
         )
-        optimizer = optimizers.make(config, settings)
+        optimizer = optimizers.make(config, settings, replicas=devices.replicas.total)
         optimizer.build(model.trainable_variables)
     # Keras' callbacks look for the optimizer on the model.
     model.optimizer = optimizer
@@ -151,6 +155,7 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
         optimizer=optimizer,
         rule=rule,
         variables=build.named_variables(model),
+        names=portable.Names(layers, [each.name for each in settings], config.implementation),
         examples=examples,
         steps_per_epoch=steps_per_epoch,
         last_step=last_step,
@@ -158,6 +163,7 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
     )
     if devices.is_chief:
         folder.open(config)
+        facts.keep(folder.folder, data)
     _restore(run)
     devices.check_agreement(run.position.step)
     return run
@@ -166,9 +172,10 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
 def _restore(run: Run) -> None:
     found = checkpoint.load_newest(run.folder.checkpoints)
     if found is not None:
-        checkpoint.assign_weights(run.variables, found.weights, str(run.folder.checkpoints))
+        where = str(run.folder.checkpoints)
+        checkpoint.assign_weights(run.variables, run.names.weights_in(found.weights), where)
         try:
-            optimizers.load_state(run.optimizer, found.optimizer)
+            optimizers.load_state(run.optimizer, run.names.optimizer_in(found.optimizer))
         except ValueError as error:
             raise command.UserError(f"{run.folder.checkpoints}: {error}") from error
         state = dict(found.state)
@@ -198,6 +205,15 @@ def _check(config: ConfigDict) -> None:
         raise command.UsageError(
             f"config.learning_rate.schedule={config.learning_rate.schedule} changes the rate at "
             "every step, which config.steps_per_call > 1 cannot do"
+        )
+    if config.implementation not in IMPLEMENTATIONS:
+        raise command.UsageError(
+            f"config.implementation must be towers or grouped, not {config.implementation!r}"
+        )
+    if config.implementation == "grouped" and config.placement != "one_device":
+        raise command.UsageError(
+            "config.implementation=grouped merges the columns, which config.placement="
+            f"{config.placement} wants apart"
         )
     one_device = config.distribution == config.placement == "one_device"
     if config.jit_compile and not one_device:

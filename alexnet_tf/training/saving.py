@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 
-from alexnet_tf.network import placement
 from alexnet_tf.training import checkpoint
 from alexnet_tf.training import optimizer as optimizers
 from alexnet_tf.training.run import Run
@@ -49,6 +48,11 @@ class Saver:
             checkpoint.save(checkpoint.path_of(folder.checkpoints, position.step), found)
             checkpoint.remove_old(folder.checkpoints, self._run.config.checkpoint.keep)
             if best:
+                if self._run.config.optimizer.averaging != "none":
+                    # What was evaluated, and what evaluation and export will take.
+                    variables = self._run.model.trainable_variables
+                    with optimizers.averaged(self._run.optimizer, variables):
+                        found = self._state()
                 checkpoint.save(checkpoint.path_of(folder.best, position.step), found)
                 checkpoint.remove_old(folder.best, 1)
             self._failures = 0
@@ -67,10 +71,7 @@ class Saver:
         run = self._run
         state = dataclasses.asdict(run.position)
         return checkpoint.Checkpoint(
-            {
-                name: placement.tensorflow_variable(variable).numpy()
-                for name, variable in run.variables.items()
-            },
-            optimizers.state(run.optimizer),
+            run.names.weights_out(run.variables),
+            run.names.optimizer_out(run.optimizer),
             state | {"learning_rate_rule": run.rule.get_state()},
         )

@@ -1,6 +1,8 @@
 """The work folder of a run: what lies where, who may write, and that it is the same run.
 
-config.json  metrics.jsonl  checkpoints/  best/  tensorboard/
+config.json  metrics.jsonl  checkpoints/  best/  dataset/  tensorboard/
+
+`dataset/` holds the facts of the training dataset (`results.facts`), which may move away later.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ PLACE_KEYS = (
     "deterministic",
     "devices",
     "distribution",
+    "implementation",
     "jit_compile",
     "placement",
     "steps_per_call",
