@@ -29,15 +29,29 @@ MAX_RESTARTS=${MAX_RESTARTS:-20}
 REQUEUE_AFTER_SIGTERM=${REQUEUE_AFTER_SIGTERM:-no}
 PYTHON=${PYTHON:-python}
 
+# Slurm sends SIGTERM to the workers as well; this script must outlive it to see how they end.
+step=
+limit=no
+sent=no
+trap 'woken=yes' TERM
+trap 'woken=yes; limit=yes; save' USR1
+
+# Once: a second SIGTERM would make the workers leave without saving.
+save() {
+  if [ "$limit" = yes ] && [ "$sent" = no ] && [ -n "$step" ]; then
+    sent=yes
+    echo "time limit: saving"
+    kill -TERM "$step"
+  fi
+}
+
 # One dead worker ends the others, which could only wait for it; --label marks the lines.
 srun --kill-on-bad-exit=1 --label --distribution=block --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
   "$PYTHON" -m alexnet_tf.train --config.distribution=multi_worker "$@" &
 step=$!
+# The signal may have come before the step had a number.
+save
 
-# Slurm sends SIGTERM to the workers as well; this script must outlive it to see how they end.
-requeue=$REQUEUE_AFTER_SIGTERM
-trap 'woken=yes' TERM
-trap 'woken=yes; requeue=yes; echo "time limit: saving"; kill -TERM "$step"' USR1
 # A signal ends `wait` early; then the step is waited for again.
 woken=yes
 while [ "$woken" = yes ]; do
@@ -46,10 +60,15 @@ while [ "$woken" = yes ]; do
   status=$?
 done
 
+requeue=$REQUEUE_AFTER_SIGTERM
 case $status in
   0) echo "done" ;;
   2) echo "wrong usage: not requeued"; requeue=no ;;
-  75) echo "stopped by a signal after saving" ;;
+  75)
+    echo "stopped by a signal after saving"
+    [ "$limit" = yes ] && requeue=yes
+    ;;
+  143) echo "ended by SIGTERM before there was anything to save" ;;
   *) echo "failed with status $status"; requeue=yes ;;
 esac
 if [ "$status" -ne 0 ] && [ "$requeue" = yes ]; then
