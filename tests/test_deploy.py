@@ -160,7 +160,10 @@ def notes(folder, name):
 
 @pytest.mark.parametrize(
     ("status", "restarts", "requeued"),
-    [(0, 0, False), (2, 0, False), (1, 0, True), (137, 3, True), (1, 20, False), (75, 0, False), (143, 0, False)],
+    [
+        *[(0, 0, False), (1, 0, True), (137, 3, True), (1, 20, False)],
+        *[(2, 0, False), (75, 0, False), (143, 0, False)],
+    ],
 )
 def test_what_is_requeued(slurm, tmp_path, status, restarts, requeued):
     process = slurm(STATUS=str(status), SLURM_RESTART_COUNT=str(restarts))
