@@ -90,7 +90,7 @@ class Progress(keras.callbacks.Callback):
         if self._terminal and not self._quiet:
             self._bar = tqdm(
                 total=self._steps,
-                initial=(logs or {}).get("step_in_epoch", 0),
+                initial=int((logs or {}).get("step_in_epoch", 0)),
                 desc=f"epoch {epoch + 1}/{self._epochs}",
                 unit="step",
                 leave=False,

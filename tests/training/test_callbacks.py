@@ -113,12 +113,12 @@ def test_progress_on_a_terminal(monkeypatch):
     terminal.isatty = lambda: True
     monkeypatch.setattr("sys.stderr", terminal)
     watcher = callbacks.Progress(1000, 90)
-    watcher.on_epoch_begin(1, {"step_in_epoch": 100})
+    watcher.on_epoch_begin(1, {"step_in_epoch": 100.0})
     for batch in range(100, 234):
         watcher.on_train_batch_end(batch, LOGS | {"fresh": batch == 233})
     watcher.on_epoch_end(1, LOGS)
     drawn = terminal.getvalue().split("\r")
-    assert any("epoch 2/90" in text and "234/1000" in text for text in drawn)
+    assert any("epoch 2/90" in text and " 234/1000, loss 2.5000" in text for text in drawn)
     assert drawn[-1].splitlines()[-1].startswith("epoch 2/90 done: loss 2.5000")
 
 
