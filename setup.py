@@ -1,5 +1,7 @@
 """The package definition. Tool settings are in pyproject.toml, tested versions in constraints/."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 # The recipes live in the top-level folder configs/, where a reader of the repository looks for
@@ -17,6 +19,8 @@ setup(
     name="alexnet-tf",
     version="0.1.0",
     description="AlexNet as it ran in 2012: a TensorFlow trainer with a TFRecord data pipeline",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
