@@ -61,7 +61,8 @@ def decode(data: bytes) -> np.ndarray:
             f"{width}x{height} pixels are more than the {MAX_PIXELS:,} that are decoded"
         )
     try:
-        pixels = _decode(kind, data).numpy()
+        # A view of the tensor's memory: .numpy() would copy it.
+        pixels = np.asarray(memoryview(_decode(kind, data)))
     except (tf.errors.OpError, ValueError) as error:
         raise ImageError(f"damaged or truncated {kind} ({_first_words(error)})") from error
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
@@ -108,9 +109,14 @@ def measure(data: bytes) -> tuple[str, int, int]:
 
 def _decode(kind: str, data: bytes) -> Any:
     if kind == "JPEG":
-        # tf.constant: given plain bytes, the operation goes a slower way.
-        contents = tf.constant(data)
-        return tf.raw_ops.DecodeJpeg(contents=contents, channels=3, dct_method="INTEGER_ACCURATE")
+        # Given plain bytes, or the fraction as an integer (its own default), the operation would
+        # go a slower way.
+        return tf.raw_ops.DecodeJpeg(
+            contents=tf.constant(data),
+            channels=3,
+            dct_method="INTEGER_ACCURATE",
+            acceptable_fraction=1.0,
+        )
     if kind == "PNG":
         return tf.raw_ops.DecodePng(contents=data, channels=3)
     if kind == "WebP":

@@ -74,8 +74,11 @@ def colour_products(pixels: np.ndarray) -> np.ndarray:
             products = np.einsum("rk,rk->k", left, right)
             for first in range(3 - distance):
                 second = first + distance
-                result[first, second] += int(products[first::3].sum(dtype=np.float64))
-    return np.triu(result) + np.triu(result, 1).T
+                total = int(products[first::3].sum(dtype=np.float64))
+                result[first, second] += total
+                if distance:
+                    result[second, first] += total
+    return result
 
 
 def mean_image(sums: PixelSums) -> np.ndarray:
