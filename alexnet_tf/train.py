@@ -4,13 +4,15 @@ Example:
   python -m alexnet_tf.train --config=configs/alexnet_paper.py \\
       --config.data_dir=DATASET --workdir=RUN
 
-Change any setting with --config.section.key=value; --print_network shows the network and stops.
+Change any setting with --config.section.key=value; --print_network shows the network and stops,
+--check tries it out before days are spent on it.
 Exit status: 0 trained to the end, 1 failed, 2 wrong usage, 75 stopped by a signal and saved.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 
 from absl import flags
 
@@ -25,6 +27,13 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "workdir",
         None,
         "Folder of the run: config, metrics, checkpoints. Made if needed.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
+        "check",
+        False,
+        "Check the network before days of training, and stop: counts, the signal that reaches each "
+        "layer, 32 images learned by heart.",
         flag_values=flag_values,
     )
     flags.DEFINE_bool(
@@ -46,7 +55,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if flag_values.print_network:
         print(network_text(config))
         return 0
-    if not flag_values.workdir:
+    if not flag_values.workdir and not flag_values.check:
         raise command.UsageError("--workdir is missing: the folder where the run is kept")
     if not config.data_dir and not config.synthetic_data:
         raise command.UsageError(
@@ -54,13 +63,21 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         )
     # TensorFlow takes seconds to import: after the checks that need none of it.
     command.import_tensorflow()
-    from alexnet_tf.training import loop, stopping, workdir
+    from alexnet_tf.training import gates, loop, stopping, workdir
     from alexnet_tf.training.run import first_page, set_up
 
+    if flag_values.check:
+        with tempfile.TemporaryDirectory() as scratch, workdir.WorkFolder(scratch) as folder:
+            text, passed = gates.check(set_up(config, folder))
+        print(text)
+        return 0 if passed else command.FAILED
     with workdir.WorkFolder(flag_values.workdir) as folder:
         training = set_up(config, folder)
         if not flag_values.quiet:
             command.log(first_page(training))
+        new = training.position.step == 0 and not config.synthetic_data
+        if training.distribution.is_chief and new:
+            gates.before_training(training)
         try:
             logs = loop.Loop(training, flag_values.quiet).train()
         except loop.Stopped as stopped:

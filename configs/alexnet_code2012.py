@@ -23,6 +23,7 @@ def get_config() -> recipes.ConfigDict:
     """Differences from the paper's text."""
     config = recipes.load("alexnet_paper")
     config.name = "alexnet_code2012"
+    config.log.expected = "run 145, validation, 10 views: 40.66% top-1, 18.21% top-5 (its diary)"
     config.network.update(
         {
             "neuron_after_pool": (1, 5),

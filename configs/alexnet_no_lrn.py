@@ -14,5 +14,8 @@ def get_config() -> recipes.ConfigDict:
     """Differences from the paper's text."""
     config = recipes.load("alexnet_paper")
     config.name = "alexnet_no_lrn"
+    config.log.expected = (
+        "1.4 points of top-1 and 1.2 of top-5 worse than alexnet_paper (section 3.3)"
+    )
     config.network.update({"lrn_layers": ()})
     return config

@@ -15,5 +15,8 @@ def get_config() -> recipes.ConfigDict:
     """Differences from the paper's text."""
     config = recipes.load("alexnet_paper")
     config.name = "alexnet_tanh"
+    config.log.expected = (
+        "slower: on CIFAR-10, section 3.1 needs six times the epochs to 25% training error"
+    )
     config.network.update({"neuron": "tanh[1,1]", "init_biases": (0,) * 8})
     return config

@@ -25,6 +25,8 @@ def get_config() -> ConfigDict:
     config.network = ConfigDict({"name": "alexnet"})
     # Classes for --print_network without a dataset; training takes them from the dataset.
     config.num_classes = 1000
+    # What the network must count with so many classes, checked before training; 0: not said.
+    config.promised = ConfigDict({"parameters": 0, "neurons": 0})
 
     # Where to compute: "one_device", "mirrored" (all GPUs of this machine) or "multi_worker"
     # (machines named by TF_CONFIG); `devices` picks some, such as ("GPU:0", "GPU:1").

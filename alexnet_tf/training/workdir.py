@@ -23,6 +23,7 @@ from data_prep import command
 FREE_KEYS = (
     "data_dir",
     "log.",
+    "promised.",
     "checkpoint.",
     "input.threads",
     "input.prefetch_batches",
