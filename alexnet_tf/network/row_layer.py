@@ -18,7 +18,14 @@ from alexnet_tf.network import neurons, rows, shapes
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the builder decides for all layers alike."""
+    """What the builder decides for all layers alike.
+
+    Attributes:
+        seed: of the initial weights.
+        lrn: how normalisation across maps is computed (`normalization.across_maps`).
+        native_groups: whether groups run as TensorFlow's grouped convolutions or one by one.
+        devices: device of each column; empty: wherever TensorFlow likes.
+    """
 
     seed: int = 0
     lrn: str = "tf"

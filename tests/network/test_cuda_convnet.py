@@ -1,6 +1,7 @@
 """The reader of the 2012 files: the eleven pairs, all layer types, dialects, and errors."""
 
 import configparser
+import math
 import textwrap
 
 import numpy as np
@@ -90,6 +91,58 @@ def test_our_sections_are_those_of_an_independent_parser(files, name):
         for section in ours.values():
             values = {key: option.value for key, option in section.options.items()}
             assert values == dict(parser.items(section.name))
+
+
+def follow(path, side):
+    """Side, channels, receptive field and jump of every layer, from the file's bare text."""
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read(path)
+    known = {}
+    for name in parser.sections():
+        section = dict(parser.items(name))
+        kind = section["type"]
+        if kind == "data":
+            known[name] = (side, 3, 1, 1)
+            continue
+        if kind in ("softmax", "concat") or kind.startswith("cost"):
+            continue
+        inputs = [known[i.strip()] for i in section["inputs"].split(",")]
+        first = inputs[0]
+        field, jump = max(i[2] for i in inputs), first[3]
+        if kind in ("conv", "local"):
+            size, pad, stride = (
+                int(section[key].split(",")[0]) for key in ("filtersize", "padding", "stride")
+            )
+            count = 1 + math.ceil((2 * pad + first[0] - size) / stride)
+            filters = int(section["filters"].split(",")[0])
+            known[name] = (count, filters, field + (size - 1) * jump, jump * stride)
+        elif kind == "pool":
+            size, stride = int(section["sizex"]), int(section["stride"])
+            count = 1 + math.ceil((first[0] - size) / stride)
+            known[name] = (count, first[1], field + (size - 1) * jump, jump * stride)
+        elif kind == "rnorm":
+            size = int(section.get("size", section.get("sizex")))
+            known[name] = (first[0], first[1], field + (size - 1) * jump, jump)
+        elif kind == "fc":
+            known[name] = (0, int(section["outputs"]), 0, 0)
+        else:
+            assert kind in ("cmrnorm", "hs")
+            known[name] = first
+    return known
+
+
+@pytest.mark.parametrize("name", WORKED)
+def test_every_layer_has_the_shape_and_the_receptive_field_of_the_text(files, name):
+    net = reader.read(files(name)[0])
+    expected = follow(files(name)[0], net.input_size)
+    compared = 0
+    for layer in summary.layers(net):
+        if layer.name in expected:
+            side, channels, field, jump = expected[layer.name]
+            assert layer.shape == ((side, side, channels) if side else (channels,)), layer.name
+            assert (layer.receptive_field, layer.jump) == (field, jump), layer.name
+            compared += 1
+    assert compared >= len(net.layers) - 2
 
 
 def test_run_145_says_what_its_files_say(files):
