@@ -10,7 +10,7 @@ masked CRC-32C of the payload (uint32), all little endian. Reading and checking 
 import functools
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import google_crc32c
 import numpy as np
@@ -44,8 +44,15 @@ def frame(payload: bytes) -> bytes:
     return head + payload + struct.pack("<I", masked_crc(payload))
 
 
+class Readable(Protocol):
+    """What `read_payloads` needs of a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; fewer at the end only."""
+
+
 def read_payloads(
-    file: BinaryIO, damaged: Callable[[int, int], None] | None = None
+    file: Readable, damaged: Callable[[int, int], None] | None = None
 ) -> Iterator[bytes]:
     """Yields the payloads of an open TFRecord file, checking both CRCs of every record.
 

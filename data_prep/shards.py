@@ -7,6 +7,7 @@ times, also by two processes at once: every time the same bytes appear under the
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -92,14 +93,27 @@ def file_sha256(path: str) -> str:
 
 def check(path: str, payload_lengths: tuple[int, ...] | list[int], sha256: str) -> str | None:
     """Reads a shard again: None if every record and the checksum are right, else what is wrong."""
+    digest = hashlib.sha256()
     try:
         with files.open_for_reading(path) as file:
-            lengths = [len(payload) for payload in records.read_payloads(file)]
+            lengths = [len(payload) for payload in records.read_payloads(_Hashing(file, digest))]
     except (OSError, records.RecordError) as error:
         return str(error)
     if lengths != list(payload_lengths):
         return f"holds {len(lengths)} records, expected {len(payload_lengths)}, or other ones"
-    return None if file_sha256(path) == sha256 else "its checksum differs"
+    return None if digest.hexdigest() == sha256 else "its checksum differs"
+
+
+class _Hashing:
+    """A file whose checksum grows while it is read, so that it is read once."""
+
+    def __init__(self, file: Any, digest: Any) -> None:
+        self._file, self._digest = file, digest
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._file.read(size)
+        self._digest.update(data)
+        return data
 
 
 def _finished(job: Job) -> Outcome | None:
