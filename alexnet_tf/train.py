@@ -83,7 +83,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         except loop.Stopped as stopped:
             command.log(f"{stopped}; the same command resumes")
             return stopping.EXIT_STATUS
-    print(json.dumps(logs, default=float))
+    if training.distribution.is_chief:
+        print(json.dumps(logs, default=float))
     return 0
 
 

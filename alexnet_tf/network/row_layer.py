@@ -62,6 +62,8 @@ class RowLayer(keras.layers.Layer):
         batch = first if first is None or isinstance(first, int) else first[0]
         return (batch, *self._row_output)
 
+    # Keras 2 lets AutoGraph rewrite what it calls, which fails on `match`.
+    @tf.autograph.experimental.do_not_convert
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """What the row yields, its neuron included."""
         values = list(inputs) if isinstance(inputs, list | tuple) else [inputs]

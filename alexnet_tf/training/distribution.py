@@ -1,7 +1,7 @@
 """Where a run computes: one device, all GPUs of a machine, or many machines.
 
-Only this file and `loop.py` know what a `tf.distribute` strategy is. The step is the same under
-each of them, and so are the examples of every update: the recipe's batch size is the global one.
+Only this file chooses a `tf.distribute` strategy. The step is the same under each of them, and so
+are the examples of every update: the recipe's batch size is the global one.
 """
 
 from __future__ import annotations
@@ -64,12 +64,16 @@ class Distribution:
         """
         if self.workers == 1:
             return
-        total = self.sum(self.strategy.run(lambda: tf.constant(float(step), tf.float64)))
+        total = self._sum_of(tf.constant(float(step), tf.float64))
         if int(total) != step * self.replicas.total:
             raise command.UserError(
                 f"the workers do not start at the same step (this one: {step}); they must all see "
                 "the same --workdir"
             )
+
+    @tf.function(autograph=False)
+    def _sum_of(self, value: tf.Tensor) -> tf.Tensor:
+        return self.sum(self.strategy.run(lambda: tf.identity(value)))
 
     def sum(self, per_replica: Any) -> tf.Tensor:
         """The sum over all replicas of all machines, inside or outside a `tf.function`."""
@@ -116,14 +120,19 @@ def _one_device(config: ConfigDict) -> Distribution:
             "config.devices names several devices; use config.distribution=mirrored or "
             "config.placement=two_devices"
         )
+    # The default strategy leaves operations where TensorFlow or the network's table puts them.
+    strategy = tf.distribute.get_strategy()
     if columns:
         description = f"columns on {' and '.join(columns)}"
+    elif devices:
+        _check_present(devices)
+        strategy = tf.distribute.OneDeviceStrategy(f"/{devices[0]}")
+        description = f"one device: {devices[0]}"
     else:
         gpus = tf.config.list_logical_devices("GPU")
         description = f"one device: {gpus[0].name if gpus else 'CPU'}"
     return Distribution(
-        # The default strategy leaves operations where TensorFlow or the network's table puts them.
-        strategy=tf.distribute.get_strategy(),
+        strategy=strategy,
         replicas=pipeline.Replicas(),
         is_chief=True,
         description=description,

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.network import placement
 from alexnet_tf.results.evaluation import Evaluator
 from alexnet_tf.training import callbacks, learning_rate, tensorboard
 from alexnet_tf.training import optimizer as optimizers
@@ -77,6 +78,7 @@ class Loop:
         watchers = self._callbacks()
         evaluator = self._evaluator()
         self._one, self._many = self._compile()
+        self._norm_function = self._make_norms()
         self._batches = run.distribution.iterate(run.training_batches)
         watchers.on_train_begin()
         with StopRequest() as stop:
@@ -125,7 +127,7 @@ class Loop:
         images = min(number * run.config.batch_size, run.examples - first * run.config.batch_size)
         self._clock.end_step(images, number)
         if fresh:
-            self._logs = self._means(position.interval) | self._clock.interval()
+            self._logs = self._means(position.interval) | self._norms() | self._clock.interval()
             self._logs["seconds_left"] = self._clock.seconds_left(run.last_step - position.step)
             position.interval = [0.0] * len(steps.SUMS)
         for ahead in range(number):
@@ -240,6 +242,26 @@ class Loop:
             "learning_rate": optimizers.learning_rate(run.optimizer),
         }
 
+    def _norms(self) -> dict[str, float]:
+        """l2 norms of all weights and of the last update, for the operator to compare."""
+        weights, update = self._norm_function()
+        found = {"parameter_norm": float(weights)}
+        return found if update is None else found | {"update_norm": float(update)}
+
+    def _make_norms(self) -> Any:
+        weights = [placement.tensorflow_variable(v) for v in self.run.model.trainable_variables]
+        # The velocity is what the paper's rule has just added to the weights.
+        velocities = getattr(self.run.optimizer, "momentums", None) or []
+        updates = [placement.tensorflow_variable(velocity) for velocity in velocities]
+
+        @tf.function(autograph=False)
+        def norms() -> tuple[tf.Tensor, tf.Tensor | None]:
+            return tf.linalg.global_norm(weights), (
+                tf.linalg.global_norm(updates) if updates else None
+            )
+
+        return norms
+
     def _save(self, best: bool = False) -> None:
         # First the sums, which also makes sure that the weights to be saved are finite.
         self._collect()
@@ -258,6 +280,7 @@ class Loop:
             run.model,
             run.optimizer,
             run.prepare,
+            table=run.table,
             seed=config.seed,
             batch_size=config.batch_size,
             accumulation_steps=config.accumulation_steps,
@@ -329,9 +352,12 @@ class Loop:
             )
         # Last, so that the log of an epoch holds the rate that it was trained with.
         chosen.append(run.rule)
-        return keras.callbacks.CallbackList(
+        watchers = keras.callbacks.CallbackList(
             chosen, model=run.model, epochs=run.epochs, steps=run.steps_per_epoch, verbose=0
         )
+        # Keras 2 warns of callbacks that take longer than a batch, which it measures as nothing.
+        watchers._check_timing = False
+        return watchers
 
 
 def _explain(error: tf.errors.OpError, workers: int) -> command.UserError:

@@ -124,7 +124,23 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
     devices = distribution.make(config)
     data = synthetic.make(config) if config.synthetic_data else dataset.load(config.data_dir)
     layers = table.from_config(config.network, data.num_classes)
+    if layers.cost is not None and layers.cost.kind != "logreg":
+        raise command.UserError(
+            f"network {layers.name} has the cost {layers.cost.kind}; training and evaluation know "
+            "images of one class each, and cost.logreg only"
+        )
     prepare = Preprocess(data, config.preprocess, layers.input_size)
+    rows = pipeline.per_replica_batch_size(config.batch_size, devices.replicas.total)
+    if rows % config.accumulation_steps:
+        raise command.UsageError(
+            f"config.accumulation_steps={config.accumulation_steps} must divide the {rows} "
+            "examples of a batch that each replica computes"
+        )
+    if config.learning_rate.schedule == "plateau" and "validation" not in data.splits:
+        command.log(
+            "note: without a validation split the plateau rule never lowers the learning rate; "
+            "config.learning_rate.schedule=steps or constant says what to do instead"
+        )
     examples = _examples(config, data)
     steps_per_epoch = pipeline.steps_per_epoch(examples, config.batch_size)
     last_step = config.train_steps or config.train_epochs * steps_per_epoch

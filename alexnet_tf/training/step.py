@@ -13,7 +13,8 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf.input import pipeline, preprocess
-from alexnet_tf.network import layers, placement
+from alexnet_tf.network import costs, layers, placement
+from alexnet_tf.network.table import Table
 
 Batch = dict[str, tf.Tensor]
 
@@ -60,6 +61,7 @@ def make_train_step(
     optimizer: keras.optimizers.Optimizer,
     prepare: preprocess.Preprocess,
     *,
+    table: Table,
     seed: int,
     batch_size: int,
     accumulation_steps: int = 1,
@@ -72,6 +74,8 @@ def make_train_step(
         model: from float32 pixels to float32 logits.
         optimizer: adds up the replicas' gradients itself.
         prepare: pixels to network input.
+        table: the network, for its cost: softmax cross-entropy, times the coefficient that a
+            definition file may give it.
         seed: the run's seed, for dropout.
         batch_size: the global one.
         accumulation_steps: parts in which the rows are computed one after another, their gradients
@@ -96,7 +100,7 @@ def make_train_step(
             tf.stack([tf.constant(dropout_key, tf.int64), step]), part["row"], batch_size
         ):
             logits = tf.cast(model(pixels, training=True), tf.float32)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(part["label"], logits)
+        losses = costs.per_example(table, logits, part["label"])
         # Divided by the true global count, so that replicas' gradients add up to the gradient of
         # the mean, also when the last batch of an epoch is short.
         loss = tf.reduce_sum(losses * part["weight"]) / count

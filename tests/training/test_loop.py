@@ -254,6 +254,21 @@ def test_mirrored_without_a_gpu_says_what_to_do(data, tmp_path, capsys):
     refused(capsys, argv, 1, "found no GPU", "and-cuda", "CPU:0")
 
 
+def test_parts_that_do_not_divide_a_batch_are_refused(data, tmp_path, capsys):
+    argv = arguments(data, tmp_path / "run", accumulation_steps=3)
+    refused(capsys, argv, 2, "accumulation_steps=3", "8 examples")
+
+
+def test_a_device_that_is_not_there_is_refused(data, tmp_path, capsys):
+    argv = arguments(data, tmp_path / "run", devices="('GPU:7',)")
+    refused(capsys, argv, 1, "no GPU:7", "CPU:0")
+
+
+def test_a_schedule_for_every_step_refuses_several_in_a_call(data, tmp_path, capsys):
+    argv = arguments(data, tmp_path / "run", steps_per_call=4, learning_rate__schedule="cosine")
+    refused(capsys, argv, 2, "cosine", "every step")
+
+
 def test_divergence_stops_the_run_and_names_the_steps(data, tmp_path, capsys):
     argv = arguments(data, tmp_path / "run", learning_rate__initial=1e30)
     refused(capsys, argv, 1, "NaN or infinite within steps")
