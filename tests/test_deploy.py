@@ -123,7 +123,8 @@ echo "$@" >> "$NOTES/srun.log"
 if [ -n "${SIGNALLED:-}" ]; then
   trap 'exit 75' TERM
   touch "$NOTES/started"
-  while :; do sleep 0.05; done
+  # Not for ever, in case that nobody signals it.
+  for _ in $(seq 600); do sleep 0.05; done
 fi
 exit "${STATUS:-0}"
 """
