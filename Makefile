@@ -2,7 +2,7 @@
 # Environments are made on first use and refreshed when the packaging files change.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-addons lint env env-addons clean clean-env
+.PHONY: help demo test test-slow test-addons campaign lint env env-addons clean clean-env
 
 # An activated environment or a PYTHONPATH of the calling shell must not decide what runs here.
 unexport VIRTUAL_ENV
@@ -33,6 +33,9 @@ test-slow: .venv/installed  ## Run the slow tests (whole commands, several proce
 
 test-addons: .venv-addons/installed  ## Run the fast tests on TensorFlow 2.15 + tensorflow-addons
 	$(ADDONS) -m pytest -m "not slow or addons"
+
+campaign: .venv/installed  ## Kill a run 50 times at random moments; it must end with the same bits
+	$(MAIN) -m tests.campaign --kills=50
 
 lint: .venv/installed  ## Check style (ruff) and types (mypy)
 	@status=0; $(MAIN) -m ruff check . || status=1; $(MAIN) -m mypy || status=1; exit $$status

@@ -46,7 +46,8 @@ setup(
         "benchmark": ["opencv-python-headless>=4.8"],
         "test": TESTING,
         # setuptools and wheel: the tests build the wheel without reaching for a package index.
-        "dev": [*TESTING, "ruff>=0.17", "mypy>=2", "setuptools>=77", "wheel"],
+        # selenium: the test that opens TensorBoard in Chromium, where there is one.
+        "dev": [*TESTING, "ruff>=0.17", "mypy>=2", "selenium>=4", "setuptools>=77", "wheel"],
     },
     entry_points={
         "console_scripts": [

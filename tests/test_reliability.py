@@ -130,7 +130,6 @@ sys.exit(command.call(train.define_flags, train.main, "", sys.argv[2:]))
 """
 
 
-@pytest.mark.xfail(reason="best/ must be written before checkpoints/ (saving.py)", strict=True)
 def test_killed_between_the_checkpoint_and_the_best_one(data, undisturbed, tmp_path):
     """Neither is lost, whichever of them is written first."""
     best = checkpoint.load_newest(undisturbed / "best").state["epoch"]

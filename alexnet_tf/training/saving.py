@@ -45,16 +45,12 @@ class Saver:
         folder, position = self._run.folder, self._run.position
         found = self._state()
         try:
+            if best:
+                # Before the checkpoint that names it: a kill in between lets the epoch be computed
+                # again, and the same file be written again.
+                self._save_best(found)
             checkpoint.save(checkpoint.path_of(folder.checkpoints, position.step), found)
             checkpoint.remove_old(folder.checkpoints, self._run.config.checkpoint.keep)
-            if best:
-                if self._run.config.optimizer.averaging != "none":
-                    # What was evaluated, and what evaluation and export will take.
-                    variables = self._run.model.trainable_variables
-                    with optimizers.averaged(self._run.optimizer, variables):
-                        found = self._state()
-                checkpoint.save(checkpoint.path_of(folder.best, position.step), found)
-                checkpoint.remove_old(folder.best, 1)
             self._failures = 0
         except OSError as error:
             self._failures += 1
@@ -66,6 +62,15 @@ class Saver:
             if self._failures >= MAX_FAILURES:
                 raise
         self._saved_at = time.monotonic()
+
+    def _save_best(self, found: checkpoint.Checkpoint) -> None:
+        folder, step = self._run.folder.best, self._run.position.step
+        if self._run.config.optimizer.averaging != "none":
+            # What was evaluated, and what evaluation and export will take.
+            with optimizers.averaged(self._run.optimizer, self._run.model.trainable_variables):
+                found = self._state()
+        checkpoint.save(checkpoint.path_of(folder, step), found)
+        checkpoint.remove_old(folder, 1)
 
     def _state(self) -> checkpoint.Checkpoint:
         run = self._run
