@@ -44,6 +44,8 @@ def folder(output_dir: str) -> str:
 def write_records(output_dir: str, fingerprint: str, records: Records) -> None:
     """Marks a shard as finished."""
     fields = dataclasses.asdict(records)
+    # JSON's keys are texts; integers would read back with another digest.
+    fields["class_counts"] = {str(index): n for index, n in records.class_counts.items()}
     _write(_path(output_dir, records.name, "records"), fingerprint, fields)
 
 
@@ -117,6 +119,4 @@ def _read(path: str, fingerprint: str) -> dict[str, Any] | None:
 
 
 def _digest(content: dict[str, Any]) -> str:
-    # Through JSON once, so that integer keys read back as texts give the same digest.
-    normal = json.loads(json.dumps(content))
-    return hashlib.sha256(json.dumps(normal, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
