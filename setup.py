@@ -55,6 +55,7 @@ setup(
             "alexnet-evaluate=alexnet_tf.evaluate:run",
             "alexnet-predict=alexnet_tf.predict:run",
             "alexnet-export=alexnet_tf.export:run",
+            "alexnet-fidelity=alexnet_tf.fidelity:run",
             "alexnet-launch=alexnet_tf.launch:run",
             "alexnet-benchmark=alexnet_tf.benchmark:run",
             "alexnet-build-tfrecords=data_prep.build_tfrecords:run",

@@ -147,8 +147,8 @@ def resolve(config: ConfigDict, overrides: Sequence[tuple[str, str]] = ()) -> Co
             raise command.UsageError(
                 f"config.network.{option}: network {config.network.name} has no such option{near}"
             )
-        known[option] = tuple(value) if isinstance(value, list) else value
-    config.network = ConfigDict(known)
+    # In place, so that a recipe's references between keys stay.
+    config.network.update({key: known[key] for key in known if key not in config.network})
     for key, text in overrides:
         set_from_text(config, key, text)
     config.lock()

@@ -204,7 +204,7 @@ def _workers(
         "two_images_per_second": round(best[2], 1),
         "ratio": round(best[2] / best[1], 3),
         "all_rounds": {str(count): [round(v, 1) for v in rates[count]] for count in rates},
-        "cpu_cores": len(os.sched_getaffinity(0)),
+        "cpu_cores": workers.available_cores(),
     }
 
 

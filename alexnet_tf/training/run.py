@@ -151,6 +151,7 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
             policy=config.precision,
             placement=devices.column_devices(layers.num_columns) or "one_device",
             implementation=config.implementation,
+            lrn=config.lrn_kernel,
         )
         settings = build.variable_settings(model)
         rule = learning_rate.make(
@@ -231,6 +232,8 @@ def _check(config: ConfigDict) -> None:
             "config.implementation=grouped merges the columns, which config.placement="
             f"{config.placement} wants apart"
         )
+    if reason := build.unsupported(config.implementation, config.precision, config.jit_compile):
+        raise command.UsageError(reason)
     one_device = config.distribution == config.placement == "one_device"
     if config.jit_compile and not one_device:
         raise command.UsageError(
@@ -267,6 +270,7 @@ def first_page(run: Run) -> str:
         f"length         {run.epochs} epochs, {run.last_step:,} steps",
         f"work folder    {run.folder.folder}",
     ]
+    lines += [f"note           {note}" for note in run.table.notes]
     if position.step >= run.last_step and position.epoch >= run.epochs:
         lines.append("finished       nothing is left to do; more epochs: --config.train_epochs=N")
     elif position.step:

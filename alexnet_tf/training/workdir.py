@@ -39,6 +39,7 @@ PLACE_KEYS = (
     "distribution",
     "implementation",
     "jit_compile",
+    "lrn_kernel",
     "placement",
     "steps_per_call",
 )
