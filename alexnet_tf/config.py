@@ -141,7 +141,7 @@ def resolve(config: ConfigDict, overrides: Sequence[tuple[str, str]] = ()) -> Co
     if names and names[-1] != config.network.name:
         config.network = ConfigDict({"name": names[-1]})
     known = table.options(config.network.name)
-    for option, value in config.network.items():
+    for option in config.network:
         if option not in known:
             near = _near(option, sorted(known)) or f"; it has {', '.join(known)}"
             raise command.UsageError(

@@ -5,8 +5,8 @@
         --config.data_dir=imagenet --workdir=runs/145
 
 Without the parameter file the network can be looked at (--print_network), not trained. Parameter
-files hold a run's last state: a run from scratch takes its rates from config.learning_rate, and says
-so. Not run here beyond a few updates of each file.
+files hold a run's last state: a run from scratch takes its rates from config.learning_rate, and
+says so. Not run here beyond a few updates of each file.
 """
 
 from alexnet_tf import config as recipes

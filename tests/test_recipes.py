@@ -1,11 +1,10 @@
-"""Every shipped recipe: its counts against what it promises, and what the command line does to it."""
+"""Every shipped recipe: its counts, and what the command line does to it."""
 
 import pytest
 
 from alexnet_tf import config as recipes
 from alexnet_tf.network import summary, table
 from data_prep import command
-
 
 # Recipes of a network of their own; cuda_convnet's is whatever file it is given.
 OWN = [name for name in recipes.recipe_names() if name != "cuda_convnet"]
