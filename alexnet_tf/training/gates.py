@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from alexnet_tf.network import checks
+from alexnet_tf.training.failures import explain
 from alexnet_tf.training.run import Run
 from data_prep import command
 
@@ -74,10 +76,13 @@ def _structure_errors(run: Run) -> list[str]:
 def _first_images(run: Run) -> tuple[Any, np.ndarray]:
     """Network inputs and labels of the run's first examples, without colour noise."""
     images, labels = [], []
-    for batch in run.training_batches(run.distribution.replicas):
-        valid = batch["weight"].numpy() > 0
-        images.append(run.prepare(batch["image"][valid]).numpy())
-        labels.append(batch["label"].numpy()[valid])
-        if sum(map(len, labels)) >= IMAGES:
-            break
+    try:
+        for batch in run.training_batches(run.distribution.replicas):
+            valid = batch["weight"].numpy() > 0
+            images.append(run.prepare(batch["image"][valid]).numpy())
+            labels.append(batch["label"].numpy()[valid])
+            if sum(map(len, labels)) >= IMAGES:
+                break
+    except tf.errors.OpError as error:
+        raise explain(error, workers=1) from error
     return np.concatenate(images)[:IMAGES], np.concatenate(labels)[:IMAGES]

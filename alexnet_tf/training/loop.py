@@ -20,20 +20,11 @@ from alexnet_tf.training import callbacks, learning_rate, tensorboard
 from alexnet_tf.training import optimizer as optimizers
 from alexnet_tf.training import step as steps
 from alexnet_tf.training.clock import Clock
+from alexnet_tf.training.failures import explain
 from alexnet_tf.training.run import Run
 from alexnet_tf.training.saving import Saver
 from alexnet_tf.training.stopping import StopRequest
 from data_prep import command
-
-# What a collective operation ends with when another worker is gone.
-_LOST_WORKER = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.CancelledError,
-    tf.errors.InternalError,
-    tf.errors.FailedPreconditionError,
-)
 
 
 class TrainingDiverged(command.UserError):
@@ -117,7 +108,7 @@ class Loop:
                 self._clock.got_batch()
                 found = self._many(self._batches, step, controls, tf.constant(number, tf.int64))
         except tf.errors.OpError as error:
-            raise _explain(error, run.distribution.workers) from error
+            raise explain(error, run.distribution.workers) from error
         self._pending.append(found)
         self._last_call, self._before = found, self._last_call
         position.step += number
@@ -185,7 +176,7 @@ class Loop:
                 with optimizers.averaged(run.optimizer, run.model.trainable_variables):
                     errors = evaluator()
             except tf.errors.OpError as error:
-                raise _explain(error, run.distribution.workers) from error
+                raise explain(error, run.distribution.workers) from error
             logs |= {
                 "val_loss": errors.loss,
                 "val_top_1_error": errors.top_1_error,
@@ -218,7 +209,7 @@ class Loop:
         try:
             found = np.concatenate([np.atleast_2d(tensor.numpy()) for tensor in self._pending])
         except tf.errors.OpError as error:
-            raise _explain(error, self.run.distribution.workers) from error
+            raise explain(error, self.run.distribution.workers) from error
         self._pending = []
         for row in found[:, : len(steps.SUMS)].astype(np.float64):
             if not np.isfinite(row[0]):
@@ -358,24 +349,3 @@ class Loop:
         # Keras 2 warns of callbacks that take longer than a batch, which it measures as nothing.
         watchers._check_timing = False
         return watchers
-
-
-def _explain(error: tf.errors.OpError, workers: int) -> command.UserError:
-    """An error of TensorFlow as one line of ours."""
-    # Python errors inside the pipeline arrive as text, behind their traceback.
-    for line in str(error.message).splitlines():
-        if "DamagedRecord: " in line:
-            return command.UserError(line.split("DamagedRecord: ", 1)[1])
-    if workers > 1 and isinstance(error, _LOST_WORKER):
-        return command.UserError(
-            "another worker is gone (the first line of its log's end says why); start the same "
-            "command on all workers to resume from the last checkpoint"
-        )
-    if isinstance(error, tf.errors.ResourceExhaustedError):
-        return command.UserError(
-            "out of memory on the device; try config.accumulation_steps=2 or a smaller "
-            f"config.batch_size ({command.one_line(error.message)[:200]})"
-        )
-    return command.UserError(
-        f"{type(error).__name__} in training: {command.one_line(error.message)[:500]}"
-    )

@@ -1,0 +1,43 @@
+"""Errors of TensorFlow as one line of ours: bad data, a lost worker, no memory."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from data_prep import command
+
+# What a collective operation ends with when another worker is gone.
+_LOST_WORKER = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+    tf.errors.InternalError,
+    tf.errors.FailedPreconditionError,
+)
+
+
+def explain(error: tf.errors.OpError, workers: int) -> command.UserError:
+    """What an error says, for people.
+
+    Args:
+        error: from a compiled step or the input pipeline.
+        workers: how many processes train together.
+    """
+    # Python errors inside the pipeline arrive as text, behind their traceback.
+    for line in str(error.message).splitlines():
+        if "DamagedRecord: " in line:
+            return command.UserError(line.split("DamagedRecord: ", 1)[1])
+    if workers > 1 and isinstance(error, _LOST_WORKER):
+        return command.UserError(
+            "another worker is gone (the first line of its log's end says why); start the same "
+            "command on all workers to resume from the last checkpoint"
+        )
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return command.UserError(
+            "out of memory on the device; try config.accumulation_steps=2 or a smaller "
+            f"config.batch_size ({command.one_line(error.message)[:200]})"
+        )
+    return command.UserError(
+        f"{type(error).__name__} in training: {command.one_line(error.message)[:500]}"
+    )
