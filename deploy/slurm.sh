@@ -52,10 +52,14 @@ step=$!
 # The signal may have come before the step had a number.
 save
 
-# A signal ends `wait` early; then the step is waited for again.
+# A signal ends `wait` early; then the step is waited for again. When the step ends in the same
+# moment, bash has been seen to answer -1: it is asked again.
 woken=yes
-while [ "$woken" = yes ]; do
+status=0
+asked=0
+while [ "$woken" = yes ] || { [ "$status" -lt 0 ] && [ "$asked" -lt 100 ]; }; do
   woken=no
+  asked=$((asked + 1))
   wait "$step"
   status=$?
 done
