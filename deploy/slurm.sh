@@ -33,8 +33,8 @@ PYTHON=${PYTHON:-python}
 step=
 limit=no
 sent=no
-trap 'woken=yes' TERM
-trap 'woken=yes; limit=yes; save' USR1
+trap : TERM
+trap 'limit=yes; save' USR1
 
 # Once: a second SIGTERM would make the workers leave without saving.
 save() {
@@ -52,17 +52,13 @@ step=$!
 # The signal may have come before the step had a number.
 save
 
-# A signal ends `wait` early; then the step is waited for again. When the step ends in the same
-# moment, bash has been seen to answer -1: it is asked again.
-woken=yes
-status=0
-asked=0
-while [ "$woken" = yes ] || { [ "$status" -lt 0 ] && [ "$asked" -lt 100 ]; }; do
-  woken=no
-  asked=$((asked + 1))
-  wait "$step"
-  status=$?
+# Not `wait` alone: a signal ends it early, and bash has been seen to answer -1 for a step that ends
+# in the same moment. Traps run between the sleeps.
+while kill -0 "$step" 2>/dev/null; do
+  sleep 1
 done
+wait "$step"
+status=$?
 
 requeue=$REQUEUE_AFTER_SIGTERM
 case $status in
