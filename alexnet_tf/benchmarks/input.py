@@ -6,7 +6,7 @@ Example:
 The stages, each holding what the one before does:
   read       records from the shard files, in the random order of an epoch, checksums checked
   decode     whole images
-  crop       centre crops of the network's input size (of a JPEG only the crop is decoded)
+  crop       centre crops of the network's input size (JPEGs are decoded whole)
   augment    the recipe's random crops, mirror images and colour noise draws: what training gets
   device     the same, moved to the device and mean-subtracted there
 All run once through --images images of the training split, in turns. Prints JSON.
@@ -107,8 +107,7 @@ def _stages(config: recipes.ConfigDict, wanted: int) -> tuple[dict[str, Callable
             batches = pipeline.evaluation_batches(
                 data,
                 "train",
-                examples=min(available, images - seen),
-                batch_size=size,
+                pipeline.Span(min(available, images - seen), size),
                 threads=config.input.threads,
                 prefetch_batches=config.input.prefetch_batches,
             )
@@ -119,15 +118,15 @@ def _stages(config: recipes.ConfigDict, wanted: int) -> tuple[dict[str, Callable
         settings = config.input
         return pipeline.training_batches(
             data,
+            pipeline.Span(available, size, last_step=steps),
+            pipeline.Augmentation(
+                crop,
+                random_crop=augment and settings.random_crop,
+                random_flip=augment and settings.random_flip,
+                crop_chunk=settings.crop_chunk,
+                color_noise_stddev=prepare.noise_stddev if augment else 0.0,
+            ),
             seed=config.seed,
-            examples=available,
-            batch_size=size,
-            crop=crop,
-            random_crop=augment and settings.random_crop,
-            random_flip=augment and settings.random_flip,
-            color_noise_stddev=prepare.noise_stddev if augment else 0.0,
-            first_step=0,
-            last_step=steps,
             threads=settings.threads,
             prefetch_batches=settings.prefetch_batches,
         )

@@ -3,9 +3,10 @@
     position in the run -> example index -> record -> crop and flip -> batch
 
 Epoch e, step s of a run trains on positions s*B ... s*B + B-1 of a permutation that (seed, e)
-determines. Crop, flip and colour noise of an example depend on (seed, e, example index) alone. So
-the pipeline holds no state worth saving: it starts anywhere, and any number of replicas and
-machines sees the same examples in the same form.
+determines. Crop, flip and colour noise of an example depend on (seed, e, example index) alone; crop
+and flip that `crop_chunk` consecutive images share, on (seed, e, position // crop_chunk). So the
+pipeline holds no state worth saving: it starts anywhere, and any number of replicas and machines
+sees the same examples in the same form.
 
 Batches have one fixed size. Where the last batch of an epoch is short, or the batch does not divide
 by the number of replicas, rows are filled up with weight 0, which adds exactly nothing to sums and
@@ -17,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -52,36 +54,105 @@ def per_replica_batch_size(batch_size: int, replicas: int) -> int:
     return math.ceil(batch_size / replicas)
 
 
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """Which examples stand in which batches, and which rows of them this process feeds.
+
+    Attributes:
+        examples: how many an epoch has: all of the split, or the first ones.
+        batch_size: examples per update over all replicas.
+        first_step, last_step: global steps first_step ... last_step - 1, counted from the start of
+            the run; without last_step to the end of the first epoch.
+        replicas: those that this process feeds.
+    """
+
+    examples: int
+    batch_size: int
+    first_step: int = 0
+    last_step: int | None = None
+    replicas: Replicas = Replicas()
+
+    @property
+    def rows(self) -> int:
+        """Rows of one replica's batch."""
+        return per_replica_batch_size(self.batch_size, self.replicas.total)
+
+    def parts(self) -> tf.data.Dataset:
+        """A number for every batch to feed: step by step, within a step replica by replica."""
+        steps = steps_per_epoch(self.examples, self.batch_size)
+        last_step = steps if self.last_step is None else self.last_step
+        local = self.replicas.local
+        return tf.data.Dataset.range(self.first_step * local, last_step * local)
+
+    def places(self, part: tf.Tensor) -> Places:
+        """Where the rows of a batch stand: in their epoch and in the global batch."""
+        steps = steps_per_epoch(self.examples, self.batch_size)
+        step = part // self.replicas.local
+        replica = self.replicas.first + part % self.replicas.local
+        slots = replica * self.rows + tf.range(self.rows, dtype=tf.int64)
+        positions = step % steps * self.batch_size + slots
+        valid = (slots < self.batch_size) & (positions < self.examples)
+        return Places(
+            epoch=step // steps,
+            positions=tf.where(valid, positions, 0),
+            valid=valid,
+            # Rows of weight 0 may lie beyond the batch; any row of it serves them.
+            row=tf.cast(tf.minimum(slots, self.batch_size - 1), tf.int32),
+        )
+
+
+class Places(NamedTuple):
+    """The rows of one batch.
+
+    Attributes:
+        epoch: int64 scalar, from 0.
+        positions: int64 [b], places in the epoch; 0 where `valid` is False.
+        valid: bool [b]; False for rows that only fill up, and get weight 0.
+        row: int32 [b], places in the global batch.
+    """
+
+    epoch: tf.Tensor
+    positions: tf.Tensor
+    valid: tf.Tensor
+    row: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How training images are varied (section 4.1).
+
+    Attributes:
+        crop: side of the crops in pixels; at most the dataset's image size.
+        random_crop: crops at random offsets, else the centre.
+        random_flip: mirrors half of the images.
+        crop_chunk: so many consecutive images of an epoch share one offset and one flip.
+        color_noise_stddev: standard deviation of the three random variables of the colour noise;
+            0 leaves them out.
+    """
+
+    crop: int
+    random_crop: bool = True
+    random_flip: bool = True
+    crop_chunk: int = 1
+    color_noise_stddev: float = 0.0
+
+
 def training_batches(
     data: dataset.Dataset,
+    span: Span,
+    augmentation: Augmentation,
     *,
     seed: int,
-    examples: int,
-    batch_size: int,
-    crop: int,
-    random_crop: bool = True,
-    random_flip: bool = True,
-    color_noise_stddev: float = 0.0,
-    first_step: int = 0,
-    last_step: int,
-    replicas: Replicas | None = None,
     threads: int = 0,
     prefetch_batches: int = 4,
 ) -> tf.data.Dataset:
-    """Batches for the global steps first_step ... last_step - 1, one element per local replica.
+    """Batches of the training split, one element per step and local replica.
 
     Args:
         data: the dataset folder.
+        span: which batches.
+        augmentation: how images are varied.
         seed: the run's seed.
-        examples: how many examples of the training split an epoch has (all, or the first ones).
-        batch_size: examples per update over all replicas.
-        crop: side of the crops in pixels; at most the dataset's image size.
-        random_crop: crops at random offsets (section 4.1), else the centre.
-        random_flip: mirrors half of the images.
-        color_noise_stddev: standard deviation of the three random variables of the colour noise;
-            0 leaves them out.
-        first_step, last_step: global steps, counted from the start of the run.
-        replicas: which replicas to feed.
         threads: that read and decode; 0 for one per core.
         prefetch_batches: batches prepared ahead.
 
@@ -91,170 +162,123 @@ def training_batches(
         float32 [b] of 1 or 0, `row` int32 [b] (place in the global batch), and, with colour
         noise, `noise` float32 [b, 3].
     """
-    steps = steps_per_epoch(examples, batch_size)
     order_key = seed_key(seed, ORDER)
 
-    def choose(step: tf.Tensor, slots: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        epoch, step_in_epoch = step // steps, step % steps
-        positions = step_in_epoch * batch_size + slots
-        valid = (slots < batch_size) & (positions < examples)
-        shuffled = tf.random.experimental.index_shuffle(
-            tf.where(valid, positions, 0),
-            seed=tf.stack([tf.constant(order_key, tf.int64), epoch]),
-            max_index=tf.constant(examples - 1, tf.int64),
+    def numbers(places: Places) -> tf.Tensor:
+        return tf.random.experimental.index_shuffle(
+            places.positions,
+            seed=tf.stack([tf.constant(order_key, tf.int64), places.epoch]),
+            max_index=tf.constant(span.examples - 1, tf.int64),
         )
-        return tf.where(valid, shuffled, 0), valid, tf.fill(tf.shape(slots), epoch)
 
-    augment = _Augmentation(data, seed, crop, random_crop, random_flip, color_noise_stddev)
-    return _batches(
-        data,
-        "train",
-        choose,
-        augment,
-        batch_size=batch_size,
-        first_step=first_step,
-        last_step=last_step,
-        replicas=replicas or Replicas(),
-        threads=threads,
-        prefetch_batches=prefetch_batches,
-    )
+    augment = _Augment(data, seed, augmentation)
+    batches = _batches(data, "train", span, numbers, augment, threads)
+    return batches.prefetch(prefetch_batches)
 
 
 def evaluation_batches(
     data: dataset.Dataset,
     split: str,
+    span: Span,
     *,
-    examples: int,
-    batch_size: int,
-    replicas: Replicas | None = None,
     threads: int = 0,
     prefetch_batches: int = 4,
 ) -> tf.data.Dataset:
-    """The first `examples` examples of a split once, in order, as whole images.
+    """Examples of a split in order, as whole images.
 
     Returns:
         As `training_batches`, with `image` [b, image_size, image_size, 3]: the views are cut on
         the device. Rows beyond the last example have weight 0.
     """
-
-    def choose(step: tf.Tensor, slots: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        positions = step * batch_size + slots
-        valid = (slots < batch_size) & (positions < examples)
-        return tf.where(valid, positions, 0), valid, tf.zeros_like(slots)
-
-    whole = _Augmentation(data, 0, data.image_size, False, False, 0.0)
-    return _batches(
-        data,
-        split,
-        choose,
-        whole,
-        batch_size=batch_size,
-        first_step=0,
-        last_step=steps_per_epoch(examples, batch_size),
-        replicas=replicas or Replicas(),
-        threads=threads,
-        prefetch_batches=prefetch_batches,
-    )
+    whole = _Augment(data, 0, Augmentation(data.image_size, False, False))
+    batches = _batches(data, split, span, lambda places: places.positions, whole, threads)
+    return batches.prefetch(prefetch_batches)
 
 
 def _batches(
     data: dataset.Dataset,
     split: str,
-    choose: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
-    augment: _Augmentation,
-    *,
-    batch_size: int,
-    first_step: int,
-    last_step: int,
-    replicas: Replicas,
+    span: Span,
+    numbers: Callable[[Places], tf.Tensor],
+    augment: _Augment,
     threads: int,
-    prefetch_batches: int,
 ) -> tf.data.Dataset:
+    """Batches of the examples that `numbers` names for every place."""
     reader = records.RecordReader(data, split)
-    rows = per_replica_batch_size(batch_size, replicas.total)
     features = {
         data.image_key: tf.io.FixedLenFeature([], tf.string),
         dataset.LABEL_KEY: tf.io.FixedLenFeature([], tf.int64),
     }
 
     def read(part: tf.Tensor) -> dict[str, tf.Tensor]:
-        step = part // replicas.local
-        replica = replicas.first + part % replicas.local
-        slots = replica * rows + tf.range(rows, dtype=tf.int64)
-        numbers, valid, epoch = choose(step, slots)
-        serialized = tf.numpy_function(reader.read, [numbers], tf.string, stateful=False)
-        parsed = tf.io.parse_example(tf.ensure_shape(serialized, [rows]), features)
+        places = span.places(part)
+        examples = tf.where(places.valid, numbers(places), 0)
+        serialized = tf.numpy_function(reader.read, [examples], tf.string, stateful=False)
+        parsed = tf.io.parse_example(tf.ensure_shape(serialized, [span.rows]), features)
         return {
             "encoded": parsed[data.image_key],
             "label": tf.cast(parsed[dataset.LABEL_KEY] - data.label_offset, tf.int32),
-            "weight": tf.cast(valid, tf.float32),
-            # Rows of weight 0 may lie beyond the batch; any row of it serves them.
-            "row": tf.cast(tf.minimum(slots, batch_size - 1), tf.int32),
-            "example": numbers,
-            "epoch": epoch,
+            "weight": tf.cast(places.valid, tf.float32),
+            "row": places.row,
+            "example": examples,
+            "position": places.positions,
+            "epoch": tf.fill(tf.shape(examples), places.epoch),
         }
 
     options = tf.data.Options()
     options.deterministic = True
     if threads:
         options.threading.private_threadpool_size = threads
-    parts = tf.data.Dataset.range(first_step * replicas.local, last_step * replicas.local)
     return (
         # Reading waits for the disk, not for a core: a few batches at once hide its latency.
-        parts.map(read, num_parallel_calls=4)
+        span.parts()
+        .map(read, num_parallel_calls=4)
         .unbatch()
         .map(augment, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(rows, drop_remainder=True)
-        .prefetch(prefetch_batches)
+        .batch(span.rows, drop_remainder=True)
         .with_options(options)
     )
 
 
-class _Augmentation:
+class _Augment:
     """One record to one training image: decode, crop, mirror, draw the colour noise."""
 
-    def __init__(
-        self,
-        data: dataset.Dataset,
-        seed: int,
-        crop: int,
-        random_crop: bool,
-        random_flip: bool,
-        color_noise_stddev: float,
-    ):
+    def __init__(self, data: dataset.Dataset, seed: int, settings: Augmentation):
+        self._settings = settings
+        self._crop = settings.crop
         self._size = data.image_size
-        self._crop = crop
         self._store = data.store
-        self._random_crop = random_crop and crop < data.image_size
-        self._random_flip = random_flip
-        self._color_noise_stddev = color_noise_stddev
+        self._random_crop = settings.random_crop and settings.crop < data.image_size
         self._crop_key = seed_key(seed, CROP)
         self._noise_key = seed_key(seed, COLOR_NOISE)
         self._mean_image = data.mean_image() if data.store == "centered" else None
 
     def __call__(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        settings, epoch = self._settings, record["epoch"]
         border = self._size - self._crop
         offset = tf.constant([border // 2, border // 2], tf.int32)
         flip = tf.constant(False)
-        if self._random_crop or self._random_flip:
+        if self._random_crop or settings.random_flip:
+            chunked = settings.crop_chunk > 1
+            drawn_for = record["position"] // settings.crop_chunk if chunked else record["example"]
             draw = tf.random.stateless_uniform(
-                [3], _seed(self._crop_key, record), dtype=tf.float32, alg="philox"
+                [3], _seed(self._crop_key, epoch, drawn_for), dtype=tf.float32, alg="philox"
             )
             if self._random_crop:
                 # Offsets 0 ... border, both included, as the 2012 code drew them.
                 offset = tf.cast(draw[:2] * (border + 1), tf.int32)
-            if self._random_flip:
+            if settings.random_flip:
                 flip = draw[2] < 0.5
         image = self._decode(record["encoded"], offset)
-        if self._random_flip:
+        if settings.random_flip:
             image = tf.cond(flip, lambda: tf.reverse(image, [1]), lambda: image)
         element = {key: record[key] for key in ("label", "weight", "row")}
         element["image"] = tf.ensure_shape(image, [self._crop, self._crop, 3])
-        if self._color_noise_stddev:
+        if settings.color_noise_stddev:
             element["noise"] = tf.random.stateless_normal(
                 [3],
-                _seed(self._noise_key, record),
-                stddev=self._color_noise_stddev,
+                _seed(self._noise_key, epoch, record["example"]),
+                stddev=settings.color_noise_stddev,
                 alg="philox",
             )
         return element
@@ -282,10 +306,9 @@ def _raw(encoded: tf.Tensor, dtype: tf.DType, size: int) -> tf.Tensor:
     return tf.reshape(tf.io.decode_raw(encoded, dtype), [size, size, 3])
 
 
-def _seed(key: int, record: dict[str, tf.Tensor]) -> tf.Tensor:
-    """A stateless seed of (run seed and purpose, epoch, example index).
+def _seed(key: int, epoch: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """A stateless seed of (run seed and purpose, epoch, number of an example or a chunk).
 
-    Epoch and index share the second word: 2^20 epochs of 2^43 examples.
+    Epoch and number share the second word: 2^20 epochs of 2^43 examples.
     """
-    second = record["epoch"] * (1 << 43) + record["example"]
-    return tf.stack([tf.constant(key, tf.int64), second])
+    return tf.stack([tf.constant(key, tf.int64), epoch * (1 << 43) + number])

@@ -49,35 +49,23 @@ def make(config: ConfigDict) -> SyntheticDataset:
 
 
 def batches(
-    data: dataset.Dataset,
-    *,
-    batch_size: int,
-    crop: int,
-    color_noise_stddev: float,
-    first_step: int,
-    last_step: int,
-    replicas: pipeline.Replicas,
+    data: dataset.Dataset, span: pipeline.Span, augmentation: pipeline.Augmentation
 ) -> tf.data.Dataset:
     """One random batch again and again, shaped as `pipeline.training_batches` shapes them."""
-    rows = pipeline.per_replica_batch_size(batch_size, replicas.total)
-    examples = data.split("train").count
-    steps = pipeline.steps_per_epoch(examples, batch_size)
+    rows, crop, stddev = span.rows, augmentation.crop, augmentation.color_noise_stddev
     random = np.random.default_rng(0)
     image = tf.constant(random.integers(0, 256, (rows, crop, crop, 3), np.uint8))
     label = tf.constant(random.integers(0, data.num_classes, rows, np.int32))
-    noise = tf.constant(random.normal(0, color_noise_stddev, (rows, 3)).astype(np.float32))
+    noise = tf.constant(random.normal(0, stddev, (rows, 3)).astype(np.float32))
 
     def batch(part: tf.Tensor) -> dict[str, tf.Tensor]:
-        step = part // replicas.local
-        slots = (replicas.first + part % replicas.local) * rows + tf.range(rows, dtype=tf.int64)
-        valid = (slots < batch_size) & ((step % steps) * batch_size + slots < examples)
+        places = span.places(part)
         element = {
             "image": image,
             "label": label,
-            "weight": tf.cast(valid, tf.float32),
-            "row": tf.cast(tf.minimum(slots, batch_size - 1), tf.int32),
+            "weight": tf.cast(places.valid, tf.float32),
+            "row": places.row,
         }
-        return element | ({"noise": noise} if color_noise_stddev else {})
+        return element | ({"noise": noise} if stddev else {})
 
-    parts = tf.data.Dataset.range(first_step * replicas.local, last_step * replicas.local)
-    return parts.map(batch).prefetch(2)
+    return span.parts().map(batch).prefetch(2)

@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.input import pipeline, preprocess
+from alexnet_tf.network import costs
+from alexnet_tf.network.table import Table
 from alexnet_tf.training import step as steps
 from alexnet_tf.training.distribution import Distribution
 from data_prep import command, dataset
@@ -42,7 +44,7 @@ class Errors:
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy in nats."""
+        """Mean cost; cross-entropy in nats, unless the network says otherwise."""
         return self.loss_sum / self.count
 
     @property
@@ -71,10 +73,11 @@ class Collected:
     labels: np.ndarray
 
 
-def errors_of(probabilities: np.ndarray, labels: np.ndarray) -> Errors:
+def errors_of(table: Table, probabilities: np.ndarray, labels: np.ndarray) -> Errors:
     """Errors of given probabilities: those of an ensemble, say.
 
     Args:
+        table: the network, for its cost.
         probabilities: float32 [N, classes].
         labels: int32 [N], from 0.
     """
@@ -84,8 +87,7 @@ def errors_of(probabilities: np.ndarray, labels: np.ndarray) -> Errors:
         part = slice(first, first + 4096)
         label = tf.constant(labels[part], tf.int32)
         scores = tf.constant(probabilities[part], tf.float32)
-        chosen = tf.gather(scores, label, batch_dims=1)
-        losses = -tf.math.log(tf.maximum(chosen, 1e-30))
+        losses = costs.of_probabilities(table, scores, label)
         total += steps.sums(losses, scores, label, tf.ones_like(losses)).numpy()
     return Errors.from_sums(total)
 
@@ -94,10 +96,11 @@ class Evaluator:
     """Evaluates a model on one split; compiled once, called after every epoch.
 
     Args:
-        model: from float32 pixels to logits.
+        model: from float32 pixels to what the last layer yields.
         prepare: pixels to network input, from the training dataset's mean.
         data: the dataset that holds the split.
         split: "validation" or "train".
+        table: the network, for its input size and its cost.
         views: 1 (centre) or 10.
         batch_size: images per step, over all replicas.
         examples: how many images of the split; None for all.
@@ -111,7 +114,7 @@ class Evaluator:
         distribution: Distribution,
         *,
         split: str,
-        crop: int,
+        table: Table,
         views: int,
         batch_size: int,
         examples: int | None = None,
@@ -126,7 +129,7 @@ class Evaluator:
         self._distribution = distribution
         self._batch_size = batch_size
         self._threads = threads
-        step = steps.make_evaluation_step(model, prepare, crop=crop, views=views)
+        step = steps.make_evaluation_step(model, prepare, table=table, views=views)
 
         @tf.function(autograph=False)
         def compiled(batch):
@@ -186,9 +189,7 @@ class Evaluator:
             lambda replicas: pipeline.evaluation_batches(
                 self._data,
                 self._split,
-                examples=self.examples,
-                batch_size=self._batch_size,
-                replicas=replicas,
+                pipeline.Span(self.examples, self._batch_size, replicas=replicas),
                 threads=self._threads,
             )
         )

@@ -85,25 +85,25 @@ class Run:
     def training_batches(self, replicas: pipeline.Replicas) -> tf.data.Dataset:
         """Batches from the present position to the end of the run."""
         settings = self.config.input
-        arguments = {
-            "batch_size": self.config.batch_size,
-            "crop": self.crop,
-            "color_noise_stddev": self.prepare.noise_stddev,
-            "first_step": self.position.step,
-            "last_step": self.last_step,
-            "replicas": replicas,
-        }
-        if self.config.synthetic_data:
-            return synthetic.batches(self.data, **arguments)
-        return pipeline.training_batches(
-            self.data,
-            seed=self.config.seed,
-            examples=self.examples,
+        span = pipeline.Span(
+            self.examples, self.config.batch_size, self.position.step, self.last_step, replicas
+        )
+        augmentation = pipeline.Augmentation(
+            crop=self.crop,
             random_crop=settings.random_crop,
             random_flip=settings.random_flip,
+            crop_chunk=settings.crop_chunk,
+            color_noise_stddev=self.prepare.noise_stddev,
+        )
+        if self.config.synthetic_data:
+            return synthetic.batches(self.data, span, augmentation)
+        return pipeline.training_batches(
+            self.data,
+            span,
+            augmentation,
+            seed=self.config.seed,
             threads=settings.threads,
             prefetch_batches=settings.prefetch_batches,
-            **arguments,
         )
 
 
@@ -124,11 +124,6 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
     devices = distribution.make(config)
     data = synthetic.make(config) if config.synthetic_data else dataset.load(config.data_dir)
     layers = table.from_config(config.network, data.num_classes)
-    if layers.cost is not None and layers.cost.kind != "logreg":
-        raise command.UserError(
-            f"network {layers.name} has the cost {layers.cost.kind}; training and evaluation know "
-            "images of one class each, and cost.logreg only"
-        )
     prepare = Preprocess(data, config.preprocess, layers.input_size)
     rows = pipeline.per_replica_batch_size(config.batch_size, devices.replicas.total)
     if rows % config.accumulation_steps:
@@ -207,7 +202,12 @@ def _check(config: ConfigDict) -> None:
     for key in ("batch_size", "steps_per_call", "accumulation_steps"):
         if config[key] < 1:
             raise command.UsageError(f"config.{key} must be at least 1, not {config[key]}")
-    for key in ("log.every_steps", "evaluation.every_epochs", "evaluation.batch_size"):
+    for key in (
+        "input.crop_chunk",
+        "log.every_steps",
+        "evaluation.every_epochs",
+        "evaluation.batch_size",
+    ):
         section, name = key.split(".")
         value = config[section][name]
         if value < 1:

@@ -1,11 +1,13 @@
 """Batches as a pure function of (seed, epoch, position)."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from alexnet_tf.input import pipeline
-from alexnet_tf.input.pipeline import Replicas
+from alexnet_tf.input.pipeline import Augmentation, Replicas, Span
 from data_prep import dataset
 from tests import small_dataset
 
@@ -24,9 +26,13 @@ def images():
     return pixels[order], labels[order]
 
 
-def batches(data, **changes):
-    arguments = {"seed": 5, "examples": 20, "batch_size": 8, "crop": 8, "last_step": 6, **changes}
-    return list(pipeline.training_batches(data, **arguments).as_numpy_iterator())
+def batches(data, seed=5, crop=8, **changes):
+    """Training batches of 8 of 20 examples; the changes are those of a span or augmentation."""
+    span = {"examples": 20, "batch_size": 8, "last_step": 6}
+    names = {field.name for field in dataclasses.fields(Span)}
+    span |= {key: changes.pop(key) for key in names & changes.keys()}
+    made = pipeline.training_batches(data, Span(**span), Augmentation(crop, **changes), seed=seed)
+    return list(made.as_numpy_iterator())
 
 
 def same(first, second):
@@ -131,9 +137,7 @@ def test_noise_is_normal_with_the_given_deviation(data):
 
 def test_evaluation_sees_everything_once_in_order(data, images):
     found = list(
-        pipeline.evaluation_batches(
-            data, "validation", examples=10, batch_size=4
-        ).as_numpy_iterator()
+        pipeline.evaluation_batches(data, "validation", Span(10, 4)).as_numpy_iterator()
     )
     pixels, labels = small_dataset.pixels("validation", 10, 12, 3)
     order = [*range(0, 10, 2), *range(1, 10, 2)]
@@ -148,7 +152,7 @@ def test_stores_reach_the_device_as_the_same_pixels(tmp_path, store):
     """JPEG: as TensorFlow decodes the stored bytes; centered: within float16's rounding."""
     other = dataset.load(small_dataset.make(tmp_path / "data", image_size=12, store=store))
     found = list(
-        pipeline.evaluation_batches(other, "train", examples=20, batch_size=20).as_numpy_iterator()
+        pipeline.evaluation_batches(other, "train", Span(20, 20)).as_numpy_iterator()
     )[0]["image"]
     pixels, _ = small_dataset.pixels("train", 20, 12, 3)
     order = [*range(0, 20, 2), *range(1, 20, 2)]
@@ -170,10 +174,9 @@ def test_stores_reach_the_device_as_the_same_pixels(tmp_path, store):
 def test_cropping_a_jpeg_equals_cropping_its_decoded_pixels(tmp_path):
     """TensorFlow's fused decode-and-crop fails this at the crop's last column."""
     other = dataset.load(small_dataset.make(tmp_path / "data", image_size=48))
-    arguments = {"seed": 1, "examples": 20, "batch_size": 20, "last_step": 1}
-    cropped = next(pipeline.training_batches(other, crop=44, **arguments).as_numpy_iterator())
-    whole = pipeline.training_batches(other, crop=48, random_flip=False, **arguments)
-    whole = next(whole.as_numpy_iterator())
+    arguments = {"seed": 1, "batch_size": 20, "last_step": 1}
+    (cropped,) = batches(other, crop=44, **arguments)
+    (whole,) = batches(other, crop=48, random_flip=False, **arguments)
     for part, image in zip(cropped["image"], whole["image"], strict=True):
         windows = [image[y : y + 44, x : x + 44] for y in range(5) for x in range(5)]
         windows += [window[:, ::-1] for window in windows]
