@@ -91,11 +91,11 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 def network_text(config: recipes.ConfigDict) -> str:
     """The network's table with shapes and counts, for the dataset's classes where it is known."""
     command.import_tensorflow()
-    from alexnet_tf.network import table
+    from alexnet_tf.network import summary, table
     from data_prep import dataset
 
     classes = dataset.load(config.data_dir).num_classes if config.data_dir else config.num_classes
-    return table.describe(table.from_config(config.network, classes))
+    return summary.text(table.from_config(config.network, classes))
 
 
 def run() -> None:

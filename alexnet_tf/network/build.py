@@ -61,10 +61,7 @@ def build(
         table = merged.table
     known = table.shapes()
     image = keras.Input((*known[rows.IMAGE],), name="image", dtype="float32")
-    inputs = {rows.IMAGE: image}
-    if rows.LABELS in known:
-        inputs[rows.LABELS] = keras.Input(known[rows.LABELS], name="labels", dtype="float32")
-    tensors: dict[str, Any] = dict(inputs)
+    tensors: dict[str, Any] = {rows.IMAGE: image}
     made: dict[str, layers.RowLayer] = {}
     for row in _needed(table):
         kind = layers.LAYERS.get(type(row), layers.FunctionLayer)
@@ -76,8 +73,7 @@ def build(
         made[row.name] = layer
         values = [tensors[name] for name in row.inputs]
         tensors[row.name] = layer(values[0] if len(values) == 1 else values)
-    model_inputs = image if len(inputs) == 1 else inputs
-    return keras.Model(model_inputs, tensors[table.output_name], name=_model_name(table.name))
+    return keras.Model(image, tensors[table.output_name], name=_model_name(table.name))
 
 
 def unsupported(implementation: str, policy: str, jit_compile: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from alexnet_tf.network import images, normalization, pooling, rows
+from alexnet_tf.network import images, normalization, pooling, rows, shapes
 from alexnet_tf.network.randomness import keep_mask, randomness
 from alexnet_tf.network.row_layer import Options, RowLayer
 from alexnet_tf.network.weight_layers import (
@@ -27,6 +27,7 @@ __all__ = [
     "RowLayer",
     "VariableSettings",
     "WeightLayer",
+    "function",
     "initial_value",
     "keep_mask",
     "randomness",
@@ -83,30 +84,44 @@ class FunctionLayer(RowLayer):
 
     def compute(self, inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
         """What `row` says of `inputs`."""
-        x = inputs[0]
-        match self.row:
-            case rows.Pool():
-                return pooling.pool(x, self.row)
-            case rows.Neuron():
-                return x
-            case rows.Softmax():
-                return tf.nn.softmax(flat(x))
-            case rows.Concat():
-                if len(self._row_output) == 3 or all(len(i.shape) == 2 for i in inputs):
-                    return tf.concat(inputs, -1)
-                return tf.concat([flat(_channels_first(i)) for i in inputs], -1)
-            case rows.Slice():
-                return x[..., self.row.begin : self.row.begin + self.row.size]
-            case rows.Sum():
-                pairs = zip(self.row.coefficients, inputs, strict=True)
-                return tf.add_n([tf.cast(c, i.dtype) * i for c, i in pairs])
-            case rows.Maximum():
-                return _maximum(inputs)
-            case rows.Reinterpret():
-                side, _, channels = self._row_output
-                image = tf.reshape(_channels_first(x), [-1, channels, side, side])
-                return tf.transpose(image, [0, 2, 3, 1])
-        return images.transform(x, self.row, training)
+        return function(self.row, inputs, self._row_output, training)
+
+
+def function(
+    row: rows.Row, inputs: list[tf.Tensor], output: shapes.Shape, training: bool
+) -> tf.Tensor:
+    """What a `row` without variables yields before its neuron.
+
+    Args:
+        row: the row.
+        inputs: what it reads, float [B, ...].
+        output: shape of the result, without the batch.
+        training: whether rows with randomness draw.
+    """
+    x = inputs[0]
+    match row:
+        case rows.Pool():
+            return pooling.pool(x, row)
+        case rows.Neuron():
+            return x
+        case rows.Softmax():
+            return tf.nn.softmax(flat(x))
+        case rows.Concat():
+            if len(output) == 3 or all(len(i.shape) == 2 for i in inputs):
+                return tf.concat(inputs, -1)
+            return tf.concat([flat(_channels_first(i)) for i in inputs], -1)
+        case rows.Slice():
+            return x[..., row.begin : row.begin + row.size]
+        case rows.Sum():
+            pairs = zip(row.coefficients, inputs, strict=True)
+            return tf.add_n([tf.cast(c, i.dtype) * i for c, i in pairs])
+        case rows.Maximum():
+            return _maximum(inputs)
+        case rows.Reinterpret():
+            side, _, channels = output
+            image = tf.reshape(_channels_first(x), [-1, channels, side, side])
+            return tf.transpose(image, [0, 2, 3, 1])
+    return images.transform(x, row, training)
 
 
 def _maximum(inputs: list[tf.Tensor]) -> tf.Tensor:

@@ -15,7 +15,7 @@ from alexnet_tf.network.schedules import Schedule
 IMAGE = "data"
 """Name under which rows read the input image."""
 LABELS = "labels"
-"""Name under which rows read the labels (only nets whose cost is built of layers do)."""
+"""Name under which the tail of a cost reads the labels (`Cost.tail`); no other row can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,12 +328,15 @@ class Cost:
     Attributes:
         name: of the cost.
         kind: "logreg" (softmax cross-entropy), "crossent2" (sigmoid cross-entropy), "rflickr"
-            (log(1 + (y - t)^2)) or "sum2" (squares).
+            (log(1 + (y - t)^2)), "sum2" (squares) or "gsum2" (squares times the class number, 0
+            or 1, as a gate).
         output: name of the row that the labels are compared with: logits, where `from_logits`.
         coefficient: factor.
-        top_k: the k of the second error that is reported.
+        top_k: the k of the second error that the 2012 code reported.
         from_logits: whether the cost applies the softmax or the logistic function itself.
-        scales: factors of label and output in the difference whose squares "sum2" adds.
+        tail: rows without weights between `output`, the labels and the squares of "sum2" and
+            "gsum2"; the last one is squared. They belong to the cost, since predictions have no
+            labels.
     """
 
     name: str
@@ -342,4 +345,4 @@ class Cost:
     coefficient: float = 1.0
     top_k: int = 1
     from_logits: bool = True
-    scales: tuple[float, float] = (1.0, -1.0)
+    tail: tuple[Row, ...] = ()

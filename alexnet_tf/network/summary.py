@@ -94,7 +94,7 @@ def _receptive(row: rows.Row, fields: list[tuple[int, int]], shape: shapes.Shape
 def layers(table: Table) -> list[LayerSummary]:
     """Every row of `table` in numbers, in its order; raises TableError or ShapeError."""
     known = table.shapes()
-    fields = {rows.IMAGE: (1, 1), rows.LABELS: (0, 0)}
+    fields = {rows.IMAGE: (1, 1)}
     result = []
     for row in table.layers:
         inputs = [known[name] for name in row.inputs]
@@ -164,6 +164,7 @@ def text(table: Table) -> str:
     formatted.insert(1, "-" * max(len(line) for line in formatted))
     total = sum(s.parameters for s in summaries)
     biases = total - sum(math.prod(shape) for s in summaries for shape in s.kernels)
+    cost = table.cost
     formatted += [
         "",
         f"network {table.name}: {total:,} parameters ({total - biases:,} weights and {biases:,} "
@@ -171,4 +172,6 @@ def text(table: Table) -> str:
         f"(outputs of layers with weights; the {math.prod(table.shapes()[rows.IMAGE]):,} inputs "
         f"not counted), {table.num_columns} column{'s' * (table.num_columns > 1)}",
     ]
+    if cost is not None and cost.kind != "logreg":
+        formatted.append(f"cost {cost.kind} of {cost.output}, times {cost.coefficient:g}")
     return "\n".join(formatted + [f"note: {note}" for note in table.notes])

@@ -26,7 +26,7 @@ class Table:
 
     Attributes:
         name: name of the network.
-        layers: rows; each reads earlier ones, `rows.IMAGE` or `rows.LABELS`.
+        layers: rows; each reads earlier ones or `rows.IMAGE`.
         input_size: side of the input image in pixels.
         num_classes: number of classes.
         channels: channels of the input image.
@@ -78,8 +78,6 @@ class Table:
                 raise TableError(f"network {self.name} has two layers called {row.name!r}")
             inputs = []
             for name in row.inputs:
-                if name == rows.LABELS and name not in known:
-                    known[name] = (self.num_classes,)
                 if name not in known:
                     raise TableError(
                         f"layer {row.name!r} reads {name!r}, which no earlier layer is"
@@ -151,10 +149,3 @@ def from_config(network: Mapping[str, Any], num_classes: int) -> Table:
     table = made if isinstance(made, Table) else made.table()
     table.shapes()
     return table
-
-
-def describe(table: Table) -> str:
-    """The table as text: shapes, kernels, parameters and neurons per layer, and totals."""
-    from alexnet_tf.network import summary
-
-    return summary.text(table)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_tf import config as recipes
+from alexnet_tf.network.table import Table
 from alexnet_tf.results import facts, restore
 from alexnet_tf.results.evaluation import Collected, Evaluator, errors_of
 from alexnet_tf.training import distribution
@@ -61,12 +62,15 @@ def evaluate_runs(
     labels: np.ndarray | None = None
     reports: list[dict[str, Any]] = []
     data: dataset.Dataset | None = None
+    table: Table | None = None
     for workdir in workdirs:
         run = restore.load(workdir, settings.checkpoint, settings.data_dir)
         if data is None:
             data = _data(run, settings.data_dir)
         facts.check_classes(run.facts, data, f"the run in {workdir}")
         _check_size(run, data)
+        table = table or run.table
+        _check_cost(table, run)
         found = {}
         for count in views:
             collected = _collect(run, data, count, settings, progress)
@@ -75,11 +79,11 @@ def evaluate_runs(
             if len(workdirs) > 1:
                 sums[count] = sums.get(count, 0.0) + collected.probabilities
         reports.append(_describe(run) | {"errors": _by_views(found)})
-    assert data is not None and labels is not None
+    assert data is not None and table is not None and labels is not None
     ensemble = None
     if len(workdirs) > 1:
         means = {count: total / len(workdirs) for count, total in sums.items()}
-        errors = {count: errors_of(mean, labels) for count, mean in means.items()}
+        errors = {count: errors_of(table, mean, labels) for count, mean in means.items()}
         ensemble = {"runs": len(workdirs), "errors": _by_views(errors)}
     return {
         "data_dir": data.directory,
@@ -136,7 +140,7 @@ def _collect(
         data,
         one_device(),
         split=settings.split,
-        crop=run.crop,
+        table=run.table,
         views=views,
         batch_size=batch_size,
         threads=run.config.input.threads,
@@ -183,6 +187,16 @@ def _check_size(run: restore.TrainedRun, data: dataset.Dataset) -> None:
             f"{data.directory} holds images of {data.image_size}x{data.image_size} pixels, "
             f"{run.folder} was trained on {run.facts.image_size}x{run.facts.image_size}; convert "
             f"with --image_size={run.facts.image_size}"
+        )
+
+
+def _check_cost(first: Table, run: restore.TrainedRun) -> None:
+    """Scores of different meaning have no mean."""
+    kinds = [each.cost.kind if each.cost else "logreg" for each in (first, run.table)]
+    if kinds[0] != kinds[1]:
+        raise command.UserError(
+            f"{run.folder} was trained with the cost {kinds[1]}, the runs before it with "
+            f"{kinds[0]}: their outputs cannot be averaged; evaluate them one by one"
         )
 
 

@@ -1,8 +1,9 @@
 """A trained run as a SavedModel that takes image files and needs nothing but TensorFlow.
 
 The graph holds everything between the bytes of a file and the names of the best classes: decoding,
-the converter's resize, views, mean subtraction, the network, softmax, the mean over views. It is
-saved from a plain `tf.Module`, without Keras objects, so that any TensorFlow can load it.
+the converter's resize, views, mean subtraction, the network, softmax (or what `costs.probabilities`
+has for the network's cost), the mean over views. It is saved from a plain `tf.Module`, without
+Keras objects, so that any TensorFlow can load it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Classifier(tf.Module):
         @tf.function(input_signature=[pixels], autograph=False)
         def from_pixels(images: tf.Tensor) -> dict[str, tf.Tensor]:
             probabilities = steps.predict(
-                run.model, run.prepare, images, crop=run.crop, views=views
+                run.model, run.prepare, images, table=run.table, views=views
             )
             # Equal probabilities come in the order of the classes, as in our errors.
             values, labels = tf.math.top_k(probabilities, k=best)
@@ -160,6 +161,8 @@ def _facts(run: TrainedRun, views: int) -> dict[str, Any]:
         "format": FORMAT,
         "recipe": run.config.name,
         "network": run.table.name,
+        # What was minimised, which also says what the "probabilities" are.
+        "cost": run.table.cost.kind if run.table.cost else "logreg",
         "parameters": sum(
             int(np.prod(variable.shape)) for variable in build.named_variables(run.model).values()
         ),

@@ -315,7 +315,7 @@ class Loop:
             run.data,
             run.distribution,
             split="validation",
-            crop=run.crop,
+            table=run.table,
             views=1,
             batch_size=run.config.evaluation.batch_size,
             threads=run.config.input.threads,

@@ -74,8 +74,7 @@ def make_train_step(
         model: from float32 pixels to float32 logits.
         optimizer: adds up the replicas' gradients itself.
         prepare: pixels to network input.
-        table: the network, for its cost: softmax cross-entropy, times the coefficient that a
-            definition file may give it.
+        table: the network, for its cost.
         seed: the run's seed, for dropout.
         batch_size: the global one.
         accumulation_steps: parts in which the rows are computed one after another, their gradients
@@ -99,12 +98,13 @@ def make_train_step(
         with layers.randomness(
             tf.stack([tf.constant(dropout_key, tf.int64), step]), part["row"], batch_size
         ):
-            logits = tf.cast(model(pixels, training=True), tf.float32)
-        losses = costs.per_example(table, logits, part["label"])
+            outputs = tf.cast(model(pixels, training=True), tf.float32)
+        losses = costs.per_example(table, outputs, part["label"])
         # Divided by the true global count, so that replicas' gradients add up to the gradient of
         # the mean, also when the last batch of an epoch is short.
         loss = tf.reduce_sum(losses * part["weight"]) / count
-        return loss * loss_scale, sums(losses, logits, part["label"], part["weight"])
+        scores = costs.ranking(table, outputs)
+        return loss * loss_scale, sums(losses, scores, part["label"], part["weight"])
 
     def backward(
         part: Batch, step: Any, count: Any, noise: Any
@@ -153,21 +153,19 @@ def make_train_step(
 
 
 def make_evaluation_step(
-    model: keras.Model, prepare: preprocess.Preprocess, *, crop: int, views: int
+    model: keras.Model, prepare: preprocess.Preprocess, *, table: Table, views: int
 ) -> Callable[[Batch], tuple[tf.Tensor, tf.Tensor]]:
     """Scores one replica's rows of a batch of whole images.
 
     Returns:
         A function of the batch that returns the `SUMS` of its rows and the probabilities, float32
-        [B, classes], averaged over the views (section 4.1). The loss is that of the averaged
-        probabilities.
+        [B, classes], averaged over the views (section 4.1). The loss is the network's cost of the
+        averaged probabilities.
     """
 
     def evaluation_step(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        probabilities = predict(model, prepare, batch["image"], crop=crop, views=views)
-        chosen = tf.gather(probabilities, batch["label"], batch_dims=1)
-        # Away from log(0), which one confident error would make the mean of everything.
-        losses = -tf.math.log(tf.maximum(chosen, 1e-30))
+        probabilities = predict(model, prepare, batch["image"], table=table, views=views)
+        losses = costs.of_probabilities(table, probabilities, batch["label"])
         return sums(losses, probabilities, batch["label"], batch["weight"]), probabilities
 
     return evaluation_step
@@ -178,15 +176,17 @@ def predict(
     prepare: preprocess.Preprocess,
     images: tf.Tensor,
     *,
-    crop: int,
+    table: Table,
     views: int,
 ) -> tf.Tensor:
     """Probabilities of whole images, averaged over 1 or 10 views: float32 [B, classes].
 
     Args:
         images: uint8 or float32 [B, image size, image size, 3].
+        table: the network, for the side of its input and the kind of its outputs
+            (`costs.probabilities`).
     """
-    logits = model(prepare(preprocess.views(images, crop, views)), training=False)
-    probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
+    outputs = model(prepare(preprocess.views(images, table.input_size, views)), training=False)
+    probabilities = costs.probabilities(table, outputs)
     classes = probabilities.shape[-1]
     return tf.reduce_mean(tf.reshape(probabilities, [views, -1, classes]), axis=0)

@@ -166,7 +166,7 @@ def test_pools_round_both_ways(side, size, stride, ceil, floor):
 
 
 def test_description_shows_totals_and_layers():
-    text = table.describe(alexnet())
+    text = summary.text(alexnet())
     assert "60,965,224 parameters" in text and "659,272 neurons" in text
     assert all(f"conv{i}{c}" in text for i in range(1, 6) for c in "ab")
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alexnet_tf.network import table
 from alexnet_tf.results import ensemble, evaluation, restore
 from data_prep import command, dataset
 
 SIZE, CROP = 38, 32
+SOFTMAX = table.Table("net", (), CROP, 7)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -87,17 +89,17 @@ def test_every_image_counts_once_whatever_the_batch(workdir, batch_size):
 def test_ties_rank_by_class_number_and_what_is_no_number_is_wrong():
     # Classes 0, 1 and 2 tie for the first place, 3 to 6 for the last.
     scores = np.array([[0.3, 0.3, 0.3, 0.025, 0.025, 0.025, 0.025]] * 7, np.float32)
-    errors = evaluation.errors_of(scores, np.arange(7, dtype=np.int32))
+    errors = evaluation.errors_of(SOFTMAX, scores, np.arange(7, dtype=np.int32))
     assert (errors.top_1_errors, errors.top_5_errors) == (6, 2)
     undefined = np.full((1, 7), np.nan, np.float32)
-    errors = evaluation.errors_of(undefined, np.zeros(1, np.int32))
+    errors = evaluation.errors_of(SOFTMAX, undefined, np.zeros(1, np.int32))
     assert (errors.top_1_errors, errors.top_5_errors, errors.count) == (1, 1, 1)
 
 
 def test_errors_of_counts_exactly_beyond_one_part():
     labels = np.arange(10_001, dtype=np.int32) % 2
     scores = np.tile(np.float32([0.75, 0.25]), (10_001, 1))
-    errors = evaluation.errors_of(scores, labels)
+    errors = evaluation.errors_of(SOFTMAX, scores, labels)
     assert (errors.top_1_errors, errors.count) == (5_000, 10_001)
     assert errors.loss == pytest.approx(
         (5_001 * -np.log(0.75) + 5_000 * -np.log(0.25)) / 10_001, rel=1e-5

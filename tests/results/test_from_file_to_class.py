@@ -43,7 +43,7 @@ def test_export_on_files_equals_the_evaluator_on_their_conversion(tmp_path):
         data,
         ensemble.one_device(),
         split="train",
-        crop=run.crop,
+        table=run.table,
         views=10,
         batch_size=3,
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import math
 from collections.abc import Callable, Mapping
 
 from alexnet_tf.network import notation, rows, shapes
-from alexnet_tf.network.cuda_convnet import ini, kinds
+from alexnet_tf.network.cuda_convnet import cost_layers, ini, kinds
 from alexnet_tf.network.cuda_convnet.rates import MODES, Rates
 from alexnet_tf.network.cuda_convnet.values import Values
 from alexnet_tf.network.table import Table, TableError
@@ -33,17 +32,6 @@ _KINDS: Mapping[str, Callable[[kinds.Layer, kinds.Context], rows.Row]] = {
 _IMAGES = {"conv", "local", "pool", "cmrnorm", "rnorm", "cnorm", "blur", "nailbed", "href",
            "resize", "rscale"}  # fmt: skip
 _NEED_PARAMETERS = {"conv", "local", "fc", "treefc", "cmrnorm", "rnorm", "cnorm", "hs"}
-_COSTS = {
-    "cost.logreg": 2,
-    "cost.crossent": 2,
-    "cost.crossent2": 2,
-    "cost.rflickr": 2,
-    "cost.msm": 2,
-    "cost.gsum2": 2,
-    "cost.sum2": 1,
-    "cost.tica": 1,
-}
-_UNSUPPORTED_COSTS = ("cost.crossent", "cost.msm", "cost.gsum2", "cost.tica")
 
 
 class _Reader:
@@ -57,6 +45,8 @@ class _Reader:
         self.tree = tree
         self.pool_ties = pool_ties
         self.rows: dict[str, rows.Row] = {}
+        # Rows that read the labels, themselves or through others.
+        self.tail: dict[str, rows.Row] = {}
         self.costs: list[rows.Cost] = []
         self.seen: dict[str, str] = {}
         self.used: set[str] = set()
@@ -88,8 +78,8 @@ class _Reader:
         if kind == "data":
             self._data(values)
             return
-        if kind not in _KINDS and kind not in _COSTS:
-            near = difflib.get_close_matches(kind, [*_KINDS, *_COSTS, "data"], n=2)
+        if kind not in _KINDS and kind not in cost_layers.INPUTS:
+            near = difflib.get_close_matches(kind, [*_KINDS, *cost_layers.INPUTS, "data"], n=2)
             hint = f"did you mean {' or '.join(near)}?" if near else "known: " + ", ".join(_KINDS)
             raise values.error(f"unknown type; {hint}", "type")
         inputs = [self._input(values, name) for name in values.names("inputs")]
@@ -98,15 +88,24 @@ class _Reader:
             parameters = self._parameters(values, kind)
             if parameters and parameters.text(key, "default") == "half":
                 self.note(f"{key}=half (copies rounded to 16 bits) is not imitated")
-        if kind in _COSTS:
-            self._cost(values, kind, inputs)
+        if kind in cost_layers.INPUTS:
+            if self.costs:
+                raise values.error(
+                    f"is a second cost beside [{self.costs[0].name}]; one is supported"
+                )
+            parameters = self._parameters(values, kind)
+            reads = [self.seen[name] for name in inputs]
+            self.costs.append(cost_layers.cost(values, kind, parameters, reads, self))
         else:
             self._layer(values, kind, inputs)
 
     def _data(self, values: Values) -> None:
         index = values.integer("dataIdx", low=0)
         if index > 2:
-            raise values.error("must be 0 (images), 1 or 2 (labels)", "dataIdx")
+            raise values.error(
+                "must be 0 (images), 1 or 2 (labels): labelled images offer no other data",
+                "dataIdx",
+            )
         name = values.section.name
         self.seen[name] = rows.IMAGE if index == 0 else rows.LABELS
         self.columns[name] = None
@@ -121,7 +120,7 @@ class _Reader:
 
     def _check_count(self, values: Values, kind: str, count: int) -> None:
         many = ("conv", "local", "fc", "eltsum", "concat")
-        wanted = _COSTS.get(kind) or (2 if kind == "eltmax" else 1)
+        wanted = cost_layers.INPUTS.get(kind) or (2 if kind == "eltmax" else 1)
         right = count >= wanted if kind in (*many, "eltmax") else count == wanted
         if not right:
             least = "at least " if kind in (*many, "eltmax") else ""
@@ -159,12 +158,9 @@ class _Reader:
         except command.UserError as error:
             raise values.error(str(error), "neuron") from None
         reads = [self.seen[i] for i in inputs]
-        if rows.LABELS in reads:
-            # One value per class, as in the nets that compare labels by an eltsum layer.
-            others = [self.shapes[name] for name in reads if name != rows.LABELS]
-            if kind != "eltsum" or len(others) != 1:
-                raise values.error("only an eltsum of two inputs can read the labels", "inputs")
-            self.shapes[rows.LABELS] = others[0]
+        if rows.LABELS in reads or self.tail.keys() & reads:
+            width = cost_layers.check_tail(values, kind, reads, self.shapes)
+            self.shapes[rows.LABELS] = width or self.shapes[rows.LABELS]
         if kind in _IMAGES:
             channels = values.integers("channels", len(inputs), low=1)
             reads = [
@@ -178,8 +174,7 @@ class _Reader:
             "neuron": "" if neuron == "ident" else neuron,
         }
         layer = kinds.Layer(values, self._parameters(values, kind), reads, common)
-        row = _KINDS[kind](layer, self)
-        self._add(values, row)
+        self._add(values, _KINDS[kind](layer, self))
         self.seen[name] = name
         self.columns[name] = column
 
@@ -188,7 +183,8 @@ class _Reader:
             self.shapes[row.name] = shapes.output_shape(row, [self.shapes[i] for i in row.inputs])
         except shapes.ShapeError as error:
             raise values.error(str(error)) from None
-        self.rows[row.name] = row
+        labelled = rows.LABELS in row.inputs or self.tail.keys() & row.inputs
+        (self.tail if labelled else self.rows)[row.name] = row
 
     def _image(self, values: Values, index: int, column, name: str, channels: int) -> str:
         """`name` as an image of `channels` channels: 2012 layers read any vector as one."""
@@ -211,45 +207,6 @@ class _Reader:
 
     def _title(self, name: str) -> str:
         return "the image" if name == rows.IMAGE else name
-
-    def _cost(self, values: Values, kind: str, inputs: list[str]) -> None:
-        if kind in _UNSUPPORTED_COSTS:
-            raise values.error("is not supported (no file of the archive uses it)", "type")
-        if self.costs:
-            raise values.error(f"is a second cost beside [{self.costs[0].name}]; one is supported")
-        parameters = self._parameters(values, kind)
-        reads = [self.seen[name] for name in inputs]
-        if kind != "cost.sum2" and (reads[0] != rows.LABELS or reads[1] == rows.LABELS):
-            raise values.error("must hold the labels and a layer", "inputs")
-        output, scales, from_logits = reads[-1], (1.0, -1.0), False
-        row = self.rows.get(output)
-        readers = [other for other in self.rows.values() if output in other.inputs]
-        if kind == "cost.logreg":
-            if not isinstance(row, rows.Softmax):
-                raise values.error(f"{output} must be a softmax layer", "inputs")
-            output, from_logits = row.inputs[0], True
-        elif kind == "cost.crossent2" and row and row.neuron == "logistic" and not readers:
-            # The cost applies the function itself, which keeps large outputs exact.
-            self.rows[output] = dataclasses.replace(row, neuron="")
-            from_logits = True
-        elif kind == "cost.sum2":
-            if not isinstance(row, rows.Sum) or rows.LABELS not in row.inputs or readers:
-                raise values.error("must read an eltsum of labels and a layer", "inputs")
-            place = row.inputs.index(rows.LABELS)
-            scales = (row.coefficients[place], row.coefficients[1 - place])
-            output = row.inputs[1 - place]
-            del self.rows[row.name]
-        self.costs.append(
-            rows.Cost(
-                name=values.section.name,
-                kind=kind.removeprefix("cost."),
-                output=output,
-                coefficient=parameters.number("coeff") if parameters else 1.0,
-                top_k=parameters.integer("topk", 1, low=1) if parameters else 1,
-                from_logits=from_logits,
-                scales=scales,
-            )
-        )
 
     def finish(self, file: str) -> rows.Cost:
         """Checks that nothing was left over; returns the cost."""
@@ -314,11 +271,7 @@ def read(
         reader.read(section)
     cost = reader.finish(layers)
     name = layers.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".cfg")
-    classes = math.prod(reader.shapes[cost.output])
-    if num_classes and classes != num_classes:
-        raise TableError(
-            f"{layers} has {classes} outputs, but the dataset has {num_classes} classes"
-        )
+    classes = cost_layers.classes(layers, cost, math.prod(reader.shapes[cost.output]), num_classes)
     return Table(
         name,
         tuple(reader.rows.values()),
