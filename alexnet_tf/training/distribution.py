@@ -27,7 +27,18 @@ STRATEGIES = ("one_device", "mirrored", "multi_worker")
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """A strategy and this process' part in it."""
+    """A strategy and this process' part in it.
+
+    Attributes:
+        strategy: computes the steps.
+        replicas: those that this process feeds.
+        is_chief: whether this process writes the run's files.
+        description: where it computes, in words.
+        workers: processes in all.
+        columns: a device for each column of the network, where they lie apart.
+        prefetch_to: the device to which batches are copied ahead of the step; "": left to the
+            strategy, or no device has a memory of its own.
+    """
 
     strategy: tf.distribute.Strategy
     replicas: pipeline.Replicas
@@ -35,13 +46,24 @@ class Distribution:
     description: str
     workers: int = 1
     columns: tuple[str, ...] = ()
+    prefetch_to: str = ""
 
     def iterate(self, make_batches: Callable[[pipeline.Replicas], tf.data.Dataset]) -> Iterator:
-        """Iterates over global steps; each element holds one batch per local replica."""
-        batches = self.strategy.distribute_datasets_from_function(
-            lambda _: make_batches(self.replicas)
-        )
-        return iter(batches)
+        """Iterates over global steps; each element holds one batch per local replica.
+
+        One batch ahead lies on each replica's device before the step asks for it.
+        """
+
+        def feed(_: tf.distribute.InputContext) -> tf.data.Dataset:
+            batches = make_batches(self.replicas)
+            if self.prefetch_to:
+                copied = tf.data.experimental.prefetch_to_device(self.prefetch_to, buffer_size=1)
+                batches = batches.apply(copied)
+            return batches
+
+        # All strategies but the default one copy one batch ahead to their devices by themselves
+        # (tf.distribute.InputOptions: experimental_fetch_to_device).
+        return iter(self.strategy.distribute_datasets_from_function(feed))
 
     def column_devices(self, columns: int) -> tuple[str, ...]:
         """A device for each of a network's columns; empty where columns share one device.
@@ -122,21 +144,25 @@ def _one_device(config: ConfigDict) -> Distribution:
         )
     # The default strategy leaves operations where TensorFlow or the network's table puts them.
     strategy = tf.distribute.get_strategy()
+    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
+    # What nothing else places, such as the first operation on the pixels, goes to the first GPU.
+    prefetch_to = gpus[0] if gpus else ""
     if columns:
         description = f"columns on {' and '.join(columns)}"
     elif devices:
         _check_present(devices)
         strategy = tf.distribute.OneDeviceStrategy(f"/{devices[0]}")
+        prefetch_to = ""
         description = f"one device: {devices[0]}"
     else:
-        gpus = tf.config.list_logical_devices("GPU")
-        description = f"one device: {gpus[0].name if gpus else 'CPU'}"
+        description = f"one device: {gpus[0] if gpus else 'CPU'}"
     return Distribution(
         strategy=strategy,
         replicas=pipeline.Replicas(),
         is_chief=True,
         description=description,
         columns=columns,
+        prefetch_to=prefetch_to,
     )
 
 
