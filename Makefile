@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-addons campaign lint env env-addons clean clean-env
+.PHONY: more-extras
 
 # An activated environment or a PYTHONPATH of the calling shell must not decide what runs here.
 unexport VIRTUAL_ENV
@@ -15,6 +16,8 @@ comma := ,
 MAIN := .venv/bin/python
 ADDONS := .venv-addons/bin/python
 PACKAGING := setup.py tools/environment.sh
+# Those that .venv was made without, as the file that marks it as complete says.
+LACKING := $(filter-out $(shell cat .venv/installed 2>/dev/null),$(subst $(comma), ,$(EXTRAS)))
 
 help:  ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; \
@@ -43,7 +46,9 @@ lint: .venv/installed  ## Check style (ruff) and types (mypy)
 env: .venv/installed  ## Create the environment .venv (TensorFlow 2.21)
 env-addons: .venv-addons/installed  ## Create the environment .venv-addons (needs Python 3.11)
 
-.venv/installed: constraints/main.txt $(PACKAGING)
+more-extras:
+
+.venv/installed: constraints/main.txt $(PACKAGING) $(if $(LACKING),more-extras)
 	@tools/environment.sh .venv dev$(if $(EXTRAS),$(comma)$(EXTRAS)) $< 3.11 3.12 3.13
 
 .venv-addons/installed: constraints/addons.txt $(PACKAGING)

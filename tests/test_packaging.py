@@ -214,3 +214,34 @@ def test_recipes_load_from_the_installed_wheel(wheel: pathlib.Path, tmp_path: pa
         check=True,
         env={**os.environ, "PYTHONPATH": str(installed)},
     )
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_installs_extras_that_an_environment_lacks(
+    repository: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """With a Python that only notes what pip is asked for."""
+    for name in ("Makefile", "setup.py", "constraints", "tools"):
+        path = repository / name
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / name)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\n[ "$1" = - ] || echo "$5" >>asked\n')
+    python.chmod(0o755)
+
+    def asked(*arguments: str) -> list[str]:
+        (tmp_path / "asked").write_text("")
+        command = ["make", "env", *arguments]
+        # Not those of a make that runs this test.
+        environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "EXTRAS")}
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        return (tmp_path / "asked").read_text().split()
+
+    assert asked() == [".[dev]"]
+    assert asked() == []
+    assert asked("EXTRAS=gpu") == [".[dev,gpu]"]
+    assert asked("EXTRAS=gpu") == asked() == []
+    # What is there stays, also when the packaging files change.
+    assert asked("EXTRAS=benchmark") == [".[dev,benchmark,gpu]"]
+    os.utime(tmp_path / "setup.py", (4e9, 4e9))
+    assert sorted(asked()[0][2:-1].split(",")) == ["benchmark", "dev", "gpu"]

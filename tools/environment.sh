@@ -2,7 +2,8 @@
 # Creates or refreshes one Python environment with this project installed in it, editable.
 #   tools/environment.sh FOLDER EXTRAS CONSTRAINTS PYTHON...
 # PYTHON...: versions that will do, the preferred one first ("3.11 3.12 3.13").
-# Leaves FOLDER/installed when, and only when, everything is in place.
+# Leaves FOLDER/installed, which lists the extras, when, and only when, everything is in place.
+# Extras that it lists already are kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$1 extras=$2 constraints=$3
@@ -46,6 +47,9 @@ find_python() {
     "(Debian and Ubuntu: apt-get install python3-venv; or name one: make PYTHON=/path/to/python)"
 }
 
+for extra in $(cat "$folder/installed" 2>/dev/null); do
+  case ",$extras," in *",$extra,"*) ;; *) extras+=,$extra ;; esac
+done
 rm -f "$folder/installed"
 if ! can_run "$folder/bin/python"; then
   python=$(find_python)
@@ -67,4 +71,4 @@ if ! "$folder/bin/python" -m pip install --editable ".[$extras]" --constraint "$
   fi
   fail "installing into $folder failed: $(grep -i '^ERROR' "$log" | tail -n 1); log: $log"
 fi
-touch "$folder/installed"
+echo "${extras//,/ }" >"$folder/installed"
