@@ -39,13 +39,13 @@ initW=0.1
 """
 PARAMETERS = """
 [hidden]
-epsW={rate}
-epsB={rate}
+epsW=1e-6
+epsB=1e-6
 momW=0.9
 momB=0.9
 [out]
-epsW={rate}
-epsB={rate}
+epsW=0.005
+epsB=0.005
 momW=0.9
 momB=0.9
 [cost]
@@ -145,11 +145,11 @@ def trained(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("costs")
     data = small_dataset.make(
         folder / "data", image_size=SIZE, classes=kind.classes, train=COUNT, validation=11,
-        store="uint8",
+        store="uint8", shards=1,
     )  # fmt: skip
     files = folder / "layers.cfg", folder / "layer-params.cfg"
     files[0].write_text(HEAD.format(outputs=kind.outputs) + kind.text)
-    files[1].write_text(PARAMETERS.format(rate=0.002, coefficient=kind.coefficient))
+    files[1].write_text(PARAMETERS.format(coefficient=kind.coefficient))
     settings = {
         "network.layers": files[0],
         "network.layer_params": files[1],
