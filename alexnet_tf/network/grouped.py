@@ -105,7 +105,8 @@ def merge(table: Table) -> Merged:
     """Merges the columns of `table`; a table of one column stays as it is.
 
     Raises:
-        TableError: layers of a group learn in different ways.
+        TableError: layers of a group learn in different ways, or have limits on the norms of
+            kernels that would become one.
     """
     if table.num_columns == 1:
         return Merged(table, {})
@@ -265,6 +266,11 @@ class _Merger:
                 "ways and cannot be one layer"
             )
         kernel = first.kernels[0]
+        if len(first.kernels) > 1 and (kernel.norm_ball > 0 or kernel.norm_range[1] > 0):
+            raise TableError(
+                f"implementation=grouped: the kernels of {first.name} have limits on their norms, "
+                "each for itself, and cannot be one"
+            )
         if groups is not None:
             kernel = dataclasses.replace(kernel, groups=groups)
         source = self.made[source_stem] if source_stem else first.inputs[0]

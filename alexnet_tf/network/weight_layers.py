@@ -26,6 +26,10 @@ class VariableSettings:
         column: tower of its row, or None.
         momentum: momentum of its own, or None for the run's.
         norm_ball, norm_range: limits on norms after the update (see `rows.Weights`).
+        unit_axes: axes of the variable along which its units lie, for these limits; the other axes
+            are one unit's weights. A filter of a convolution and an output of a fully connected
+            layer are units, so is each filter at each position of an untied layer, and each node
+            of a label tree.
         schedule: of its learning rate over the run, or None for the run's.
     """
 
@@ -37,6 +41,10 @@ class VariableSettings:
     norm_ball: float = 0.0
     norm_range: tuple[float, float] = (0.0, 0.0)
     schedule: schedules.Schedule | None = None
+    unit_axes: tuple[int, ...] = (-1,)
+
+
+_UNIT_AXES = {rows.Local: (0, 1, -1), rows.TreeFullyConnected: (0,)}
 
 
 def initial_value(row: rows.WeightRow, name: str, shape: shapes.Shape, seed: int) -> np.ndarray:
@@ -99,6 +107,7 @@ class WeightLayer(RowLayer):
                 kernel.norm_ball,
                 kernel.norm_range,
                 kernel.schedule,
+                _UNIT_AXES.get(type(row), (-1,)),
             )
         settings["bias"] = VariableSettings(
             f"{row.name}/bias",

@@ -5,7 +5,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from alexnet_tf.network import costs, images, layers, neurons, notation, rows, table  # noqa: E402
+from alexnet_tf.network import images, layers, neurons, notation, rows  # noqa: E402
 from data_prep import command  # noqa: E402
 
 X = np.array([-3.0, -0.5, 0.0, 0.25, 2.0, 9.0], np.float32)

@@ -173,7 +173,15 @@ def _weights(layer: Layer, context: Context) -> list[dict[str, Any]]:
         for name in names:
             sources.append(_source(layer, context, sources, name))
     init = values.numbers("initW", count)
-    return context.rates.weights(layer.parameters, init, sources)
+    fields = context.rates.weights(layer.parameters, init, sources)
+    kind = values.text("type")
+    for field in fields:
+        # What a layer of 2012 does not know it ignores.
+        if kind != "conv":
+            field.pop("norm_range", None)
+        if kind == "treefc":
+            field.pop("norm_ball", None)
+    return fields
 
 
 def _ask_for_imports(layer: Layer, context: Context) -> None:
@@ -241,11 +249,13 @@ def tree(layer: Layer, context: Context) -> rows.Row:
     if parents.count(-1) != 1 or inner or any(node >= len(parents) for node in parents):
         raise layer.values.error("the tree must have one root, and its leaves come first", "type")
     (fields,) = _weights(layer, context)
+    bias = context.rates.bias(layer.parameters, layer.values.number("initB", 0.0))
     row = rows.TreeFullyConnected(
         outputs=outputs,
         parents=parents,
         kernels=(),
-        bias=context.rates.bias(layer.parameters, layer.values.number("initB", 0.0)),
+        # The 2012 layer knows neither schedules nor limits on norms.
+        bias=dataclasses.replace(bias, schedule=None),
         **layer.common,
     )
     kernels = []
@@ -253,7 +263,7 @@ def tree(layer: Layer, context: Context) -> rows.Row:
         # Rate and decay of a node are both divided by the number of leaves under it.
         rate = fields.get("learning_rate_multiplier", 1.0) / leaves
         decay = fields.get("weight_decay", 0.0) / leaves
-        learning = {"learning_rate_multiplier": rate, "weight_decay": decay}
+        learning = {"learning_rate_multiplier": rate, "weight_decay": decay, "schedule": None}
         kernels.append(rows.Weights(**fields | learning))
     return dataclasses.replace(row, kernels=tuple(kernels))
 
