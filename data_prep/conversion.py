@@ -18,6 +18,8 @@ PLAN_FILE = "plan.json"
 RESAMPLING = "shorter side by area down, cubic (a=-0.75) up, exact; floor centre crop"
 # The split whose pixels make the mean image and the colour components.
 STATISTICS_SPLIT = "train"
+# Those that make pixels; their versions are kept in dataset.json.
+LIBRARIES = ("numpy", "pillow", "tensorflow")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +190,7 @@ def finish(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | N
         "class_names": list(plan.class_names),
         "class_titles": list(plan.class_titles or plan.class_names),
         "seed": settings.seed,
-        "versions": {name: importlib.metadata.version(name) for name in ("numpy", "tensorflow")},
+        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "splits": splits,
         "statistics": {
             "split": STATISTICS_SPLIT,

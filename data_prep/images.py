@@ -1,16 +1,18 @@
 """Bytes of any image file to the square uint8 RGB pixels that the author's converter made.
 
-What a file is, its content says and never its name: PNG, GIF, BMP and WebP (where TensorFlow
-decodes it) are taken under any name. JPEGs are decoded with the exact inverse DCT
-(`INTEGER_ACCURATE`) as OpenCV did in 2012; CMYK, YCCK and grey become RGB; EXIF orientation is
-ignored, as it was. A file that is cut off is an error, not an image with a grey bottom.
+What a file is, its content says and never its name: PNG, GIF, BMP and WebP are taken under any
+name. JPEGs are decoded with the exact inverse DCT (`INTEGER_ACCURATE`) as OpenCV did in 2012; CMYK,
+YCCK and grey become RGB; EXIF orientation is ignored, as it was. A file that is cut off is an
+error, not an image with a grey bottom.
 """
 
+import io
 import struct
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image, UnidentifiedImageError
 
 from data_prep import resize
 
@@ -63,7 +65,10 @@ def decode(data: bytes) -> np.ndarray:
     try:
         # A view of the tensor's memory: .numpy() would copy it.
         pixels = np.asarray(memoryview(_decode(kind, data)))
-    except (tf.errors.OpError, ValueError) as error:
+    except UnidentifiedImageError as error:
+        # Its words hold a memory address, and reasons are kept in dataset.json.
+        raise ImageError(f"damaged or truncated {kind}") from error
+    except (tf.errors.OpError, OSError, ValueError, EOFError, struct.error) as error:
         raise ImageError(f"damaged or truncated {kind} ({_first_words(error)})") from error
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
         raise ImageError(f"{kind} of an unexpected kind ({pixels.dtype} {list(pixels.shape)})")
@@ -98,9 +103,11 @@ def measure(data: bytes) -> tuple[str, int, int]:
             width, height = struct.unpack_from("<HH", data, 6)
             return "GIF", height, width
         if data[:2] == b"BM":
-            width, height = struct.unpack_from("<ii", data, 18)
+            # The first kind of header, OS/2's, has smaller numbers.
+            small = data[14:18] == b"\x0c\0\0\0"
+            width, height = struct.unpack_from("<HH" if small else "<ii", data, 18)
             return "BMP", abs(height), width
-        if data[:4] == b"RIFF" and data[8:12] == b"WEBP" and _webp_decoder() is not None:
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             return "WebP", *_webp_size(data)
     except struct.error as error:
         raise ImageError("truncated header") from error
@@ -119,11 +126,12 @@ def _decode(kind: str, data: bytes) -> Any:
         )
     if kind == "PNG":
         return tf.raw_ops.DecodePng(contents=data, channels=3)
-    if kind == "WebP":
-        return _webp_decoder()(data)
-    # BMP and GIF: decode_image drops an alpha channel and further frames.
-    decoded = tf.io.decode_image(data, channels=0, expand_animations=False)
-    return tf.repeat(decoded, 3, axis=2) if decoded.shape[2] == 1 else decoded[:, :, :3]
+    if kind == "GIF":
+        return tf.io.decode_image(data, channels=3, expand_animations=False)
+    # TensorFlow takes the numbers of a BMP's palette for grey levels, refuses a WebP with an alpha
+    # channel, decodes all frames of an animation, and before 2.21 no WebP.
+    with Image.open(io.BytesIO(data), formats=[kind]) as image:
+        return np.array(image.convert("RGB"))
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
@@ -158,17 +166,9 @@ def _reaches_its_end(data: bytes) -> bool:
     return end >= 0 and data.find(b"\xff\xda", end) < 0
 
 
-def _webp_decoder() -> Any:
-    decoder = getattr(tf.io, "decode_webp", None)
-    return None if decoder is None else lambda data: decoder(data, channels=3)[0]
-
-
 def _webp_size(data: bytes) -> tuple[int, int]:
     kind = data[12:16]
     if kind == b"VP8X":
-        if data[20:21] and data[20] & 0x02:
-            # All frames would be decoded, and how many there are, no header says.
-            raise ImageError("animated WebP")
         width = int.from_bytes(data[24:27], "little") + 1
         return int.from_bytes(data[27:30], "little") + 1, width
     if kind == b"VP8L":
