@@ -10,8 +10,9 @@ from alexnet_tf.input import pipeline
 from alexnet_tf.network import table
 from data_prep import dataset
 
-# What an epoch has unless config.limit_train_examples says otherwise: ILSVRC2012's training images.
-EXAMPLES = 1_281_167
+# What an epoch has unless config.limit_train_examples says otherwise: per class as many as
+# ILSVRC2012 on average, so that 1000 classes have its 1,281,167 training images.
+EXAMPLES_PER_CLASS = 1281.167
 
 
 class SyntheticDataset(dataset.Dataset):
@@ -25,12 +26,12 @@ class SyntheticDataset(dataset.Dataset):
 def make(config: ConfigDict) -> SyntheticDataset:
     """A stand-in with `config.num_classes` classes and the network's input size."""
     size = table.from_config(config.network, config.num_classes).input_size
-    count = config.limit_train_examples or EXAMPLES
     classes = config.num_classes
+    count = config.limit_train_examples or round(classes * EXAMPLES_PER_CLASS)
     counts = tuple(count // classes + (number < count % classes) for number in range(classes))
     split = dataset.Split("train", count, counts, (), (), "", "")
     return SyntheticDataset(
-        directory="synthetic data",
+        directory="random pixels (config.limit_train_examples: how many images)",
         image_size=size,
         store="uint8",
         jpeg_quality=None,
