@@ -78,19 +78,24 @@ class Distribution:
             )
         return self.columns[:columns] if self.columns and columns > 1 else ()
 
-    def check_agreement(self, step: int) -> None:
-        """Makes sure that all workers start at the same step.
+    def check_agreement(self, number: int, error: str = "") -> None:
+        """Makes sure that all workers have the same number, below 2^32: the step they start at.
+
+        Args:
+            number: this worker's.
+            error: what to say where they differ, if the number is not the step.
 
         Raises:
             UserError: they do not: their work folders differ.
         """
         if self.workers == 1:
             return
-        total = self._sum_of(tf.constant(float(step), tf.float64))
-        if int(total) != step * self.replicas.total:
+        total = self._sum_of(tf.constant(float(number), tf.float64))
+        if int(total) != number * self.replicas.total:
             raise command.UserError(
-                f"the workers do not start at the same step (this one: {step}); they must all see "
-                "the same --workdir"
+                error
+                or f"the workers do not start at the same step (this one: {number}); they must all "
+                "see the same --workdir"
             )
 
     @tf.function(autograph=False)
@@ -126,6 +131,17 @@ def make(config: ConfigDict) -> Distribution:
     raise command.UsageError(
         f"config.distribution must be one of {', '.join(STRATEGIES)}, not {config.distribution!r}"
     )
+
+
+def repeatable(config: ConfigDict) -> str:
+    """What comes out the same when a run is repeated or killed and resumed, in words."""
+    same = "the same examples, crops, noise, masks and initial weights"
+    if tf.config.list_logical_devices("GPU") and not config.deterministic:
+        return (
+            f"{same}; not the same bits, as GPUs add in random order "
+            "(config.deterministic=True: the same bits, slower)"
+        )
+    return f"the same bits on hardware and TensorFlow like these; elsewhere {same}, up to rounding"
 
 
 def _one_device(config: ConfigDict) -> Distribution:
