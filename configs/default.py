@@ -51,7 +51,8 @@ def get_config() -> ConfigDict:
     config.accumulation_steps = 1
     # Only operations whose results do not depend on timing, also on GPUs (slower there).
     config.deterministic = False
-    # Random pixels instead of a dataset, for benchmarks and for trying a cluster.
+    # Random pixels instead of a dataset, for benchmarks and for trying a cluster: 1281 images per
+    # class, as ImageNet has, or limit_train_examples in all.
     config.synthetic_data = False
     # Train on the first so many examples only, for trials; 0: all.
     config.limit_train_examples = 0

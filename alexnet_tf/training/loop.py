@@ -333,7 +333,10 @@ class Loop:
             if log.profile_steps:
                 chosen.append(
                     tensorboard.Profile(
-                        run.folder.tensorboard, log.profile_steps, run.steps_per_epoch
+                        run.folder.tensorboard,
+                        log.profile_steps,
+                        run.steps_per_epoch,
+                        quiet=self._quiet,
                     )
                 )
             chosen.append(callbacks.Progress(run.steps_per_epoch, run.epochs, quiet=self._quiet))

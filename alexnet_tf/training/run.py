@@ -268,6 +268,7 @@ def first_page(run: Run) -> str:
         f"batch          {config.batch_size} in all, {rows} per replica; "
         f"{run.steps_per_epoch:,} steps per epoch",
         f"length         {run.epochs} epochs, {run.last_step:,} steps",
+        f"repeatable     {distribution.repeatable(config)}",
         f"work folder    {run.folder.folder}",
     ]
     lines += [f"note           {note}" for note in run.table.notes]

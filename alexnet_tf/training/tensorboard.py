@@ -121,12 +121,15 @@ class Profile(keras.callbacks.Callback):
         steps: the first and the last update to record, counted from the start of the run; empty:
             record nothing.
         steps_per_epoch: of the run.
+        quiet: says only what went wrong.
 
     Raises:
         UsageError: `steps` is something else.
     """
 
-    def __init__(self, folder: Path, steps: Sequence[int], steps_per_epoch: int):
+    def __init__(
+        self, folder: Path, steps: Sequence[int], steps_per_epoch: int, quiet: bool = False
+    ):
         super().__init__()
         whole = all(isinstance(step, int) and step > 0 for step in steps)
         if steps and not (len(steps) == 2 and whole and steps[0] <= steps[1]):
@@ -138,6 +141,7 @@ class Profile(keras.callbacks.Callback):
         # No update has the number 0.
         self._first, self._last = (steps[0], steps[1]) if steps else (0, 0)
         self._steps_per_epoch = steps_per_epoch
+        self._quiet = quiet
         self._epoch = 0
         self._running = False
 
@@ -179,7 +183,8 @@ class Profile(keras.callbacks.Callback):
         tf.profiler.experimental.stop()
         self._running = False
         where = self._folder / "plugins" / "profile"
-        command.log(f"profile of steps {self._first} to {self._last}: {where}")
+        if not self._quiet:
+            command.log(f"profile of steps {self._first} to {self._last}: {where}")
 
     def _finish_work(self) -> None:
         # Updates run ahead of Python on a GPU; reading a weight waits for them.

@@ -308,6 +308,20 @@ def test_the_profiler_records_the_chosen_steps(tmp_path, model, monkeypatch):
     assert updates((), 0, 2) == [1, 2]
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_where_the_profile_lies_is_said_unless_quiet(tmp_path, model, monkeypatch, capsys, quiet):
+    import tensorflow as tf
+
+    for name in ("start", "stop"):
+        monkeypatch.setattr(tf.profiler.experimental, name, lambda *_: None)
+    watcher = tensorboard.Profile(tmp_path, (1, 1), 5, quiet=quiet)
+    watcher.set_model(model)
+    watcher.on_epoch_begin(0, {"step_in_epoch": 0})
+    watcher.on_train_batch_end(0, {})
+    said = capsys.readouterr().err
+    assert said == ("" if quiet else f"profile of steps 1 to 1: {tmp_path}/plugins/profile\n")
+
+
 @pytest.mark.parametrize("steps", [(5,), (5, 4), (0, 3), (1, 2, 3), ("a", "b"), (1.5, 2)])
 def test_wrong_profile_steps_are_refused(tmp_path, steps):
     with pytest.raises(command.UsageError, match="first and the last step"):
