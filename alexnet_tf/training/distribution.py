@@ -135,13 +135,13 @@ def make(config: ConfigDict) -> Distribution:
 
 def repeatable(config: ConfigDict) -> str:
     """What comes out the same when a run is repeated or killed and resumed, in words."""
-    same = "the same examples, crops, noise, masks and initial weights"
+    same = "the same order, crops, noise, masks and initial weights"
     if tf.config.list_logical_devices("GPU") and not config.deterministic:
         return (
-            f"{same}; not the same bits, as GPUs add in random order "
-            "(config.deterministic=True: the same bits, slower)"
+            f"{same}, but not bit for bit: GPUs add in random order "
+            "(config.deterministic=True: bit for bit, slower)"
         )
-    return f"the same bits on hardware and TensorFlow like these; elsewhere {same}, up to rounding"
+    return f"bit for bit on the same hardware and TensorFlow; elsewhere {same}, rounded otherwise"
 
 
 def _one_device(config: ConfigDict) -> Distribution:

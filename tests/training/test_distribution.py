@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from alexnet_tf import config as recipes
+from alexnet_tf.training import distribution
+
 
 def check(repository, kind):
     """In a process of its own, since devices are split before TensorFlow starts."""
@@ -38,3 +41,17 @@ def test_batches_lie_on_their_devices(repository):
 def test_batches_lie_on_the_gpu(repository):
     found = check(repository, "GPU")["one device"]
     assert found == {"devices": [["GPU:0"]], "same": True, "same_in_loop": True}
+
+
+def test_what_repeats_is_said(monkeypatch):
+    """On GPUs config.deterministic decides; on CPUs the order of sums is fixed anyway."""
+    config = recipes.load("demo")
+    gpus = []
+    monkeypatch.setattr(distribution.tf.config, "list_logical_devices", lambda kind: gpus)
+    for deterministic in (False, True):
+        config.deterministic = deterministic
+        assert distribution.repeatable(config).startswith("bit for bit on the same hardware")
+    gpus.append("GPU:0")
+    assert distribution.repeatable(config).startswith("bit for bit on the same hardware")
+    config.deterministic = False
+    assert "not bit for bit: GPUs add in random order" in distribution.repeatable(config)
