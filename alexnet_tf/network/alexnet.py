@@ -47,6 +47,7 @@ class AlexNet:
         spatial_norm_layers, spatial_norm_size, spatial_norm_alpha: convolutions with a second
             normalisation, within each map, its window, and its alpha before division by size^2.
         pool_size, pool_stride: section 3.4's z and s.
+        pool_ties: "one" or "all" (what the 2012 code did): see `rows.Pool`.
         dropout_after: layers among "pool5", "fc6", "fc7" whose outputs are dropped.
         dropout_keep, dropout_form: see `rows.Dropout`.
         init_stddevs: standard deviations of the initial weights.
@@ -82,6 +83,7 @@ class AlexNet:
     spatial_norm_alpha: float = 1e-3
     pool_size: int = 3
     pool_stride: int = 2
+    pool_ties: str = "one"
     dropout_after: Sequence[str] = ("fc6", "fc7")
     dropout_keep: float = 0.5
     dropout_form: str = "paper"
@@ -145,6 +147,7 @@ class AlexNet:
             "dropout_after": (self.dropout_after, ("pool5", "fc6", "fc7")),
             "rounding": ((self.rounding,), ("ceil", "floor")),
             "dropout_form": ((self.dropout_form,), ("paper", "inverted")),
+            "pool_ties": ((self.pool_ties,), ("one", "all")),
         }
         for name, (values, known) in choices.items():
             for value in values:
@@ -189,6 +192,7 @@ class AlexNet:
                     size=self.pool_size,
                     stride=self.pool_stride,
                     rounding=self.rounding,
+                    ties=self.pool_ties,
                     neuron=self.neuron if late else "",
                 )
             if self.lrn_after_pool and not left_out:

@@ -117,6 +117,8 @@ def function(
             return tf.add_n([tf.cast(c, i.dtype) * i for c, i in pairs])
         case rows.Maximum():
             return _maximum(inputs)
+        case rows.Reinterpret(channels=0):
+            return flat(_channels_first(x))
         case rows.Reinterpret():
             side, _, channels = output
             image = tf.reshape(_channels_first(x), [-1, channels, side, side])

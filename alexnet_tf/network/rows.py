@@ -158,7 +158,9 @@ class Pool(Row):
         outputs: windows per side, or 0 for as many as the rounding gives.
         rounding: "ceil" (every pixel is covered) or "floor" (only whole windows).
         ties: where the gradient of a maximum goes that several pixels share: "one" of them
-            (TensorFlow) or, undivided, "all" (2012 code; slower).
+            (TensorFlow) or, undivided, "all" (2012 code). Ties of zeros that a relu left make no
+            difference, since its gradient there is 0; "all" takes half as long again per update of
+            the full network on CPUs.
     """
 
     kind: str
@@ -273,7 +275,10 @@ class Maximum(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Reinterpret(Row):
-    """Its input, stored as (c, y, x), read again as a square image of `channels` channels."""
+    """Its input, stored as (c, y, x), read again as a square image of `channels` channels.
+
+    With 0 channels it stays the vector that it is stored as.
+    """
 
     channels: int
 

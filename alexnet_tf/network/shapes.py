@@ -123,6 +123,8 @@ def output_shape(row: rows.Row, inputs: list[Shape]) -> Shape:
             if any(shape != first for shape in inputs):
                 raise ShapeError(f"{row.name}: its inputs have different shapes: {inputs}")
             return first
+        case rows.Reinterpret(channels=0):
+            return (math.prod(first),)
         case rows.Reinterpret():
             side = math.isqrt(math.prod(first) // row.channels)
             if side * side * row.channels != math.prod(first):

@@ -21,6 +21,7 @@ def cuda_convnet(
     base_rate: float = 0.01,
     tree: Sequence[int] = (),
     pool_ties: str = "one",
+    gpus: int = 0,
 ) -> Table:
     """A network by the name "cuda_convnet": see `reader.read` for the options.
 
@@ -44,4 +45,5 @@ def cuda_convnet(
         base_rate=base_rate,
         tree=tuple(tree),
         pool_ties=pool_ties,
+        gpus=gpus,
     )

@@ -52,20 +52,22 @@ class Layer:
         parameters: the section of the parameter file, or None where there is no such file.
         inputs: names of rows, as images where the type needs them.
         common: name, inputs, column and neuron, the fields that all rows share.
+        strict: whether the definition's numbers count for what parameter files hold.
     """
 
     values: Values
     parameters: Values | None
     inputs: list[str]
     common: dict[str, Any]
+    strict: bool = False
 
     def setting(self, key: str, default: float) -> float:
         """A number of the parameter section, or of the definition's in the dialect of 2011."""
-        if self.values.has(key):
+        if self.parameters is not None and (self.strict or self.parameters.has(key)):
+            return self.parameters.number(key)
+        if self.values.has(key) and not self.strict:
             return self.values.number(key)
-        if self.parameters is None:
-            return default
-        return self.parameters.number(key)
+        return default if self.parameters is None else self.parameters.number(key)
 
 
 def conv(layer: Layer, context: Context) -> rows.Row:
@@ -115,7 +117,10 @@ def conv(layer: Layer, context: Context) -> rows.Row:
     if local:
         return rows.Local(filters=total, kernels=tuple(kernels), bias=bias, **layer.common)
     if context.strict or values.has("partialSum"):
-        values.integer("partialSum", low=0)
+        part = values.integer("partialSum", low=0)
+        modules = shapes.filter_windows(sides[0], kernels[0]).count ** 2
+        if context.strict and part and modules % part:
+            raise values.error(f"must be 0 or divide the {modules} modules", "partialSum")
         context.note("partialSum, which tuned a kernel of the 2012 GPUs, has no meaning here")
     shared = values.boolean("sharedBiases", True)
     return rows.Conv(
@@ -172,6 +177,10 @@ def _weights(layer: Layer, context: Context) -> list[dict[str, Any]]:
         sources = []
         for name in names:
             sources.append(_source(layer, context, sources, name))
+        context.note(
+            "weightSource: the rates of the owner of a matrix govern it; those of the layers that "
+            "share it are ignored"
+        )
     init = values.numbers("initW", count)
     fields = context.rates.weights(layer.parameters, init, sources)
     kind = values.text("type")
@@ -203,8 +212,8 @@ def _ask_for_imports(layer: Layer, context: Context) -> None:
         elif kind == "b":
             context.ask_for_import(f"{name}/bias", f"{other}/bias")
         context.note(
-            f"{key} copies weights of another run: weights.import_requested takes them from a "
-            ".npz file; without, initW and initB are used"
+            "it asks for weights of another run (initWFunc, initBFunc): config.initial_weights "
+            "names them; without, it begins with random ones (initW, initB)"
         )
 
 
@@ -227,6 +236,8 @@ def _source(layer: Layer, context: Context, before: list[str], text: str) -> str
     assert isinstance(owner, rows.WeightRow)
     if number >= len(owner.kernels):
         raise layer.values.error(f"{name} has {len(owner.kernels)} kernels", "weightSource")
+    if context.strict and owner.column != layer.common["column"]:
+        raise layer.values.error(f"{name} lies on another gpu", "weightSource")
     own = f"{name}/{shapes.kernel_names(owner)[number]}"
     return owner.kernels[number].source or own
 
@@ -349,7 +360,8 @@ def simple(layer: Layer, context: Context) -> rows.Row:
                 raise values.error("must be 3, 5, 7 or 9", "filterSize")
             return rows.Blur(size=size, stddev=values.number("stdev"), **common)
         case "nailbed":
-            return rows.Nailbed(stride=values.integer("stride", low=1), **common)
+            low = 2 if context.strict else 1
+            return rows.Nailbed(stride=values.integer("stride", low=low), **common)
         case "href":
             values.integers("channels", 1, low=1, high=3)
             return rows.Mirror(**common)

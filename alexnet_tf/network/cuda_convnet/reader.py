@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 from collections.abc import Callable, Mapping
@@ -37,13 +38,14 @@ _NEED_PARAMETERS = {"conv", "local", "fc", "treefc", "cmrnorm", "rnorm", "cnorm"
 class _Reader:
     """Goes through the sections from top to bottom and collects rows."""
 
-    def __init__(self, parameters, rates: Rates, input_size, strict, seed, tree, pool_ties):
+    def __init__(self, parameters, rates: Rates, input_size, strict, seed, tree, pool_ties, gpus):
         self.parameters: dict[str, ini.Section] | None = parameters
         self.rates = rates
         self.strict = strict
         self.seed = seed
         self.tree = tree
         self.pool_ties = pool_ties
+        self.gpus = gpus
         self.rows: dict[str, rows.Row] = {}
         # Rows that read the labels, themselves or through others.
         self.tail: dict[str, rows.Row] = {}
@@ -86,7 +88,10 @@ class _Reader:
         self._check_count(values, kind, len(inputs))
         for key in ("quantF", "quantB"):
             parameters = self._parameters(values, kind)
-            if parameters and parameters.text(key, "default") == "half":
+            format = parameters.text(key, "default") if parameters else "default"
+            if parameters and format not in ("default", "half"):
+                raise parameters.error("must be default or half", key)
+            if format == "half":
                 self.note(f"{key}=half (copies rounded to 16 bits) is not imitated")
         if kind in cost_layers.INPUTS:
             if self.costs:
@@ -143,7 +148,7 @@ class _Reader:
     def _column(self, values: Values, inputs: list[str]) -> int | None:
         if values.has("gpu"):
             self.note("gpu= names the column; --config.placement says where columns are computed")
-            return values.integer("gpu", low=0)
+            return values.integer("gpu", low=0, high=self.gpus - 1 if self.gpus else None)
         column = self.columns[inputs[0]]
         if column is None and self.strict:
             raise values.error("is missing, and the first input has none", "gpu")
@@ -173,8 +178,16 @@ class _Reader:
             "column": column,
             "neuron": "" if neuron == "ident" else neuron,
         }
-        layer = kinds.Layer(values, self._parameters(values, kind), reads, common)
-        self._add(values, _KINDS[kind](layer, self))
+        if kind == "softmax" or kind in ("eltsum", "eltmax") and self._differ(reads):
+            common["inputs"] = tuple(
+                self._reread(values, i, column, read, 0) if len(self.shapes[read]) == 3 else read
+                for i, read in enumerate(reads)
+            )
+        layer = kinds.Layer(values, self._parameters(values, kind), reads, common, self.strict)
+        row = _KINDS[kind](layer, self)
+        if isinstance(row, rows.WeightRow):
+            self._check_shared(values, row)
+        self._add(values, row)
         self.seen[name] = name
         self.columns[name] = column
 
@@ -199,11 +212,38 @@ class _Reader:
                 f"square image of {channels} channels",
                 "channels",
             )
+        return self._reread(values, index, column, name, channels)
+
+    def _reread(self, values: Values, index: int, column, name: str, channels: int) -> str:
         title = f"{values.section.name}_input{index}"
         self._add(
             values, rows.Reinterpret(name=title, inputs=(name,), column=column, channels=channels)
         )
         return title
+
+    def _differ(self, reads: list[str]) -> bool:
+        """Whether these hold equally many values in different shapes, which in 2012 were none."""
+        found = {self.shapes[name] for name in reads}
+        return len(found) > 1 and len({math.prod(shape) for shape in found}) == 1
+
+    def _check_shared(self, values: Values, row: rows.WeightRow) -> None:
+        """Refuses kernels that are shared and have other shapes than their owner's."""
+        inputs = [self.shapes[name] for name in row.inputs]
+        known: dict[str, rows.Row] = self.rows | {row.name: row}
+        own = tuple(dataclasses.replace(kernel, source="") for kernel in row.kernels)
+        wanted = shapes.variable_shapes(dataclasses.replace(row, kernels=own), inputs)
+        for name, kernel in zip(shapes.kernel_names(row), row.kernels, strict=True):
+            if not kernel.source:
+                continue
+            source, _, variable = kernel.source.partition("/")
+            owner = known[source]
+            found = shapes.variable_shapes(owner, [self.shapes[i] for i in owner.inputs])[variable]
+            if found != wanted[name]:
+                raise values.error(
+                    f"the matrix of {source} is {'x'.join(map(str, found))}, not "
+                    f"{'x'.join(map(str, wanted[name]))}",
+                    "weightSource",
+                )
 
     def _title(self, name: str) -> str:
         return "the image" if name == rows.IMAGE else name
@@ -232,6 +272,7 @@ def read(
     base_rate: float = 0.01,
     tree: tuple[int, ...] = (),
     pool_ties: str = "one",
+    gpus: int = 0,
 ) -> Table:
     """The table of a definition file, with the settings of its parameter file.
 
@@ -246,6 +287,7 @@ def read(
         rates, start_rate, start_bias_rate, base_rate: see `rates.Rates`.
         tree: for `treefc`: parent of every node, -1 for the root; classes come first.
         pool_ties: "one" or "all" (what the 2012 code did): see `rows.Pool`.
+        gpus: how many the run of 2012 had, which `gpu` must lie below; 0: any number.
 
     Raises:
         DefinitionError: something wrong or unsupported in a file.
@@ -266,7 +308,7 @@ def read(
         chosen.note(f"input of {size}x{size} pixels, the author's use; input_size changes it")
     if pool_ties not in ("one", "all"):
         raise TableError(f"config.network.pool_ties must be one or all, not {pool_ties!r}")
-    reader = _Reader(parameters, chosen, size, strict, seed, tuple(tree), pool_ties)
+    reader = _Reader(parameters, chosen, size, strict, seed, tuple(tree), pool_ties, gpus)
     for section in sections.values():
         reader.read(section)
     cost = reader.finish(layers)
