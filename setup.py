@@ -56,6 +56,7 @@ setup(
             "alexnet-predict=alexnet_tf.predict:run",
             "alexnet-export=alexnet_tf.export:run",
             "alexnet-fidelity=alexnet_tf.fidelity:run",
+            "alexnet-weights=alexnet_tf.weights:run",
             "alexnet-launch=alexnet_tf.launch:run",
             "alexnet-benchmark=alexnet_tf.benchmark:run",
             "alexnet-build-tfrecords=data_prep.build_tfrecords:run",

@@ -57,6 +57,13 @@ def get_config() -> ConfigDict:
     # Train on the first so many examples only, for trials; 0: all.
     config.limit_train_examples = 0
 
+    # Weights to begin with instead of drawn ones: a .npz file of ours, a work folder, a PyTorch
+    # state dict of torchvision's alexnet (for alexnet_owt), or Caffe's bvlc_alexnet as .npy or .npz
+    # (for alexnet_caffe). Not read again when the run resumes from a checkpoint.
+    config.initial_weights = ""
+    # Take from it what fits in name and shape, and draw the rest: for other classes, say.
+    config.initial_weights_partial = False
+
     config.input = ConfigDict()
     # Random crops of the network's input size, and mirror images (section 4.1).
     config.input.random_crop = True
@@ -71,7 +78,8 @@ def get_config() -> ConfigDict:
 
     config.preprocess = ConfigDict()
     # What is subtracted from the pixels: "image" (the mean image's centre crop, as the 2012 code
-    # did for every crop position), "channel" (three numbers), or "none".
+    # did for every crop position), "channel" (three numbers), "none", or, whatever the dataset, the
+    # three numbers that go with another program's weights: "torchvision" or "caffe".
     config.preprocess.mean = "image"
     # Colour noise along the principal components of RGB (section 4.1): "none"; "paper" (the
     # eigenvalues of the covariance of pixels in [0, 1]); "code2012" (their square roots, and the

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.config import ConfigDict
+from alexnet_tf.network.foreign import MEANS
 from data_prep import command, dataset
 
 VIEWS = (1, 10)
@@ -70,7 +71,8 @@ def mean_pixels(data: dataset.Dataset, kind: str, crop: int) -> np.ndarray:
     Args:
         data: holds the training split's mean image and channel means.
         kind: "image" (the centre crop of the mean image, the same for every crop position as in
-            the 2012 code), "channel", or "none".
+            the 2012 code), "channel", "none", or another program's three numbers, whatever the
+            data: "torchvision" or "caffe".
         crop: side of the network's input in pixels.
     """
     if kind == "image":
@@ -80,7 +82,11 @@ def mean_pixels(data: dataset.Dataset, kind: str, crop: int) -> np.ndarray:
         return data.channel_mean.astype(np.float32).reshape(1, 1, 3)
     if kind == "none":
         return np.zeros((1, 1, 3), np.float32)
-    raise command.UsageError(f"config.preprocess.mean must be image, channel or none, not {kind!r}")
+    if kind in MEANS:
+        return np.array(MEANS[kind], np.float32).reshape(1, 1, 3)
+    raise command.UsageError(
+        f"config.preprocess.mean must be image, channel, none, {' or '.join(MEANS)}, not {kind!r}"
+    )
 
 
 class Preprocess:

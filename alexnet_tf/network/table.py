@@ -33,7 +33,7 @@ class Table:
         output: name of the row that yields the logits; empty: the last row.
         cost: what training minimises; None: softmax cross-entropy of the output.
         imports: (variable, variable of another network) pairs: what the network asks to begin
-            with (the 2012 nets that went on from pretrained ones; `weights.import_requested`).
+            with (the 2012 nets that went on from pretrained ones; `weights.choose`).
         notes: what the reader of a definition file has to say about it.
     """
 

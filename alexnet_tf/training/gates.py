@@ -23,6 +23,9 @@ def before_training(run: Run) -> None:
     """Warns where a network does not count what its recipe promises, and where the signal dies."""
     for line in _structure_errors(run):
         command.log(f"WARNING: {line}")
+    if run.beginning:
+        # The signal of drawn weights says nothing about others.
+        return
     images, _ = _first_images(run)
     for line in checks.signal_warnings(checks.signals(run.table, images, seed=run.config.seed)):
         command.log(f"WARNING: {line}")

@@ -19,7 +19,7 @@ from alexnet_tf.input import pipeline, synthetic
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.network import build, table
 from alexnet_tf.results import facts
-from alexnet_tf.training import checkpoint, distribution, learning_rate, portable
+from alexnet_tf.training import checkpoint, distribution, initial, learning_rate, portable
 from alexnet_tf.training import optimizer as optimizers
 from alexnet_tf.training.distribution import Distribution
 from alexnet_tf.training.step import SUMS
@@ -71,6 +71,7 @@ class Run:
     steps_per_epoch: int
     last_step: int
     position: Position
+    beginning: initial.Beginning | None = None
 
     @property
     def crop(self) -> int:
@@ -107,12 +108,16 @@ class Run:
         )
 
 
-def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
+def set_up(
+    config: ConfigDict, folder: WorkFolder, begin_with: initial.Source | None = None
+) -> Run:
     """Makes a run from a recipe, continued where its work folder stands.
 
     Args:
         config: a resolved recipe.
         folder: its work folder.
+        begin_with: weights instead of drawn ones, if the work folder has no checkpoint; None:
+            what `config.initial_weights` names.
 
     Raises:
         UserError: a bad config, dataset or work folder.
@@ -149,6 +154,13 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
             lrn=config.lrn_kernel,
         )
         settings = build.variable_settings(model)
+        variables = build.named_variables(model)
+        names = portable.Names(layers, [each.name for each in settings], config.implementation)
+        beginning = None
+        begin_with = begin_with or initial.source(config)
+        if begin_with and not checkpoint.steps(folder.checkpoints):
+            # Before the optimizer, whose averages begin with the weights.
+            beginning = initial.begin(begin_with, config, layers, data, variables, names)
         rule = learning_rate.make(
             config, steps_per_epoch=steps_per_epoch, total_steps=last_step, settings=settings
         )
@@ -166,18 +178,24 @@ def set_up(config: ConfigDict, folder: WorkFolder) -> Run:
         model=model,
         optimizer=optimizer,
         rule=rule,
-        variables=build.named_variables(model),
-        names=portable.Names(layers, [each.name for each in settings], config.implementation),
+        variables=variables,
+        names=names,
         examples=examples,
         steps_per_epoch=steps_per_epoch,
         last_step=last_step,
         position=Position(),
+        beginning=beginning,
     )
     if devices.is_chief:
         folder.open(config)
         facts.keep(folder.folder, data)
     _restore(run)
     devices.check_agreement(run.position.step)
+    devices.check_agreement(
+        beginning.fingerprint if beginning else 0,
+        "the workers do not begin with the same weights; they must all see the same file under "
+        "config.initial_weights",
+    )
     return run
 
 
@@ -193,6 +211,8 @@ def _restore(run: Run) -> None:
         state = dict(found.state)
         run.rule.set_state(state.pop("learning_rate_rule"))
         run.position = Position(**state)
+        if not run.position.step:
+            run.beginning = initial.Beginning((("begins with", "weights imported earlier"),))
     if run.distribution.is_chief:
         truncate_metrics(run.folder.metrics_file, run.position.step)
 
@@ -272,6 +292,8 @@ def first_page(run: Run) -> str:
         f"work folder    {run.folder.folder}",
     ]
     lines += [f"note           {note}" for note in run.table.notes]
+    if run.beginning:
+        lines += [f"{heading:14} {text}" for heading, text in run.beginning.lines]
     if position.step >= run.last_step and position.epoch >= run.epochs:
         lines.append("finished       nothing is left to do; more epochs: --config.train_epochs=N")
     elif position.step:

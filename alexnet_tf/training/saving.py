@@ -43,7 +43,7 @@ class Saver:
         if not self._run.distribution.is_chief:
             return
         folder, position = self._run.folder, self._run.position
-        found = self._state()
+        found = self.state()
         try:
             if best:
                 # Before the checkpoint that names it: a kill in between lets the epoch be computed
@@ -68,11 +68,12 @@ class Saver:
         if self._run.config.optimizer.averaging != "none":
             # What was evaluated, and what evaluation and export will take.
             with optimizers.averaged(self._run.optimizer, self._run.model.trainable_variables):
-                found = self._state()
+                found = self.state()
         checkpoint.save(checkpoint.path_of(folder, step), found)
         checkpoint.remove_old(folder, 1)
 
-    def _state(self) -> checkpoint.Checkpoint:
+    def state(self) -> checkpoint.Checkpoint:
+        """What a checkpoint of the run's present state holds."""
         run = self._run
         state = dataclasses.asdict(run.position)
         return checkpoint.Checkpoint(

@@ -64,7 +64,7 @@ class WorkFolder:
             UserError: another process trains here, the folder belongs to something else, or it
                 holds a run with another config (the keys that differ are named).
         """
-        self._claim()
+        self.claim()
         values = recipes.to_dict(config)
         if self.config_file.exists():
             old = recipes.to_dict(self.load_config())
@@ -90,7 +90,8 @@ class WorkFolder:
         text = json.dumps(values, indent=2, sort_keys=True) + "\n"
         command.write_atomically(self.config_file, text.encode())
 
-    def _claim(self) -> None:
+    def claim(self) -> None:
+        """Takes the folder, made if needed; raises UserError where another process has it."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
