@@ -14,7 +14,8 @@ from alexnet_tf.network.notation import parse_neuron
 _PLAIN = {
     "ident": lambda x: x,
     "relu": tf.nn.relu,
-    "softrelu": tf.nn.softplus,
+    # The 2012 code cuts the logarithm off where it hardly differs.
+    "softrelu": lambda x: tf.where(x > 4, x, tf.nn.softplus(x)),
     "logistic": tf.sigmoid,
     "square": tf.square,
     "sqrt": tf.sqrt,
@@ -31,7 +32,9 @@ def _absolute(x: tf.Tensor) -> tf.Tensor:
 
 
 def _bounded(x: tf.Tensor, limit: float) -> tf.Tensor:
-    return tf.clip_by_value(x, tf.cast(0, x.dtype), tf.cast(limit, x.dtype))
+    # The 2012 gradient is 0 at both ends, where that of TensorFlow's clipping is 1.
+    bounded = tf.clip_by_value(x, tf.cast(0, x.dtype), tf.cast(limit, x.dtype))
+    return tf.where((x > 0) & (x < limit), x, tf.stop_gradient(bounded))
 
 
 _FUNCTIONS: dict[str, Callable[..., tf.Tensor]] = _PLAIN | {
