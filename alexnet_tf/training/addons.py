@@ -85,7 +85,7 @@ def make(
     load(f"config.optimizer.{wish}")
     from alexnet_tf.training import legacy_rules
 
-    limit, momentum = float(chosen.clip_global_norm), float(chosen.momentum)
+    momentum = float(chosen.momentum)
     if chosen.name == "sgdw":
         decay = _one_decay(settings, momentum)
         rule = legacy_rules.DecoupledRule(settings, rate, momentum, decay)
@@ -96,8 +96,6 @@ def make(
         rule = legacy_rules.MovingAverage(rule, float(chosen.averaging_decay), first)
     elif chosen.averaging == "swa":
         rule = legacy_rules.WeightAverage(rule, first, int(chosen.averaging_every_steps))
-    # The outermost clips: its update is the one that gets all gradients.
-    rule.clip_global_norm = limit
     return rule
 
 

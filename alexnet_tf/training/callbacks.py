@@ -219,6 +219,10 @@ def _append(path: Path, data: bytes) -> None:
 def _describe(logs: dict[str, Any]) -> str:
     parts = [f"loss {logs['loss']:.4f}", f"top-1 error {logs['top_1_error']:.1%}"]
     parts.append(f"rate {logs['learning_rate']:g}")
+    if logs.get("skipped_updates"):
+        parts.append(
+            f"{logs['skipped_updates']:,.0f} updates skipped (loss scale {logs['loss_scale']:g})"
+        )
     if "images_per_second" in logs:
         speed = logs["images_per_second"]
         parts.append(f"{speed:,.0f} img/s" if speed >= 10 else f"{speed:.2g} img/s")

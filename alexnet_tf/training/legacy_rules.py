@@ -5,14 +5,14 @@ Imported by `addons.make` only: all of this exists on the second stack alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from alexnet_tf.network.layers import VariableSettings
 from alexnet_tf.training import addons, constraints
-from alexnet_tf.training.multipliers import Multipliers, clipped
+from alexnet_tf.training.multipliers import Multipliers
 
 _tfa = addons.load("alexnet_tf.training.legacy_rules")
 _LegacySGD: Any = tf.keras.optimizers.legacy.SGD
@@ -43,16 +43,11 @@ class Table:
                 break
         return self._places[variable._unique_id]
 
-    def learns(self, variable: tf.Variable) -> tf.Tensor:
-        """Whether it is not frozen now, bool []."""
-        return self.multipliers.of(self.place(variable)) > 0
-
 
 class _Common:
     """What the train loop asks of an optimizer and legacy ones lack; mixed into them."""
 
     table: Table
-    clip_global_norm = 0.0
 
     @property
     def multipliers(self) -> Multipliers:
@@ -72,15 +67,6 @@ class _Common:
             if not any(variable is other for other in found):
                 found.append(variable)
         return found
-
-    def _transform_gradients(self, grads_and_vars: Iterable[Any]) -> list[Any]:
-        # Keras calls it with gradients that are summed over the replicas.
-        pairs = list(grads_and_vars)
-        if not self.clip_global_norm:
-            return pairs
-        learns = [self.table.learns(variable) for _, variable in pairs]
-        gradients = clipped([gradient for gradient, _ in pairs], self.clip_global_norm, learns)
-        return [(new, variable) for new, (_, variable) in zip(gradients, pairs, strict=True)]
 
 
 class PaperRule(_Common, _LegacySGD):

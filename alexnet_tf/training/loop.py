@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from alexnet_tf.network import placement
 from alexnet_tf.results.evaluation import Evaluator
-from alexnet_tf.training import callbacks, learning_rate, tensorboard
+from alexnet_tf.training import callbacks, divergence, learning_rate, tensorboard
 from alexnet_tf.training import optimizer as optimizers
 from alexnet_tf.training import step as steps
 from alexnet_tf.training.clock import Clock
@@ -24,15 +24,15 @@ from alexnet_tf.training.failures import explain
 from alexnet_tf.training.run import Run
 from alexnet_tf.training.saving import Saver
 from alexnet_tf.training.stopping import StopRequest
-from data_prep import command
-
-
-class TrainingDiverged(command.UserError):
-    """The loss is no longer a number."""
 
 
 class Stopped(Exception):
     """A signal asked the run to stop; its checkpoint is written."""
+
+
+# A compiled step returns `SUMS`, the norm of its gradient, and how many replicas' workers want to
+# stop.
+NORM, WISH = len(steps.SUMS), len(steps.SUMS) + 1
 
 
 class Loop:
@@ -62,7 +62,8 @@ class Loop:
 
         Raises:
             Stopped: SIGTERM or SIGINT came; everything is saved.
-            TrainingDiverged: the loss is not finite; the last good checkpoint stays.
+            TrainingDiverged: loss, gradient or weights are not finite; the last good checkpoint
+                stays.
             UserError: unreadable data, or another worker is gone.
         """
         run, position = self.run, self.run.position
@@ -163,11 +164,12 @@ class Loop:
         # All workers must stop after the same step, or those that go on wait for ever: each passes
         # its wish into the step, and all read the sum of the wishes of the call before the last,
         # which needs no waiting for the device.
-        return self._before is not None and float(self._before.numpy()[..., -1].max()) > 0
+        return self._before is not None and float(self._before.numpy()[..., WISH].max()) > 0
 
     def _finish_epoch(self, epoch: int, evaluator: Evaluator | None, watchers: Any) -> None:
         run, position = self.run, self.run.position
         self._collect()
+        self._norms()  # Evaluation has nothing to say of weights that are not finite.
         logs = self._means(position.whole_epoch) | self._clock.epoch()
         due = (epoch + 1) % run.config.evaluation.every_epochs == 0 or epoch + 1 == run.epochs
         if evaluator is not None and due:
@@ -201,7 +203,7 @@ class Loop:
         """Adds the sums of the steps since the last call, which waits for the device.
 
         Raises:
-            TrainingDiverged: a loss among them is not finite.
+            TrainingDiverged: a loss or a gradient among them is not finite.
         """
         if not self._pending:
             return
@@ -211,20 +213,20 @@ class Loop:
         except tf.errors.OpError as error:
             raise explain(error, self.run.distribution.workers) from error
         self._pending = []
-        for row in found[:, : len(steps.SUMS)].astype(np.float64):
-            if not np.isfinite(row[0]):
-                raise TrainingDiverged(
-                    f"the loss became NaN or infinite within steps {position.step - len(found)} to "
-                    f"{position.step}; the checkpoints in {self.run.folder.checkpoints} are from "
-                    "before; try a lower config.learning_rate.initial"
-                )
+        first = position.step - len(found) + 1
+        for step, row in enumerate(found.astype(np.float64), first):
+            window = f"at step {step}, within steps {first} to {position.step}"
+            sums = row[: len(steps.SUMS)]
+            if not np.isfinite(sums[0]):
+                raise divergence.report(self.run, "loss", window)
+            divergence.note_gradient(self.run, float(row[NORM]), window)
             for total in (position.interval, position.whole_epoch):
-                total[:] = [old + float(new) for old, new in zip(total, row, strict=True)]
+                total[:] = [old + float(new) for old, new in zip(total, sums, strict=True)]
 
     def _means(self, sums: list[float]) -> dict[str, Any]:
         run, position = self.run, self.run.position
         count = max(sums[-1], 1.0)
-        return {
+        found = {
             "epoch": (position.step - 1) // run.steps_per_epoch + 1,
             "step": position.step,
             "loss": sums[0] / count,
@@ -232,12 +234,26 @@ class Loop:
             "top_5_error": sums[2] / count,
             "learning_rate": optimizers.learning_rate(run.optimizer),
         }
+        if run.loss_scale is not None:
+            found["loss_scale"] = float(run.loss_scale.factor())
+            found["skipped_updates"] = position.skipped_updates
+        return found
 
     def _norms(self) -> dict[str, float]:
-        """l2 norms of all weights and of the last update, for the operator to compare."""
+        """l2 norms of all weights, the last gradient and the last update, for the operator.
+
+        Raises:
+            TrainingDiverged: the weights are not finite, though the gradients were.
+        """
+        position = self.run.position
         weights, update = self._norm_function()
         found = {"parameter_norm": float(weights)}
-        return found if update is None else found | {"update_norm": float(update)}
+        if position.gradient_norm is not None:
+            found["gradient_norm"] = position.gradient_norm
+        if update is not None:
+            found["update_norm"] = float(update)
+        divergence.check_norms(self.run, found)
+        return found
 
     def _make_norms(self) -> Any:
         weights = [placement.tensorflow_variable(v) for v in self.run.model.trainable_variables]
@@ -254,18 +270,19 @@ class Loop:
         return norms
 
     def _save(self, best: bool = False) -> None:
-        # First the sums, which also makes sure that the weights to be saved are finite.
+        # A checkpoint holds no weights that are not finite, nor any that such a gradient touched.
         self._collect()
+        self._norms()
         self._saver.save(best)
 
     def _compile(self) -> tuple[Any, Any]:
         """The update of one global batch, and of several in one call.
 
         Beside the batch they take the global step and two controls: whether this worker wants to
-        stop, and the factor on the colour noise. They return, per step, the `SUMS` and how many
-        replicas' workers want to stop.
+        stop, and the factor on the colour noise. They return, per step, the `SUMS`, the norm of the
+        gradient (at `NORM`) and how many replicas' workers want to stop (at `WISH`).
         """
-        run = self.run
+        run, scale = self.run, self.run.loss_scale
         config, distribution = run.config, run.distribution
         replica_step = steps.make_train_step(
             run.model,
@@ -275,7 +292,8 @@ class Loop:
             seed=config.seed,
             batch_size=config.batch_size,
             accumulation_steps=config.accumulation_steps,
-            loss_scale=config.loss_scale if config.precision == "mixed_float16" else 1.0,
+            clip_global_norm=config.optimizer.clip_global_norm,
+            skip_not_finite=scale is not None and scale.dynamic,
             placed_gradients=bool(distribution.columns),
         )
         if config.jit_compile:
@@ -285,13 +303,19 @@ class Loop:
             before = (step % run.steps_per_epoch) * config.batch_size
             count = tf.cast(tf.minimum(run.examples - before, config.batch_size), tf.float32)
 
-            def one_replica(batch: Any, step: Any, count: Any, controls: Any) -> tf.Tensor:
-                sums = replica_step(batch, step, count, controls[1])
-                return tf.concat([sums, controls[:1]], 0)
+            factor = None if scale is None else scale.factor()
 
-            return distribution.sum(
-                distribution.strategy.run(one_replica, (batch, step, count, controls))
-            )
+            def one_replica(batch: Any, step: Any, count: Any, controls: Any, factor: Any) -> Any:
+                sums, norm = replica_step(batch, step, count, controls[1], factor)
+                return sums, controls[:1], norm
+
+            arguments = (batch, step, count, controls, factor)
+            sums, wishes, norms = distribution.strategy.run(one_replica, arguments)
+            # It is of the sum over all replicas, and so the same on each.
+            norm = distribution.strategy.experimental_local_results(norms)[0]
+            if scale is not None:
+                scale.adjust(tf.math.is_finite(norm))
+            return tf.concat([distribution.sum(sums), norm[None], distribution.sum(wishes)], 0)
 
         @tf.function
         def several(

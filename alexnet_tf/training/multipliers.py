@@ -40,6 +40,11 @@ class Multipliers:
         assert self._variable is not None
         return tf.convert_to_tensor(self._variable)[place]
 
+    def learn(self) -> tf.Tensor:
+        """Which variables are not frozen now, bool [variables]."""
+        assert self._variable is not None
+        return tf.convert_to_tensor(self._variable) > 0
+
     def assign(self, values: Sequence[float]) -> None:
         """Sets all factors, between two updates.
 
@@ -54,21 +59,3 @@ class Multipliers:
             assert self._variable is not None
             self._variable.assign(tuple(values))
             self._values = tuple(values)
-
-
-def clipped(
-    gradients: Sequence[tf.Tensor], limit: float, learns: Sequence[tf.Tensor]
-) -> list[tf.Tensor]:
-    """`gradients`, all scaled down by one factor where their common l2 norm is above `limit`.
-
-    Args:
-        gradients: summed over the replicas: clipping each replica's part would be another rule.
-        limit: above 0.
-        learns: bool [] each; the gradients of frozen variables do not count.
-    """
-    squares = [
-        tf.where(learning, tf.reduce_sum(tf.square(tf.cast(gradient, tf.float32))), 0.0)
-        for gradient, learning in zip(gradients, learns, strict=True)
-    ]
-    scale = limit / tf.maximum(tf.sqrt(tf.add_n(squares)), limit)
-    return [gradient * tf.cast(scale, gradient.dtype) for gradient in gradients]

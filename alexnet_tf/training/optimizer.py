@@ -19,7 +19,7 @@ import tensorflow as tf
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.network.build import VariableSettings
 from alexnet_tf.training import addons, constraints, planned_rates
-from alexnet_tf.training.multipliers import Multipliers, clipped
+from alexnet_tf.training.multipliers import Multipliers
 from data_prep import command
 
 NAMES = ("sgd", "lars", "sgd_decoupled", "sgdw")
@@ -28,7 +28,8 @@ NAMES = ("sgd", "lars", "sgd_decoupled", "sgdw")
 class PaperSGD(keras.optimizers.SGD):
     """SGD with momentum, decay inside the velocity, and per-variable rates, decays and limits.
 
-    One fused operation updates velocity and weight, so that each is read and written once.
+    One fused operation updates velocity and weight, so that each is read and written once. It takes
+    gradients that are summed over the replicas: see `apply_summed`.
 
     Args:
         settings: per trainable variable, in their order, its rate multiplier (0 freezes it: no
@@ -36,8 +37,6 @@ class PaperSGD(keras.optimizers.SGD):
             and limits on its norms.
         learning_rate: of variables whose multiplier is 1.
         momentum: 0.9 in the paper.
-        clip_global_norm: upper limit of the l2 norm of all gradients together, after they are
-            summed over the replicas (Keras 3 clips each replica's part); 0: none.
     """
 
     def __init__(
@@ -45,15 +44,12 @@ class PaperSGD(keras.optimizers.SGD):
         settings: Sequence[VariableSettings],
         learning_rate: float,
         momentum: float,
-        *,
-        clip_global_norm: float = 0.0,
         **arguments: Any,
     ):
         if not _is_keras_3():
             arguments.setdefault("jit_compile", False)
         super().__init__(learning_rate=learning_rate, momentum=momentum, **arguments)
         self._settings = tuple(settings)
-        self._clip_global_norm = clip_global_norm
         self.multipliers = Multipliers(settings)
 
     def build(self, variables: Sequence[Any]) -> None:
@@ -106,21 +102,9 @@ class PaperSGD(keras.optimizers.SGD):
         """What the velocity is moved by, before the rate: here gradient + decay w."""
         return gradient + settings.weight_decay * variable if settings.weight_decay else gradient
 
-    def aggregate_gradients(self, grads_and_vars: Iterable[Any]) -> Any:
-        """Keras 2: gradients summed over the replicas, then clipped."""
-        return self._clipped(super().aggregate_gradients(grads_and_vars))
-
-    def _all_reduce_sum_gradients(self, grads_and_vars: Iterable[Any]) -> Any:
-        """Keras 3: the same."""
-        return self._clipped(super()._all_reduce_sum_gradients(grads_and_vars))
-
-    def _clipped(self, grads_and_vars: Iterable[Any]) -> list[Any]:
-        pairs = list(grads_and_vars)
-        if not self._clip_global_norm:
-            return pairs
-        learns = [self.multipliers.of(self._place(variable)) > 0 for _, variable in pairs]
-        gradients = clipped([gradient for gradient, _ in pairs], self._clip_global_norm, learns)
-        return [(new, variable) for new, (_, variable) in zip(gradients, pairs, strict=True)]
+    def _all_reduce_sum_gradients(self, grads_and_vars: Iterable[Any]) -> list[Any]:
+        # Where Keras 3 adds up the replicas' gradients; it has no argument to leave that out.
+        return list(grads_and_vars)
 
     def _place(self, variable: tf.Variable) -> int:
         if _is_keras_3():
@@ -215,12 +199,49 @@ def make(
         command.log(f"averaging {chosen.averaging}: {note}; the paper's numbers are of the last w")
     if chosen.name == "sgdw" or chosen.averaging != "none":
         return addons.make(config, settings, rate, replicas)
-    common = {"clip_global_norm": float(chosen.clip_global_norm)}
+    momentum = float(chosen.momentum)
     if chosen.name == "lars":
         trust = float(chosen.trust_coefficient)
-        return LARS(settings, rate, float(chosen.momentum), trust_coefficient=trust, **common)
+        return LARS(settings, rate, momentum, trust_coefficient=trust)
     kind = PaperSGD if chosen.name == "sgd" else DecoupledSGD
-    return kind(settings, rate, float(chosen.momentum), **common)
+    return kind(settings, rate, momentum)
+
+
+def apply_summed(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: Sequence[tf.Tensor],
+    variables: Sequence[Any],
+    when: tf.Tensor | None = None,
+) -> None:
+    """One update, on a replica, with gradients that are summed over all replicas already.
+
+    Args:
+        optimizer: as `make` returns it.
+        gradients: the same on every replica.
+        variables: whose they are: `model.trainable_variables`.
+        when: bool [], the same on every replica; where it is false nothing is written, neither
+            weights nor the optimizer's state. None: always.
+    """
+
+    def apply(gradients: Sequence[tf.Tensor]) -> None:
+        pairs = list(zip(gradients, variables, strict=True))
+        # Keras 2, its legacy optimizers and tensorflow-addons' take the wish as an argument.
+        wish = {} if _is_keras_3() else {"experimental_aggregate_gradients": False}
+        optimizer.apply_gradients(pairs, **wish)
+
+    def between_replicas(strategy: Any, when: Any, gradients: Any) -> None:
+        tf.cond(
+            strategy.experimental_local_results(when)[0],
+            lambda: strategy.extended.call_for_each_replica(apply, args=(gradients,)),
+            lambda: None,
+        )
+
+    if when is None:
+        apply(gradients)
+    else:
+        # Optimizers leave the replica to update; a condition that they do so in must be outside.
+        replica = tf.distribute.get_replica_context()
+        replica.merge_call(between_replicas, args=(when, list(gradients)))
 
 
 def _difference(config: ConfigDict, settings: Sequence[VariableSettings]) -> str:

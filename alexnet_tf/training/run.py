@@ -19,7 +19,14 @@ from alexnet_tf.input import pipeline, synthetic
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.network import build, table
 from alexnet_tf.results import facts
-from alexnet_tf.training import checkpoint, distribution, initial, learning_rate, portable
+from alexnet_tf.training import (
+    checkpoint,
+    distribution,
+    initial,
+    learning_rate,
+    loss_scale,
+    portable,
+)
 from alexnet_tf.training import optimizer as optimizers
 from alexnet_tf.training.distribution import Distribution
 from alexnet_tf.training.step import SUMS
@@ -42,6 +49,9 @@ class Position:
         interval, whole_epoch: sums, as `step.SUMS` names them.
         best: the lowest validation error so far and where it was.
         last: the last epoch's results.
+        gradient_norm: of the last update that was made; None before the first.
+        skipped_updates, skipped_in_a_row: left out because a gradient was not finite; in the whole
+            run, and since the last one that was made.
     """
 
     step: int = 0
@@ -50,6 +60,9 @@ class Position:
     whole_epoch: list[float] = dataclasses.field(default_factory=lambda: [0.0] * len(SUMS))
     best: dict[str, Any] | None = None
     last: dict[str, Any] = dataclasses.field(default_factory=dict)
+    gradient_norm: float | None = None
+    skipped_updates: int = 0
+    skipped_in_a_row: int = 0
 
 
 @dataclasses.dataclass
@@ -64,6 +77,7 @@ class Run:
     prepare: Preprocess
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
+    loss_scale: loss_scale.LossScale | None
     rule: learning_rate.LearningRate
     variables: dict[str, Any]
     names: portable.Names
@@ -177,6 +191,7 @@ def set_up(
         prepare=prepare,
         model=model,
         optimizer=optimizer,
+        loss_scale=loss_scale.make(config),
         rule=rule,
         variables=variables,
         names=names,
@@ -210,6 +225,10 @@ def _restore(run: Run) -> None:
             raise command.UserError(f"{run.folder.checkpoints}: {error}") from error
         state = dict(found.state)
         run.rule.set_state(state.pop("learning_rate_rule"))
+        # Checkpoints of other precisions have none: then the scale begins anew.
+        scale = state.pop("loss_scale", {})
+        if run.loss_scale is not None:
+            run.loss_scale.set_state(scale)
         run.position = Position(**state)
         if not run.position.step:
             run.beginning = initial.Beginning((("begins with", "weights imported earlier"),))
@@ -238,6 +257,7 @@ def _check(config: ConfigDict) -> None:
         raise command.UsageError(
             f"config.precision must be one of {', '.join(PRECISIONS)}, not {config.precision!r}"
         )
+    loss_scale.check(config)
     if config.steps_per_call > 1 and config.learning_rate.schedule in CONTINUOUS_SCHEDULES:
         raise command.UsageError(
             f"config.learning_rate.schedule={config.learning_rate.schedule} changes the rate at "

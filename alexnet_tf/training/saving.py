@@ -76,6 +76,8 @@ class Saver:
         """What a checkpoint of the run's present state holds."""
         run = self._run
         state = dataclasses.asdict(run.position)
+        if run.loss_scale is not None:
+            state["loss_scale"] = run.loss_scale.get_state()
         return checkpoint.Checkpoint(
             run.names.weights_out(run.variables),
             run.names.optimizer_out(run.optimizer),

@@ -82,7 +82,7 @@ class TensorBoard(keras.callbacks.Callback):
         shown = {
             _tag(key.removeprefix(prefix)): float(value)
             for key, value in logs.items()
-            if key.startswith(prefix) and key not in (*log_keys.INTEGERS, *log_keys.NOTES)
+            if key.startswith(prefix) and key not in (*log_keys.PLACES, *log_keys.NOTES)
         }
 
         def scalars() -> None:

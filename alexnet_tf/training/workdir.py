@@ -25,6 +25,8 @@ FREE_KEYS = (
     "log.",
     "promised.",
     "checkpoint.",
+    # Divided out again before the update.
+    "loss_scale",
     "input.threads",
     "input.prefetch_batches",
     "train_epochs",

@@ -14,6 +14,7 @@ from tests.training.test_optimizer_rules import (
     BIAS,
     KERNEL,
     assert_same,
+    check_left_out,
     check_replicas,
     draw,
     in_ball,
@@ -78,7 +79,7 @@ def test_sgdw_keeps_frozen_variables_limits_and_one_clip():
         VariableSettings("a/kernel", 1.0, 0.05, None, norm_ball=0.2),
         VariableSettings("b/kernel", 0.0, 0.05, None),
     )
-    optimizer = make(settings, name="sgdw", clip_global_norm=0.7)
+    optimizer = make(settings, name="sgdw")
 
     def before(number):
         if number in (2, 4):
@@ -91,7 +92,8 @@ def test_sgdw_keeps_frozen_variables_limits_and_one_clip():
             v = 0.9 * v - 0.1 * gw * min(1.0, 0.7 / np.sqrt((gw**2).sum()))
             w = in_ball(w - 0.05 * w + v, 0.2)
         expected.append([w, still])
-    assert_same(train(optimizer, [still, still], gradients, before=before), expected)
+    found = train(optimizer, [still, still], gradients, before=before, clip_global_norm=0.7)
+    assert_same(found, expected)
 
 
 @needs_addons
@@ -99,10 +101,18 @@ def test_sgdw_keeps_frozen_variables_limits_and_one_clip():
 @pytest.mark.parametrize("averaging", ["moving_average", "swa"])
 def test_the_rule_inside_an_average_is_the_papers(averaging):
     gradients, rates = draw(6), [0.1] * 3 + [0.01] * 3
-    changes = {"clip_global_norm": 2.0}
-    plain = train(make((KERNEL, BIAS), **changes), start(), gradients, rates)
-    averaged = make((KERNEL, BIAS), averaging=averaging, **changes)
-    assert_same(train(averaged, start(), gradients, rates), plain)
+    plain = train(make((KERNEL, BIAS)), start(), gradients, rates, clip_global_norm=2.0)
+    averaged = make((KERNEL, BIAS), averaging=averaging)
+    assert_same(train(averaged, start(), gradients, rates, clip_global_norm=2.0), plain)
+
+
+@needs_addons
+@pytest.mark.addons
+@pytest.mark.parametrize("averaging", ["none", "moving_average", "swa"])
+def test_an_update_that_is_left_out_changes_nothing(averaging):
+    """Neither weights nor averages nor the count of updates."""
+    name = "sgdw" if averaging == "none" else "sgd"
+    check_left_out({"averaging": averaging, "averaging_every_steps": 2, "name": name})
 
 
 def run_averaged(changes, steps=8):

@@ -101,6 +101,24 @@ def test_progress_in_a_file(capsys):
     )
 
 
+def test_skipped_updates_are_said_drawn_and_counted_in_whole_numbers(tmp_path, capsys):
+    watcher = callbacks.Progress(1000, 90, seconds_between_lines=0)
+    scaled = LOGS | {"loss_scale": 16384.0, "skipped_updates": 0.0}
+    watcher.on_train_batch_end(233, scaled)
+    watcher.on_train_batch_end(233, scaled | {"skipped_updates": 3.0})
+    one, two = capsys.readouterr().err.splitlines()
+    assert "skipped" not in one
+    assert "rate 0.01, 3 updates skipped (loss scale 16384), 1,500 img/s" in two
+    metrics = callbacks.MetricsFile(tmp_path / "metrics.jsonl")
+    metrics.on_train_batch_end(0, scaled | {"skipped_updates": 3.0})
+    assert '"skipped_updates": 3' in (tmp_path / "metrics.jsonl").read_text()
+    assert '"skipped_updates": 3.0' not in (tmp_path / "metrics.jsonl").read_text()
+    board = tensorboard.TensorBoard(tmp_path)
+    board.on_train_batch_end(0, scaled)
+    board.on_train_end()
+    assert {"loss_scale", "skipped_updates"} < set(events(tmp_path / "train").Tags()["tensors"])
+
+
 def test_progress_spares_a_file(capsys):
     watcher = callbacks.Progress(1000, 90, seconds_between_lines=3600)
     for batch in range(5):

@@ -14,6 +14,7 @@ from alexnet_tf import config as recipes
 from alexnet_tf.network.layers import VariableSettings
 from alexnet_tf.training import constraints
 from alexnet_tf.training import optimizer as optimizers
+from alexnet_tf.training import step as steps
 from data_prep import command
 
 KERNEL = VariableSettings("fc/kernel", 1.0, 0.05, None)
@@ -37,14 +38,14 @@ def draw(steps, seed=1):
     return [[random.normal(size=(4, 3)), random.normal(size=3)] for _ in range(steps)]
 
 
-def train(optimizer, values, gradients, rates=None, before=None):
+def train(optimizer, values, gradients, rates=None, before=None, **how):
     """The variables after every step."""
     variables = [tf.Variable(value, dtype=tf.float32) for value in values]
     optimizer.build(variables)
 
     @tf.function
     def step(found):
-        optimizer.apply_gradients(list(zip(found, variables, strict=True)))
+        steps.update(optimizer, found, variables, **how)
 
     trace = []
     for number, each in enumerate(gradients):
@@ -127,8 +128,8 @@ def test_clipping_scales_all_gradients_by_one_factor(limit):
         w, b = w + v, b + u
         expected.append([w, b, frozen])
     three = [[gw, gb, 1e6 * np.ones(3)] for gw, gb in gradients]
-    optimizer = make(settings, clip_global_norm=limit)
-    assert_same(train(optimizer, [*start(), frozen], three), expected)
+    found = train(make(settings), [*start(), frozen], three, clip_global_norm=limit)
+    assert_same(found, expected)
 
 
 def test_a_variable_frozen_in_mid_run_does_not_coast():
@@ -176,6 +177,28 @@ def in_ball(filters, ball):
         if norm > limit:
             scaled[..., number] = w * limit / norm
     return scaled
+
+
+def check_left_out(changes):
+    """Gradients that are not finite among others: weights and state as if they never came."""
+    bad = [[np.full((4, 3), value), np.ones(3)] for value in (np.inf, np.nan)]
+    plain, disturbed = make((KERNEL, BIAS), **changes), make((KERNEL, BIAS), **changes)
+    gradients = draw(4)
+    whole = train(plain, start(), gradients)
+    among = [gradients[0], bad[0], *gradients[1:3], bad[1], bad[0], gradients[3]]
+    found = train(disturbed, start(), among, skip_not_finite=True)
+    for one, two in ((found[-1], whole[-1]), (found[1], found[0]), (found[5], whole[2])):
+        assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+    states = optimizers.state(plain), optimizers.state(disturbed)
+    assert states[0].keys() == states[1].keys()
+    assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
+    # Otherwise they do harm.
+    assert not np.isfinite(train(make((KERNEL, BIAS), **changes), start(), bad)[-1][0]).any()
+
+
+@pytest.mark.parametrize("name", ["sgd", "lars", "sgd_decoupled"])
+def test_an_update_that_is_left_out_changes_nothing(name):
+    check_left_out({"name": name})
 
 
 def filters():
@@ -262,10 +285,12 @@ def check_replicas(repository, *names):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
-    assert len(found) == 2 * len(names)
+    assert len(found) == 4 * len(names)
     assert all(difference <= 1e-6 for difference in found.values()), found
 
 
 def test_two_replicas_compute_what_one_does(repository):
-    """With and without clipping, with limits on norms, and a variable frozen on the way."""
+    """With and without clipping, with limits on norms, and a variable frozen on the way; also when
+    one replica's gradient is not finite and both leave the update out.
+    """
     check_replicas(repository, "sgd", "lars", "sgd_decoupled")

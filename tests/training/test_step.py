@@ -1,9 +1,11 @@
-"""Errors and sums of a step by hand."""
+"""Errors and sums of a step, and an update from its gradients, by hand."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from alexnet_tf.training import step
+from alexnet_tf.network.layers import VariableSettings
+from alexnet_tf.training import gradients, optimizer, step
 
 
 def test_errors_by_hand():
@@ -46,3 +48,45 @@ def test_sums_leave_out_rows_of_weight_0():
         tf.constant([1.0, 1.0, 0.0]),
     )
     assert found.numpy().tolist() == [3.0, 1.0, 0.0, 2.0]
+
+
+def plain_sgd(multipliers, start):
+    """w <- w - g."""
+    settings = [VariableSettings("row/kernel", each, 0.0, None) for each in multipliers]
+    variables = [tf.Variable(value) for value in start]
+    rule = optimizer.PaperSGD(settings, 1.0, 0.0)
+    rule.build(variables)
+    return rule, variables
+
+
+def test_an_update_divides_by_the_scale_measures_and_clips_in_this_order():
+    """Gradients (3, 4) and 12, times a scale of 8: a norm of 13, clipped to 6.5."""
+    rule, variables = plain_sgd((1.0, 1.0), ([1.0, 1.0], 1.0))
+    own = [tf.constant([24.0, 32.0]), tf.constant(96.0)]
+    norm = step.update(rule, own, variables, scale=tf.constant(8.0), clip_global_norm=6.5)
+    assert norm.numpy() == 13
+    assert variables[0].numpy().tolist() == [-0.5, -1.0]
+    assert variables[1].numpy() == -5
+
+
+def test_without_scale_and_limit_gradients_stay_the_same_bits():
+    random = np.random.default_rng(0)
+    start, own = random.normal(size=(2, 5)).astype(np.float32)
+    rule, (variable,) = plain_sgd((1.0,), (start,))
+    step.update(rule, [tf.constant(own)], [variable])
+    assert np.array_equal(variable.numpy(), start - own)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 1e30])
+def test_one_gradient_that_is_not_finite_shows_in_the_norm(value):
+    """Also that of a frozen variable, and one whose square is beyond float32."""
+    found = [tf.constant([3.0, 4.0]), tf.constant([0.0, value])]
+    variables = [tf.Variable([0.0, 0.0]), tf.Variable([0.0, 0.0])]
+    for learn in ([True, True], [True, False]):
+        assert not np.isfinite(gradients.global_norm(found, variables, tf.constant(learn)))
+
+
+def test_gradients_of_frozen_variables_do_not_count():
+    found = [tf.constant([3.0, 4.0]), tf.constant(100.0)]
+    variables = [tf.Variable([0.0, 0.0]), tf.Variable(0.0)]
+    assert gradients.global_norm(found, variables, tf.constant([True, False])).numpy() == 5
