@@ -31,7 +31,7 @@ Example:
 
 Facts about the file are JSON on stdout.
 """
-IMPORT_DOC = """Makes a work folder, at step 0, of weights from elsewhere; all commands go on from it.
+IMPORT_DOC = """Makes a work folder of weights from elsewhere, at step 0, for all other commands.
 
 Example:
   python -m alexnet_tf.weights import --config=configs/alexnet_caffe.py \\

@@ -15,11 +15,12 @@ from data_prep import command
 
 READABLE = "a .npz file of ours, a PyTorch state dict, or Caffe's blobs as .npy or .npz"
 
-OWN, TORCHVISION, CAFFE = "own", "torchvision", "caffe"
+OWN, TORCHVISION, CAFFE, OTHER = "own", "torchvision", "caffe", "other"
 _LAYOUT_WORDS = {
     OWN: "by our names",
     TORCHVISION: "torchvision's alexnet",
     CAFFE: "Caffe's bvlc_alexnet",
+    OTHER: "of an unknown network",
 }
 
 
@@ -30,7 +31,7 @@ class WeightFile:
     Attributes:
         path: where it lies.
         container: what kind of file it is, in words.
-        layout: "own", "torchvision" or "caffe": whose names and order of dimensions.
+        layout: "own", "torchvision", "caffe" or "other": whose names and order of dimensions.
         arrays: by name.
     """
 
@@ -53,6 +54,11 @@ class WeightFile:
         Raises:
             WeightsError: arrays of another program that make no network of ours.
         """
+        if self.layout == OTHER:
+            raise WeightsError(
+                f"{next(iter(self.arrays))!r} is a name neither of ours nor of torchvision's or "
+                "Caffe's AlexNet"
+            )
         if self.layout == TORCHVISION:
             return torchvision.convert(self.arrays, input_scale)
         return caffe.convert(self.arrays, input_scale) if self.layout == CAFFE else self.arrays
@@ -74,6 +80,8 @@ def read(path: str) -> WeightFile:
         raise WeightsError(f"{path}: {error}") from error
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise WeightsError(f"{path}: is cut off or damaged: {command.one_line(error)}") from error
     except Exception as error:
         # Damaged bytes can make the readers of pickles and archives raise anything.
         what = command.one_line(error) or type(error).__name__
@@ -99,7 +107,10 @@ def _read(file: IO[bytes], start: bytes) -> tuple[str, Values]:
 
 
 def _read_npz(archive: zipfile.ZipFile) -> tuple[str, Values]:
-    names = [name for name in archive.namelist() if name.endswith(".npy")]
+    names = archive.namelist()
+    for name in names:
+        if not name.endswith(".npy"):
+            raise WeightsError(f"is a zip archive with {name!r}; readable are {READABLE}")
     is_checkpoint = "state.npy" in names and any(name.startswith("weights/") for name in names)
     if is_checkpoint:
         names = [name for name in names if name.startswith("weights/")]
@@ -146,4 +157,4 @@ def _layout(arrays: Values) -> str:
     own = sum(name.rpartition("/")[2].startswith(("kernel", "bias")) for name in arrays)
     if own < len(arrays) and set(caffe.LAYERS) & set(caffe.pairs(arrays)):
         return CAFFE
-    return OWN
+    return OWN if own else OTHER

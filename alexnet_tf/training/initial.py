@@ -107,14 +107,19 @@ def begin(
     found = read(wanted.path)
     scale = float(config.network.get("input_scale", 1.0))
     drawn = names.weights_out(variables)
+    hint = ""
     try:
-        choice = weights.choose(table, drawn, found.values(scale), partial=wanted.partial)
-        _check_finite(choice.values)
+        values = found.values(scale)
+        if not wanted.partial and not table.imports:
+            hint = f"; {wanted.option} takes what fits"
+        choice = weights.choose(table, drawn, values, partial=wanted.partial)
     except weights.WeightsError as error:
-        hint = "" if wanted.partial or table.imports else f"; {wanted.option} takes what fits"
         raise weights.WeightsError(
             f"{wanted.path} ({found.description}) does not fit {config.name}: {error}{hint}"
         ) from error
+    for name, value in choice.values.items():
+        if not np.isfinite(value).all():
+            raise weights.WeightsError(f"{wanted.path}: {name} holds NaN or infinite numbers")
     checkpoint.assign_weights(dict(variables), names.weights_in(choice.values), wanted.path)
     taken = f"{choice.taken} of {len(drawn)} variables"
     lines = [("begins with", f"{wanted.path}: {found.description}; {taken}")]
@@ -123,12 +128,6 @@ def begin(
         lines.append(("drawn at random", f"{', '.join(choice.kept)} ({why})"))
     lines += [("note", note) for note in _notes(found, config, data) if not choice.requested]
     return Beginning(tuple(lines), _fingerprint(choice.values))
-
-
-def _check_finite(values: weights.Values) -> None:
-    for name, value in values.items():
-        if not np.isfinite(value).all():
-            raise weights.WeightsError(f"{name} holds values that are no finite numbers")
 
 
 def _fingerprint(values: weights.Values) -> int:

@@ -124,7 +124,10 @@ def read_legacy(file: IO[bytes]) -> dict[str, np.ndarray]:
     data = {}
     for key in pickles.Unpickler(file).load():
         count = int.from_bytes(file.read(8), "little")
-        data[key] = file.read(count * _dtype(unpickler.dtypes[key], "<").itemsize)
+        size = count * _dtype(unpickler.dtypes[key], "<").itemsize
+        data[key] = file.read(size)
+        if len(data[key]) < size:
+            raise EOFError(f"{size:,} bytes of numbers are announced, {len(data[key]):,} are there")
 
     def read(storage: _Storage) -> bytes:
         return data[storage.key]
