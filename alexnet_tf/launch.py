@@ -8,9 +8,10 @@ What follows -- goes to python -m alexnet_tf.train, with --config.distribution=m
 a distribution is given. Log lines are marked with their worker: [0], [1], ... Only worker 0 writes
 to stdout. GPUs are shared out evenly.
 When one worker dies, the others are ended within seconds; the same command resumes the run.
-SIGINT and SIGTERM are passed on: the workers save and stop.
-Exit status: 0 trained to the end, 75 stopped by a signal and saved; else that of the first worker
-that died (128 + signal number if it was killed).
+SIGINT and SIGTERM are passed on: the workers save and stop. A second one ends them at once.
+Exit status: 0 trained to the end, 75 stopped by a signal and saved, 128 + signal number if it came
+twice or before the training; else that of the first worker that died (128 + signal number if it was
+killed).
 """
 
 from __future__ import annotations
@@ -98,6 +99,11 @@ def free_ports(count: int, first: int = 0) -> list[int]:
     Raises:
         UserError: one of the wanted ports is taken.
     """
+    if first + count - 1 > 65535:
+        raise command.UsageError(
+            f"--port={first}: {count} workers need as many ports, and the last one there is is "
+            "65535; leave --port out to take free ones"
+        )
     with contextlib.ExitStack() as held:
         ports = []
         for number in range(count):
@@ -107,9 +113,9 @@ def free_ports(count: int, first: int = 0) -> list[int]:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind(("127.0.0.1", wanted))
-            except (OSError, OverflowError) as error:
+            except OSError as error:
                 raise command.UserError(
-                    f"--port={first}: port {wanted} cannot be used ({error}); "
+                    f"--port={first}: port {wanted} cannot be used ({error.strerror}); "
                     "leave --port out to take free ones"
                 ) from error
             ports.append(listener.getsockname()[1])
@@ -161,6 +167,7 @@ class Workers:
         self._rest: dict[Any, bytes] = {}
         self._previous: dict[int, Any] = {}
         self._signals: list[int] = []
+        self._passed_on: list[int] = []
 
     def __enter__(self) -> Workers:
         """From here on, signals to this process are noted and passed on."""
@@ -210,7 +217,8 @@ class Workers:
             running = None in [process.poll() for process in self._processes]
             self._copy(_POLL_SECONDS if running else 0.0)
             if failed is None and (failed := self._failure()):
-                command.log(f"worker {failed[0]} {_how(failed[1])}; ending the others")
+                if not self._asked_for(failed[1]):
+                    command.log(f"worker {failed[0]} {_how(failed[1])}; ending the others")
                 # A collective that waits for the dead one does not hear SIGTERM.
                 self._send(signal.SIGTERM)
                 kill_at = time.monotonic() + self._grace
@@ -221,22 +229,35 @@ class Workers:
             if not running:
                 break
             if kill_at is not None and time.monotonic() > kill_at:
+                for index, process in enumerate(self._processes):
+                    if process.poll() is None:
+                        command.log(f"worker {index} does not end, and is killed")
                 self._kill()
                 kill_at = None
         self._drain()
+        if failed is not None and self._asked_for(failed[1]):
+            command.log("interrupted; the same command resumes from the last checkpoint")
+            return 128 + self._passed_on[0]
         if failed is not None:
             command.log(f"error: worker {failed[0]} of {len(self._processes)} {_how(failed[1])}")
             return failed[1] if failed[1] > 0 else 128 - failed[1]
         return stopping.EXIT_STATUS if self._saved() else 0
 
     def _failure(self) -> tuple[int, int] | None:
-        """(index, status) of a worker that has failed; one that was killed before its victims."""
+        """(index, status) of a worker that has failed; one that was killed before its victims.
+
+        One that ended of a signal that was passed on to it comes last.
+        """
         failed = [
             (index, process.returncode)
             for index, process in enumerate(self._processes)
             if process.returncode not in (None, 0, stopping.EXIT_STATUS)
         ]
-        return min(failed, key=lambda pair: pair[1] > 0, default=None)
+        return min(failed, key=lambda pair: (self._asked_for(pair[1]), pair[1] > 0), default=None)
+
+    def _asked_for(self, status: int) -> bool:
+        """Whether a worker ended so because of a signal that was passed on."""
+        return any(status in (-number, 128 + number) for number in self._passed_on)
 
     def _saved(self) -> bool:
         return any(process.returncode == stopping.EXIT_STATUS for process in self._processes)
@@ -248,8 +269,12 @@ class Workers:
         """Sends on what has come since the last call; whether that was anything."""
         fresh, self._signals = self._signals, []
         for number in fresh:
-            # A terminal that closes asks for the same as Ctrl-C.
-            self._send(signal.SIGTERM if number == signal.SIGHUP else number)
+            # A terminal that closes asks for the same as Ctrl-C. A second Ctrl-C ends, also what
+            # Python still does after a worker has saved, where SIGINT would make a traceback.
+            if number == signal.SIGHUP or self._passed_on:
+                number = signal.SIGTERM
+            self._passed_on.append(number)
+            self._send(number)
         return bool(fresh)
 
     def _send(self, number: int) -> None:
@@ -312,9 +337,21 @@ def _write(target: IO[str], data: bytes) -> None:
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
+def call(argv: list[str]) -> int:
+    """Runs the command and returns its exit status."""
+    stray = next((text for text in argv if re.match(r"--?(config|workdir)\b", text)), None)
+    if stray and "--" not in argv:
+        command.log(
+            f"error: {stray} is for the trainer, whose arguments follow a --: "
+            "... --workers=2 -- --config=... --workdir=..."
+        )
+        return command.WRONG_USAGE
+    return command.call(define_flags, main, __doc__, argv)
+
+
 def run() -> None:
     """Console entry point."""
-    command.run(define_flags, main, __doc__)
+    sys.exit(call(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,12 @@ SCRIPTS = {
         log("ready")
         time.sleep(60)
     """,
+    "says_signals": """
+        signal.signal(signal.SIGINT, lambda *_: log("got SIGINT"))
+        log("ready")
+        while True:
+            time.sleep(60)
+    """,
     "one_saves": """
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
         if index == 1:
@@ -155,7 +161,10 @@ def test_one_is_killed(start):
 def test_one_that_does_not_hear_is_killed(start, tmp_path):
     status, _, err = finish(start("deaf", tmp_path, options=("--grace_seconds=0.2",)))
     assert status == 1
-    assert err[-1] == "error: worker 1 of 2 failed with exit status 1"
+    assert err[-2:] == [
+        "worker 0 does not end, and is killed",
+        "error: worker 1 of 2 failed with exit status 1",
+    ]
     assert gone(int((tmp_path / "0").read_text()))
 
 
@@ -168,6 +177,17 @@ def test_signals_are_passed_on(start, number):
     assert status == 75
     name = "SIGTERM" if number == signal.SIGHUP else signal.Signals(number).name
     assert sorted(err) == [f"[0] saved after {name}", f"[1] saved after {name}"]
+
+
+def test_the_second_signal_is_one_that_python_does_not_catch(start):
+    process = start("says_signals", "x")
+    wait_for(process, "ready", 2)
+    process.send_signal(signal.SIGINT)
+    wait_for(process, "got SIGINT", 2)
+    process.send_signal(signal.SIGINT)
+    status, _, err = finish(process)
+    assert status == 128 + signal.SIGINT
+    assert err == ["interrupted; the same command resumes from the last checkpoint"]
 
 
 def test_when_one_saves_and_stops_all_do(start, tmp_path):
@@ -229,7 +249,7 @@ def gone(pid):
 
 
 def call(*argv):
-    return command.call(launch.define_flags, launch.main, launch.__doc__, list(argv))
+    return launch.call(list(argv))
 
 
 def test_wrong_usage(capsys):
@@ -237,6 +257,14 @@ def test_wrong_usage(capsys):
     assert "nothing to run" in capsys.readouterr().err
     assert call("--workers=0", "--", "x") == 2
     assert call("--workers=two", "--", "x") == 2
+    capsys.readouterr()
+    assert call("--port=65535", "--", "x") == 2
+    assert "65535; leave --port out" in capsys.readouterr().err
+
+
+def test_a_forgotten_separator_is_pointed_out(capsys):
+    assert call("--workers=2", "--config=demo", "--workdir=x") == 2
+    assert "--config=demo is for the trainer, whose arguments follow" in capsys.readouterr().err
 
 
 def test_a_taken_port_is_named(capsys):

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.input import pipeline
-from alexnet_tf.training import cluster
+from alexnet_tf.training import cluster, failures
 from data_prep import command
 
 # How long a worker waits for the others at the start.
@@ -86,11 +86,14 @@ class Distribution:
             error: what to say where they differ, if the number is not the step.
 
         Raises:
-            UserError: they do not: their work folders differ.
+            UserError: they do not: their work folders differ; or another worker is gone.
         """
         if self.workers == 1:
             return
-        total = self._sum_of(tf.constant(float(number), tf.float64))
+        try:
+            total = self._sum_of(tf.constant(float(number), tf.float64))
+        except tf.errors.OpError as lost:
+            raise failures.explain(lost, self.workers) from lost
         if int(total) != number * self.replicas.total:
             raise command.UserError(
                 error

@@ -30,7 +30,7 @@ def explain(error: tf.errors.OpError, workers: int) -> command.UserError:
             return command.UserError(line.split("DamagedRecord: ", 1)[1])
     if workers > 1 and isinstance(error, _LOST_WORKER):
         return command.UserError(
-            "another worker is gone (the first line of its log's end says why); start the same "
+            "another worker is gone (the end of its log says why); start the same "
             "command on all workers to resume from the last checkpoint"
         )
     if isinstance(error, tf.errors.ResourceExhaustedError):
