@@ -1,7 +1,9 @@
 """What every test shares: the environment TensorFlow sees, the markers, the real data."""
 
+import importlib.util
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -49,3 +51,14 @@ def real_data(repository: pathlib.Path) -> pathlib.Path:
             "set ALEXNET_TEST_DATA to the folder that holds imagenet_sample.tar"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def torch_python() -> str:
+    """A Python that has PyTorch, which is no dependency."""
+    named = os.environ.get("ALEXNET_TORCH_PYTHON")
+    if named:
+        return named
+    if importlib.util.find_spec("torch"):
+        return sys.executable
+    pytest.skip("needs PyTorch: set ALEXNET_TORCH_PYTHON to a Python that has it")
