@@ -51,7 +51,7 @@ def logits_and_gradients(net, model, x, labels):
 def test_forward_and_backward_equal_pytorchs_stored_figures(profile):
     figures = json.loads(torch_figures.FILE.read_text())["figures"][profile]
     net = torch_figures.network(profile)
-    values, x = torch_figures.draw(net)
+    values, x = torch_figures.draw(profile)
     model = build.build(net)
     for name, value in grouped.merge(net).to_towers(values).items():
         build.named_variables(model)[name].assign(value)
@@ -100,7 +100,7 @@ def test_forward_and_backward_equal_pytorchs(profile, torch_python):
 
 def test_the_stored_figures_are_pytorchs(torch_python):
     stored = json.loads(torch_figures.FILE.read_text())["figures"]["alexnet_code2012"]
-    values, x = torch_figures.draw(torch_figures.network("alexnet_code2012"))
+    values, x = torch_figures.draw("alexnet_code2012")
     found = torch_figures.with_torch(
         torch_python, "alexnet_code2012", values, x, torch_figures.LABELS
     )
