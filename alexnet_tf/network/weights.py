@@ -81,19 +81,8 @@ def choose(
     return Choice(fitting, (), len(fitting))
 
 
-def to_towers(table: Table, drawn: Mapping[str, np.ndarray], found: Values) -> Values:
-    """`found` in the names of the towers, where it is in those of merged columns.
-
-    Args:
-        table: the network, with its columns.
-        drawn: values of the right shapes, by the names of the towers.
-        found: weights by name; merged ones of the wrong shape are left out.
-    """
-    return _to_towers(table, drawn, found)[0]
-
-
 def _to_towers(table: Table, drawn: Mapping[str, np.ndarray], found: Values) -> tuple[Values, str]:
-    """Values in the towers' names, and what is wrong with the first merged one that is."""
+    """`found` in the towers' names, without merged arrays that do not fit; what is wrong there."""
     unknown = set(found) - set(drawn)
     if table.num_columns == 1 or not unknown:
         return found, ""
