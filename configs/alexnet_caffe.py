@@ -8,6 +8,9 @@ normalisation with k = 1 and alpha / 5, across the seam of the columns; fc6 and 
 biases of 0.1 instead of 1, learning at twice the rate; inverted dropout; no colour noise; batches
 of 256, the rate divided by 10 every 100,000 updates (20 epochs), 450,000 updates in all.
 
+BVLC's weights come in with --config.initial_weights=FILE and --config.preprocess.mean=caffe
+(docs/weights.md).
+
 60,965,224 parameters. Published for it: 42.9% top-1 and 19.8% top-5 error, centre view. Not run
 here: ImageNet and GPU-days were not at hand.
 """

@@ -9,6 +9,9 @@ dropout on pool5 and fc6, variances of 1 / (3 fan-in), pixels divided by their s
 256, the rate divided by 10 every 30 epochs. torchvision draws weights and biases from uniform
 distributions; here weights of the same variance are normal and biases begin at 0.
 
+torchvision's weights come in with --config.initial_weights=FILE and
+--config.preprocess.mean=torchvision (docs/weights.md).
+
 61,100,840 parameters. Published for it: 43.5% top-1 and 20.9% top-5 error, centre view. Not run
 here: ImageNet and GPU-days were not at hand.
 """

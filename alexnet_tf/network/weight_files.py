@@ -52,8 +52,11 @@ class WeightFile:
             input_scale: what the network that takes them multiplies mean-subtracted pixels with.
 
         Raises:
-            WeightsError: arrays of another program that make no network of ours.
+            WeightsError: arrays of another program that make no network of ours, or no numbers.
         """
+        for name, array in self.arrays.items():
+            if array.dtype.kind not in "biuf":
+                raise WeightsError(f"{name} holds {array.dtype}, which are no numbers")
         if self.layout == OTHER:
             raise WeightsError(
                 f"{next(iter(self.arrays))!r} is a name neither of ours nor of torchvision's or "

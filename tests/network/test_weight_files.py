@@ -229,6 +229,13 @@ def test_what_is_no_file_of_weights(tmp_path):
         weight_files.read(str(tmp_path / "nothing"))
 
 
+def test_arrays_that_are_no_numbers(tmp_path):
+    path = str(tmp_path / "text.npz")
+    np.savez(path, **{"conv1/kernel": np.array(["a"]), "conv1/bias": np.zeros(1)})
+    with pytest.raises(WeightsError, match="conv1/kernel holds <U1, which are no numbers"):
+        weight_files.read(path).values(1.0)
+
+
 @pytest.mark.parametrize("kind", ["zip", "legacy", "npz", "npy"])
 def test_cut_or_altered_files_are_one_error_or_other_numbers(no_torch, tmp_path, kind):
     tensors, expected = state()
