@@ -116,10 +116,11 @@ def _export(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 def _merged(folder: Any, config: recipes.ConfigDict, values: Any, data_dir: str) -> Any:
     command.import_tensorflow()
     from alexnet_tf.network import grouped, table
-    from alexnet_tf.results import restore
+    from alexnet_tf.results import definition, restore
 
     classes = restore.training_facts(folder, config, data_dir).num_classes
-    return grouped.merge(table.from_config(config.network, classes)).to_grouped(values)
+    network = definition.kept(folder.folder, config.network)
+    return grouped.merge(table.from_config(network, classes)).to_grouped(values)
 
 
 def _define_import(flag_values: flags.FlagValues) -> None:

@@ -11,7 +11,7 @@ import keras
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.network import build, table
-from alexnet_tf.results import facts
+from alexnet_tf.results import definition, facts
 from alexnet_tf.training import checkpoint
 from alexnet_tf.training.workdir import WorkFolder
 from data_prep import command, dataset
@@ -68,7 +68,8 @@ def load(workdir: str, which: str = "best", data_dir: str = "") -> TrainedRun:
     if not checkpoint.steps(where):
         raise command.UserError(_no_checkpoint(folder, which))
     known = training_facts(folder, config, data_dir)
-    layers = table.from_config(config.network, known.num_classes)
+    network = definition.kept(folder.folder, config.network)
+    layers = table.from_config(network, known.num_classes)
     model = build.build(layers, seed=config.seed)
     state = folder.load_weights(build.named_variables(model), which)
     prepare = Preprocess(known, config.preprocess, layers.input_size)

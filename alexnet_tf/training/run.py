@@ -18,7 +18,7 @@ from alexnet_tf.config import ConfigDict
 from alexnet_tf.input import pipeline, synthetic
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.network import build, table
-from alexnet_tf.results import facts
+from alexnet_tf.results import definition, facts
 from alexnet_tf.training import (
     checkpoint,
     distribution,
@@ -204,6 +204,7 @@ def set_up(
     if devices.is_chief:
         folder.open(config)
         facts.keep(folder.folder, data)
+        definition.keep(folder.folder, config.network)
     _restore(run)
     devices.check_agreement(run.position.step)
     devices.check_agreement(
