@@ -1,5 +1,6 @@
 """Runs that begin with weights from elsewhere: what is taken, what is said, what a resume needs."""
 
+import dataclasses
 import json
 import os
 import socket
@@ -159,6 +160,9 @@ def test_notes_say_what_differs_from_torchvision_and_caffe(data):
     )
     exact = recipes.resolve(recipes.load("alexnet_owt"), [("preprocess.mean", "torchvision")])
     assert initial._notes(found, exact, known) == []
+    devkit = dataclasses.replace(known, label_order="devkit")
+    (note,) = initial._notes(found, exact, devkit)
+    assert note.startswith("their classes are in the order of sorted WordNet ids")
     found = initial.weight_files.WeightFile("f", "a file", "caffe", state)
     paper = recipes.resolve(recipes.load("alexnet_paper"), [("preprocess.mean", "caffe")])
     (note,) = initial._notes(found, paper, known)
