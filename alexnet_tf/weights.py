@@ -6,7 +6,7 @@ Example:
   python -m alexnet_tf.weights import --config=configs/alexnet_owt.py --config.data_dir=DATASET \\
       --config.preprocess.mean=torchvision --from=alexnet.pth --workdir=RUN
 
-Each action has a --help of its own. docs/training.md has the names and shapes of a .npz file.
+Each action has a --help of its own. docs/weights.md has the names and shapes of a .npz file.
 """
 
 from __future__ import annotations
