@@ -6,8 +6,9 @@ Example:
 
 With 10 views (the default) the paper's test: four corners, the centre and their mirror images, and
 the mean of the ten softmax outputs; the centre view alone is reported beside it. Several work
-folders are evaluated one by one and as an ensemble (the mean of their probabilities). A table goes
-to stderr, the same as JSON to stdout, or to --output.
+folders are evaluated one by one and as an ensemble (the mean of their probabilities). The loss is
+the network's own cost of these means: softmax cross-entropy, unless a definition file of 2012 has
+another one. A table goes to stderr, the same as JSON to stdout, or to --output.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@
         --config.layers=layers-145.cfg --config.layer_params=layer-params-145.cfg \\
         --config.data_dir=imagenet --workdir=runs/145
 
-Without the parameter file the network can be looked at (--print_network), not trained. Parameter
-files hold a run's last state: a run from scratch takes its rates from config.learning_rate, and
-says so. Not run here beyond a few updates of each file.
+Without the parameter file rates, decays and norms are stand-ins: good to look at the network
+(--print_network). Parameter files hold a run's last state: a run from scratch takes its rates from
+config.learning_rate, and says so. All that this reads, and what it does not, is in
+docs/definition_files.md. Not run here beyond a few updates of each file.
 """
 
 from alexnet_tf import config as recipes

@@ -22,6 +22,7 @@ def cuda_convnet(
     tree: Sequence[int] = (),
     pool_ties: str = "one",
     gpus: int = 0,
+    outputs: str = "file",
 ) -> Table:
     """A network by the name "cuda_convnet": see `reader.read` for the options.
 
@@ -46,4 +47,5 @@ def cuda_convnet(
         tree=tuple(tree),
         pool_ties=pool_ties,
         gpus=gpus,
+        outputs=outputs,
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from alexnet_tf.network import rows
+from alexnet_tf.network.cuda_convnet.ini import Option, Section
 from alexnet_tf.network.cuda_convnet.values import Values
 from alexnet_tf.network.rows import Row
 from alexnet_tf.network.shapes import Shape
@@ -146,6 +147,30 @@ def _tail_to(values: Values, last: str, net: Net) -> tuple[tuple[Row, ...], str]
     return tuple(row for name, row in net.tail.items() if name in wanted), compared[0]
 
 
+def fit(sections: Mapping[str, Section], count: int) -> None:
+    """Gives the layer that the labels are compared with `count` outputs instead of its own.
+
+    Raises:
+        DefinitionError: it is no fully connected layer.
+    """
+    kinds = {name: Values(section).text("type", "") for name, section in sections.items()}
+    name = next((name for name, kind in kinds.items() if kind.startswith("cost.")), "")
+    # No more steps than layers: the reader finds what reads itself.
+    for _ in sections:
+        values = Values(sections[name]) if name in sections else None
+        if values is None or kinds[name] == "data":
+            return
+        if kinds[name] == "fc":
+            values.section.options["outputs"] = Option(str(count), values.line("outputs"))
+            return
+        if kinds[name] not in (*INPUTS, *_TAIL) or kinds[name] == "concat":
+            raise values.error(
+                f"{kinds[name]} cannot take the {count} classes of the dataset", "type"
+            )
+        below = [each for each in values.names("inputs") if kinds.get(each) != "data"]
+        name = below[-1] if below else ""
+
+
 def classes(file: str, chosen: rows.Cost, outputs: int, wanted: int) -> int:
     """How many classes `outputs` outputs tell apart.
 
@@ -161,7 +186,10 @@ def classes(file: str, chosen: rows.Cost, outputs: int, wanted: int) -> int:
     found = 2 if outputs == 1 and chosen.kind != "logreg" else outputs
     if wanted and found != wanted:
         count = "1 output, for 2 classes" if found != outputs else f"{outputs} outputs"
-        raise TableError(f"{file} has {count}, but the dataset has {wanted} classes")
+        raise TableError(
+            f"{file} has {count}, but the dataset has {wanted} classes; "
+            "config.network.outputs=dataset changes the last layer"
+        )
     if chosen.kind == "gsum2" and found != 2:
         raise TableError(
             f"{file}: cost.gsum2 needs a gate of 0 or 1 for each image from the data provider; "

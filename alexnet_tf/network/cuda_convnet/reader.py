@@ -273,6 +273,7 @@ def read(
     tree: tuple[int, ...] = (),
     pool_ties: str = "one",
     gpus: int = 0,
+    outputs: str = "file",
 ) -> Table:
     """The table of a definition file, with the settings of its parameter file.
 
@@ -288,6 +289,7 @@ def read(
         tree: for `treefc`: parent of every node, -1 for the root; classes come first.
         pool_ties: "one" or "all" (what the 2012 code did): see `rows.Pool`.
         gpus: how many the run of 2012 had, which `gpu` must lie below; 0: any number.
+        outputs: of the last layer: "file", as many as it says, or "dataset", `num_classes`.
 
     Raises:
         DefinitionError: something wrong or unsupported in a file.
@@ -299,6 +301,11 @@ def read(
     parameters = ini.read(layer_params, strict=strict) if layer_params else None
     example_dialect = not any("gpu" in section.options for section in sections.values())
     chosen = Rates(rates, start_rate, start_bias_rate, base_rate, strict)
+    if outputs not in ("file", "dataset"):
+        raise TableError(f"config.network.outputs must be file or dataset, not {outputs!r}")
+    if outputs == "dataset" and num_classes:
+        cost_layers.fit(sections, num_classes)
+        chosen.note("the last layer has as many outputs as the dataset has classes, not the file's")
     if parameters is None:
         chosen.note("without a parameter file, rates, decays and norms are stand-ins")
     else:

@@ -24,6 +24,11 @@ class Values:
         """An error about the section, or about one of its keys."""
         return self.section.error(message, key)
 
+    def line(self, key: str) -> int:
+        """The line of `key`, or of the section that lacks it."""
+        option = self.section.options.get(key.lower())
+        return option.line if option else self.section.line
+
     def has(self, key: str) -> bool:
         """Whether the section holds `key`."""
         self.asked.add(key.lower())

@@ -17,10 +17,10 @@ coeffs=1,-1
 """
 
 
-def with_cost(tmp_path, tail, outputs=10, neuron="logistic", **options):
+def with_cost(tmp_path, tail, width=10, neuron="logistic", **options):
     text = SMALL.format(middle="", top="data", init="0.1")
     text = text[: text.index("[probs]")].replace("initW", f"neuron={neuron}\ninitW")
-    text = text.replace("outputs=10", f"outputs={outputs}")
+    text = text.replace("outputs=10", f"outputs={width}")
     path = write(tmp_path, text + textwrap.dedent(tail))
     return reader.read(path, input_size=8, **options)
 
@@ -75,22 +75,22 @@ def test_squares_of_what_eltsum_makes_of_the_labels(tmp_path):
 def test_gates_are_the_labels_of_two_classes(tmp_path):
     tail = "[onehot]\ntype=data\ndataIdx=2\n" + DIFFERENCE.replace("labels", "onehot")
     tail += "[cost]\ntype=cost.gsum2\ninputs=labels,diff\n"
-    assert with_cost(tmp_path, tail, outputs=2).cost.kind == "gsum2"
+    assert with_cost(tmp_path, tail, width=2).cost.kind == "gsum2"
     with pytest.raises(TableError, match="gate of 0 or 1 for each image .* 10 classes"):
         with_cost(tmp_path, tail)
     gate = tail.replace("labels,diff", "gate,diff").replace(
         "[cost]", "[gate]\ntype=fc\ninputs=data\noutputs=1\ninitW=1\n[cost]"
     )
     with pytest.raises(ini.DefinitionError, match="needs a gate for each image"):
-        with_cost(tmp_path, gate, outputs=2)
+        with_cost(tmp_path, gate, width=2)
 
 
 def test_one_output_tells_two_classes_apart(tmp_path):
     tail = "[cost]\ntype=cost.crossent2\ninputs=labels,fc\n"
-    assert with_cost(tmp_path, tail, outputs=1).num_classes == 2
-    assert with_cost(tmp_path, tail, outputs=1, num_classes=2).num_classes == 2
+    assert with_cost(tmp_path, tail, width=1).num_classes == 2
+    assert with_cost(tmp_path, tail, width=1, num_classes=2).num_classes == 2
     with pytest.raises(TableError, match="1 output, for 2 classes, but the dataset has 7"):
-        with_cost(tmp_path, tail, outputs=1, num_classes=7)
+        with_cost(tmp_path, tail, width=1, num_classes=7)
 
 
 FILTERS = "[c]\ntype=conv\nchannels=1\nfilters=16\nfilterSize=1\ninitW=1\n"
@@ -140,3 +140,22 @@ def test_coefficient_and_top_k_come_from_the_parameter_file(tmp_path):
     params = write(tmp_path, fc + "[cost]\n", "layer-params-x.cfg")
     with pytest.raises(ini.DefinitionError, match=r"\[cost\] coeff: is missing"):
         with_cost(tmp_path, tail, layer_params=params)
+
+
+def test_the_last_layer_takes_the_classes_of_the_dataset_where_it_is_asked_to(tmp_path, files):
+    for name, changed in (("145", "fc1000"), ("conv-local-13pct", "fc10")):
+        net = reader.read(*files(name), num_classes=7, outputs="dataset")
+        assert net.num_classes == 7 and net.row(changed).outputs == 7
+        assert reader.read(*files(name), outputs="dataset") == reader.read(*files(name))
+        with pytest.raises(TableError, match="has 7 classes; config.network.outputs=dataset"):
+            reader.read(*files(name), num_classes=7)
+    # A net whose outputs are two layers has no one layer to change.
+    with pytest.raises(ini.DefinitionError, match=r"\[concat\] type=concat: concat cannot take"):
+        reader.read(*files("146-2011"), num_classes=7, outputs="dataset")
+    squares = DIFFERENCE + "[cost]\ntype=cost.sum2\ninputs=diff\n"
+    assert with_cost(tmp_path, squares, num_classes=4, outputs="dataset").num_classes == 4
+    with pytest.raises(ini.DefinitionError, match="'fc' is no earlier layer"):
+        around = "[fc]\ntype=neuron\ninputs=fc\nneuron=relu\n[c]\ntype=cost.sum2\ninputs=fc\n"
+        reader.read(write(tmp_path, around), num_classes=4, outputs="dataset")
+    with pytest.raises(TableError, match="outputs must be file or dataset"):
+        reader.read(*files("145"), outputs="all")
