@@ -44,6 +44,9 @@ class Net(Protocol):
     tail: dict[str, Row]
     shapes: dict[str, Shape]
 
+    def note(self, text: str) -> None:
+        """Remembers something to tell the user, once."""
+
 
 def check_tail(
     values: Values, kind: str, reads: Sequence[str], known: Mapping[str, Shape]
@@ -100,6 +103,8 @@ def cost(
             # The cost applies the function itself, which keeps large outputs exact.
             net.rows[output] = dataclasses.replace(row, neuron="")
             from_logits = True
+    if kind == "cost.crossent2" and not from_logits and not _in_unit_interval(row):
+        net.note(f"{values.section.name}: {output} is not kept in [0, 1] by a logistic function")
     if len(net.shapes[output]) != 1:
         raise values.error(f"{output} must yield a vector, as an fc layer does", "inputs")
     return rows.Cost(
@@ -111,6 +116,10 @@ def cost(
         from_logits=from_logits,
         tail=tail,
     )
+
+
+def _in_unit_interval(row: Row | None) -> bool:
+    return isinstance(row, rows.Softmax) or row is not None and row.neuron == "logistic"
 
 
 def _check_inputs(values: Values, kind: str, first: str, output: str, net: Net) -> None:

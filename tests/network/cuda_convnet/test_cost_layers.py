@@ -30,9 +30,11 @@ def test_a_logistic_function_that_only_the_cost_reads_becomes_its_own(tmp_path):
     net = with_cost(tmp_path, tail)
     assert net.cost.from_logits and net.row("fc").neuron == ""
     assert net.output_name == "fc" and net.num_classes == 10
+    assert not any("[0, 1]" in note for note in net.notes)
     assert "cost crossent2 of fc, times 1" in summary.text(net)
     net = with_cost(tmp_path, tail, neuron="ident")
     assert not net.cost.from_logits
+    assert "cost: fc is not kept in [0, 1] by a logistic function" in net.notes
     # As a layer of its own the function can go, too.
     alone = "[p]\ntype=neuron\nneuron=logistic\ninputs=fc\n" + tail.replace("labels,fc", "labels,p")
     net = with_cost(tmp_path, alone, neuron="ident")
