@@ -28,7 +28,8 @@ test fails when it is out of date. Only settings in which the recipes differ are
 - `alexnet_code2012`: what the code of 2012 did in run 145, whose errors are the paper's table 2
   (40.66% / 18.21% on 10 views of the validation images, against the table's 40.7% / 18.2%), as far
   as its definition files and its run diary tell. One crop and one flip for 32 consecutive images,
-  as its code drew them, is left to `--config.input.crop_chunk=32`.
+  as its code drew them, is left to `--config.input.crop_chunk=32`; the whole gradient to each of
+  equal maxima of a pooling window to `--config.network.pool_ties=all`.
 - `alexnet_caffe`: Caffe's `bvlc_alexnet`.
 - `alexnet_owt`: the net of "One weird trick" as torchvision has it.
 

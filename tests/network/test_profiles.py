@@ -112,3 +112,13 @@ def test_owt_drops_before_fc6_and_fc7():
     # torchvision: uniform within 1 / sqrt(fan-in), a variance of 1 / (3 fan-in).
     assert net.row("conv2").kernels[0].init_stddev == pytest.approx((3 * 25 * 64) ** -0.5)
     assert net.row("fc6").kernels[0].init_stddev == pytest.approx((3 * 9216) ** -0.5)
+
+
+def test_ties_of_maxima_are_a_choice_in_every_pooling_layer():
+    network = recipes.load("alexnet_code2012").network.to_dict()
+    for options, expected in (({}, "one"), ({"pool_ties": "all"}, "all")):
+        net = table.from_config(network | options, 1000)
+        pools = [row for row in net.layers if isinstance(row, rows.Pool)]
+        assert len(pools) == 6 and {row.ties for row in pools} == {expected}
+    with pytest.raises(table.TableError, match="pool_ties knows one, all"):
+        table.from_config(network | {"pool_ties": "most"}, 1000)
