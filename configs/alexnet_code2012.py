@@ -12,10 +12,10 @@ noise scales with the square roots of the eigenvalues, and the image is divided 
 60,965,224 parameters. The schedule is Krizhevsky's diary of this run as data (configs/default.py):
 the rate divided by 10 at epochs 25, 51 and 79, on conv1 earlier, no colour noise from 67, the
 biases' rate never reduced, 91 epochs. His validation error with 10 views: 40.66% top-1, 18.21%
-top-5. Two things that his code did are left to --config.input.crop_chunk=32, one crop offset and one
-flip for 32 consecutive images, which saved it time, and to --config.network.pool_ties=all, the whole
-gradient to each of equal maxima, which costs time here. Not run here: ImageNet and GPU-days were not
-at hand.
+top-5. Two things that his code did are left to --config.input.crop_chunk=32 (one crop offset and
+one flip for 32 consecutive images, which saved it time) and to --config.network.pool_ties=all (the
+whole gradient to each of equal maxima, which costs time here). Not run here: ImageNet and GPU-days
+were not at hand.
 """
 
 from alexnet_tf import config as recipes
