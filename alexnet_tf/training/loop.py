@@ -364,7 +364,9 @@ class Loop:
                     )
                 )
             chosen.append(callbacks.Progress(run.steps_per_epoch, run.epochs, quiet=self._quiet))
-            chosen.append(callbacks.StuckLoss(run.data.num_classes))
+            if run.table.cost is None or run.table.cost.kind == "logreg":
+                # Of other costs ln(classes) may be a good value.
+                chosen.append(callbacks.StuckLoss(run.data.num_classes))
             chosen.append(
                 callbacks.Summary(run.folder.metrics_file, log.expected, quiet=self._quiet)
             )
