@@ -12,11 +12,13 @@ Exit status: 0 trained to the end, 1 failed, 2 wrong usage, 75 stopped by a sign
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 
 from absl import flags
 
 from alexnet_tf import config as recipes
+from alexnet_tf.training import stopping
 from data_prep import command
 
 
@@ -63,7 +65,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         )
     # TensorFlow takes seconds to import: after the checks that need none of it.
     command.import_tensorflow()
-    from alexnet_tf.training import gates, loop, stopping, workdir
+    from alexnet_tf.training import gates, loop, workdir
     from alexnet_tf.training.run import first_page, set_up
 
     if flag_values.check:
@@ -100,7 +102,8 @@ def network_text(config: recipes.ConfigDict) -> str:
 
 def run() -> None:
     """Console entry point."""
-    command.run(define_flags, main, __doc__)
+    status = command.call(define_flags, main, __doc__, sys.argv[1:])
+    stopping.leave(status)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,11 @@ WAIT_FOR_WORKERS_SECONDS = 600
 
 STRATEGIES = ("one_device", "mirrored", "multi_worker")
 
+# Iterators over several devices, for ever: whoever lets one go in mid-epoch waits for the thread
+# that fills it, and that one may wait for Python; seconds, at times a minute. `stopping.leave` ends
+# the process without letting go.
+_KEPT: list[Iterator] = []
+
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
@@ -63,7 +68,10 @@ class Distribution:
 
         # All strategies but the default one copy one batch ahead to their devices by themselves
         # (tf.distribute.InputOptions: experimental_fetch_to_device).
-        return iter(self.strategy.distribute_datasets_from_function(feed))
+        batches = iter(self.strategy.distribute_datasets_from_function(feed))
+        if self.replicas.total > 1:
+            _KEPT.append(batches)
+        return batches
 
     def column_devices(self, columns: int) -> tuple[str, ...]:
         """A device for each of a network's columns; empty where columns share one device.
