@@ -231,6 +231,10 @@ def _restore(run: Run) -> None:
         if run.loss_scale is not None:
             run.loss_scale.set_state(scale)
         run.position = Position(**state)
+        if run.position.step < run.last_step:
+            # An epoch that config.train_steps cut short, and evaluated, goes on where it was cut.
+            epoch = run.position.step // run.steps_per_epoch
+            run.position.epoch = min(run.position.epoch, epoch)
         if not run.position.step:
             run.beginning = initial.Beginning((("begins with", "weights imported earlier"),))
     if run.distribution.is_chief:

@@ -145,6 +145,23 @@ def test_running_a_finished_run_again_changes_nothing(data, undisturbed, capsys)
     assert metrics(undisturbed) == before
 
 
+def test_an_epoch_that_train_steps_cut_short_goes_on(data, tmp_path):
+    constant = {"learning_rate__schedule": "constant"}
+    assert call(arguments(data, tmp_path / "whole", **constant)) == 0
+    for steps, reached in ((4, 4), (5, 5), (0, 9)):
+        assert call(arguments(data, tmp_path / "cut", train_steps=steps, **constant)) == 0
+        assert newest(tmp_path / "cut").state["step"] == reached
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+    epochs = [line for line in metrics(tmp_path / "cut") if line["kind"] == "epoch"]
+    assert [(line["epoch"], line["step"]) for line in epochs] == [
+        (1, 3),
+        (2, 4),
+        (2, 5),
+        (2, 6),
+        (3, 9),
+    ]
+
+
 # Long enough to be killed on the way.
 LONG = {"train_epochs": 40, "log__every_steps": 5}
 
