@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from alexnet_tf.training import loss_scale
+from alexnet_tf.training import checkpoint, loss_scale
 from alexnet_tf.training.run import Run
 from data_prep import command
 
@@ -27,11 +27,13 @@ def report(run: Run, what: str, where: str) -> TrainingDiverged:
     """
     advice = "try a lower config.learning_rate.initial"
     if run.loss_scale is not None:
-        advice += " or config.precision=mixed_bfloat16, which has the range of float32"
-    return TrainingDiverged(
-        f"the {what} became NaN or infinite {where}; the checkpoints in {run.folder.checkpoints} "
-        f"are from before; {advice}"
-    )
+        advice += " or config.precision=mixed_bfloat16, which has the range of float32,"
+    advice += " in another --workdir"
+    kept = "there is no checkpoint yet"
+    if checkpoint.steps(run.folder.checkpoints):
+        kept = f"the checkpoints in {run.folder.checkpoints} are from before"
+        advice += f", to begin with these weights by config.initial_weights={run.folder.folder}"
+    return TrainingDiverged(f"the {what} became NaN or infinite {where}; {kept}; {advice}")
 
 
 def note_gradient(run: Run, norm: float, where: str) -> None:

@@ -215,7 +215,7 @@ class Loop:
         self._pending = []
         first = position.step - len(found) + 1
         for step, row in enumerate(found.astype(np.float64), first):
-            window = f"at step {step}, within steps {first} to {position.step}"
+            window = f"at step {step}, found in steps {first} to {position.step}"
             sums = row[: len(steps.SUMS)]
             if not np.isfinite(sums[0]):
                 raise divergence.report(self.run, "loss", window)

@@ -43,10 +43,10 @@ def assert_finite_checkpoints(workdir):
             assert np.all(np.isfinite(array))
 
 
-@pytest.mark.parametrize("rate", [1e4, 1e30, 3e38])
+@pytest.mark.parametrize("rate", [1e4, 3e38])
 def test_divergence_stops_the_run_and_names_the_steps(data, tmp_path, capsys, rate):
     argv = arguments(data, tmp_path / "run", learning_rate__initial=rate)
-    refused(capsys, argv, 1, "became NaN or infinite", "step", "from before")
+    refused(capsys, argv, 1, "became NaN or infinite", "step", "checkpoint", "another --workdir")
     assert_finite_checkpoints(tmp_path / "run")
 
 
@@ -83,7 +83,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_its_checkpoint(
     # Logs at step 6 only: it is the checkpoint that looks.
     argv = arguments(data, workdir, log__every_steps=6, steps_per_call=steps_per_call)
     refused(
-        capsys, argv, 1, "the gradient became NaN or infinite at step 4, within steps 4 to 4",
+        capsys, argv, 1, "the gradient became NaN or infinite at step 4, found in steps 4 to 4",
         str(workdir / "checkpoints"), "config.learning_rate.initial",
     )
     assert checkpoint.steps(workdir / "checkpoints") == [2, 3]
@@ -99,7 +99,7 @@ def test_the_window_of_steps_is_named(data, tmp_path, capsys, spoil):
     argv = arguments(
         data, tmp_path / "run", checkpoint__every_steps=0, log__every_steps=10, batch_size=2
     )
-    refused(capsys, argv, 1, "at step 3, within steps 1 to 10")
+    refused(capsys, argv, 1, "at step 3, found in steps 1 to 10")
 
 
 def test_gradient_norms_are_logged_like_those_of_updates(undisturbed):
@@ -141,8 +141,8 @@ TOO_LARGE = 2.0**30
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"steps_per_call": 2}, {"accumulation_steps": 2, "optimizer__clip_global_norm": 1}],
-    ids=["one_step", "several_steps", "accumulated"],
+    [{}, {"steps_per_call": 2, "accumulation_steps": 2, "optimizer__clip_global_norm": 1}],
+    ids=["plain", "several_steps_accumulated_clipped"],
 )
 def test_float16_leaves_out_updates_until_the_gradient_is_finite(
     data, tmp_path, monkeypatch, capsys, changes
@@ -201,7 +201,9 @@ def test_float16_stops_where_no_loss_scale_helps(data, tmp_path, capsys, spoil):
 
 def test_a_fixed_loss_scale_stops_where_it_is_too_large(data, tmp_path, capsys):
     argv = arguments(data, tmp_path / "run", precision="mixed_float16", loss_scale=TOO_LARGE)
-    refused(capsys, argv, 1, "the gradient became NaN or infinite at step 1")
+    refused(
+        capsys, argv, 1, "the gradient became NaN or infinite at step 1", "no checkpoint yet"
+    )
     assert not checkpoint.steps(tmp_path / "run" / "checkpoints")
     # The same run goes on with another one.
     again = arguments(data, tmp_path / "run", precision="mixed_float16", loss_scale=1024)
@@ -247,7 +249,6 @@ def test_float16_on_two_replicas_scales_as_on_one(data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.addons
 def test_killed_equals_never_killed_in_float16(data, tmp_path):
     """With the loss scale and its count of finite steps."""
     changes = LONG | {"precision": "mixed_float16"}
