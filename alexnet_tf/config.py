@@ -229,6 +229,23 @@ def from_dict(values: dict[str, Any]) -> ConfigDict:
     return config
 
 
+def completed(values: dict[str, Any]) -> dict[str, Any]:
+    """What `to_dict` wrote, with the defaults of keys that came into being later."""
+    defaults = to_dict(load("default"))
+    name = values.get("network", {}).get("name")
+    if name in table.RECIPES:
+        defaults["network"] = json.loads(json.dumps(table.options(name)))
+    return _filled(values, defaults)
+
+
+def _filled(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    found = defaults | values
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(defaults.get(key), dict):
+            found[key] = _filled(value, defaults[key])
+    return found
+
+
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
     """Keys whose values differ, as "section.key: old -> new"."""
     lines = []

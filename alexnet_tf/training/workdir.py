@@ -125,7 +125,7 @@ class WorkFolder:
             self._lock = None
 
     def load_config(self) -> ConfigDict:
-        """The run's resolved config.
+        """The run's resolved config; keys that are younger than the run have their defaults.
 
         Raises:
             UserError: the folder is no run's, or its config.json is damaged.
@@ -135,7 +135,8 @@ class WorkFolder:
         if not self.config_file.is_file():
             raise command.UserError(f"{self.folder} holds no run (no config.json)")
         try:
-            return recipes.from_dict(json.loads(self.config_file.read_text()))
+            values = json.loads(self.config_file.read_text())
+            return recipes.from_dict(recipes.completed(values))
         except (ValueError, AttributeError) as error:
             raise command.UserError(f"{self.config_file} is damaged: {error}") from error
 

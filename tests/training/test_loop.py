@@ -145,6 +145,16 @@ def test_running_a_finished_run_again_changes_nothing(data, undisturbed, capsys)
     assert metrics(undisturbed) == before
 
 
+def test_a_run_from_before_some_keys_goes_on(data, tmp_path):
+    workdir = tmp_path / "run"
+    assert call(arguments(data, workdir, train_steps=2)) == 0
+    values = json.loads((workdir / "config.json").read_text())
+    del values["input"]["crop_chunk"], values["initial_weights"], values["network"]["init_scale"]
+    (workdir / "config.json").write_text(json.dumps(values))
+    assert call(arguments(data, workdir, train_steps=4)) == 0
+    assert newest(workdir).state["step"] == 4
+
+
 def test_an_epoch_that_train_steps_cut_short_goes_on(data, tmp_path):
     constant = {"learning_rate__schedule": "constant"}
     assert call(arguments(data, tmp_path / "whole", **constant)) == 0
