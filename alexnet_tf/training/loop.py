@@ -96,18 +96,10 @@ class Loop:
         number = self._steps_ahead(end)
         first = position.step % run.steps_per_epoch
         self._set_rates(position.step)
-        step = tf.constant(position.step, tf.int64)
         controls = tf.constant([float(stopping), self._noise_factor(position.step)])
         self._clock.start_step()
         try:
-            if number == 1:
-                batch = next(self._batches)
-                self._clock.got_batch()
-                found = self._one(batch, step, controls)
-            else:
-                # The data arrives inside the call, so that the wait for it cannot be told apart.
-                self._clock.got_batch()
-                found = self._many(self._batches, step, controls, tf.constant(number, tf.int64))
+            found = self._compute(number, controls)
         except tf.errors.OpError as error:
             raise explain(error, run.distribution.workers) from error
         self._pending.append(found)
@@ -126,6 +118,19 @@ class Loop:
             last = ahead == number - 1
             watchers.on_train_batch_begin(first + ahead)
             watchers.on_train_batch_end(first + ahead, self._logs | {"fresh": fresh and last})
+
+    def _compute(self, number: int, controls: tf.Tensor) -> tf.Tensor:
+        """The next `number` updates, under the name that the profiler knows steps by."""
+        step = self.run.position.step
+        first = tf.constant(step, tf.int64)
+        with tf.profiler.experimental.Trace("train", step_num=step + 1, _r=1):
+            if number == 1:
+                batch = next(self._batches)
+                self._clock.got_batch()
+                return self._one(batch, first, controls)
+            # The data arrives inside the call, so that the wait for it cannot be told apart.
+            self._clock.got_batch()
+            return self._many(self._batches, first, controls, tf.constant(number, tf.int64))
 
     def _steps_ahead(self, end: int) -> int:
         """Steps until config.steps_per_call, a halt, or a change of the rates."""

@@ -115,6 +115,24 @@ def test_tensorboard_holds_the_same_numbers(undisturbed):
     assert np.allclose(found, expected, rtol=1e-6)
 
 
+def test_a_profile_holds_the_chosen_steps(data, tmp_path):
+    argv = arguments(data, tmp_path / "run", train_steps=5, log__profile_steps="(2,4)")
+    assert call(argv) == 0
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    (file,) = (tmp_path / "run" / "tensorboard").glob("plugins/profile/*/*.xplane.pb")
+    space = xplane_pb2.XSpace.FromString(file.read_bytes())
+    found = []
+    for plane in space.planes:
+        names = {key: event.name for key, event in plane.event_metadata.items()}
+        stats = {key: stat.name for key, stat in plane.stat_metadata.items()}
+        for event in (event for line in plane.lines for event in line.events):
+            values = {stats[stat.metadata_id]: stat.int64_value for stat in event.stats}
+            if names[event.metadata_id] == "train":
+                found.append(values["step_num"])
+    assert found == [2, 3, 4]
+
+
 def test_the_loss_is_the_mean_over_the_examples(undisturbed):
     """Intervals of 16 and 14 (8 + 6), 16 ... examples add up to the epochs' 22 each."""
     lines = metrics(undisturbed)
