@@ -99,7 +99,8 @@ def _tail(cost: rows.Cost, outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     result = outputs
     for row in cost.tail:
         inputs = [tensors[name] for name in row.inputs]
-        result = neurons.apply(row.neuron, layers.function(row, inputs, (), training=False))
+        result = layers.function(row, inputs, (), training=False)
+        result = neurons.apply(row.neuron, result, row.name)
         tensors[row.name] = result
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.network import rows
+from alexnet_tf.network import randomness, rows
 
 
 def transform(x: tf.Tensor, row: rows.Row, training: bool) -> tf.Tensor:
@@ -66,14 +66,20 @@ def _random_scale(x: tf.Tensor, row: rows.RandomScale) -> tf.Tensor:
     """One scale and one crop for the whole batch; scale number s has a chance of (s + 1)^2."""
     side = int(x.shape[1])
     smallest = max(row.size, int(side / row.maximum_scale))
-    sides = list(range(smallest, side + 1))
-    chances = np.square(np.arange(1, len(sides) + 1, dtype=np.float32))
-    index = tf.random.categorical(tf.math.log(chances)[None], 1, dtype=tf.int32)[0, 0]
-    target = tf.gather(tf.constant(sides), index)
-    small = tf.image.resize(x, tf.stack([target, target]))
-    offset = tf.random.uniform([2], maxval=target - row.size + 1, dtype=tf.int32)
-    crop = small[:, offset[0] : offset[0] + row.size, offset[1] : offset[1] + row.size]
-    return tf.cast(tf.ensure_shape(crop, [None, row.size, row.size, x.shape[3]]), x.dtype)
+    chances = np.cumsum(np.square(np.arange(1.0, side - smallest + 2)))
+    scale, *corner = tf.unstack(randomness.uniform_of_batch(row.name, 3))
+    edges = tf.constant(chances[:-1] / chances[-1], tf.float32)
+    target = tf.cast(smallest + tf.reduce_sum(tf.cast(edges <= scale, tf.int32)), tf.float32)
+
+    def bilinear(draw: tf.Tensor) -> tf.Tensor:
+        """[size, side]: weights of the source pixels of each pixel of the crop, along one axis."""
+        offset = tf.floor(draw * (target - row.size + 1))
+        position = offset + tf.range(row.size, dtype=tf.float32) + 0.5
+        source = tf.clip_by_value(position * side / target - 0.5, 0, side - 1.0)
+        distance = tf.abs(source[:, None] - tf.range(side, dtype=tf.float32))
+        return tf.cast(tf.maximum(1 - distance, 0), x.dtype)
+
+    return tf.einsum("yh,bhwc,xw->byxc", bilinear(corner[0]), x, bilinear(corner[1]))
 
 
 def _mix(x: tf.Tensor, matrix: list[list[float]]) -> tf.Tensor:

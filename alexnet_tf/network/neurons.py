@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from alexnet_tf.network import randomness
 from alexnet_tf.network.notation import parse_neuron
 
 _PLAIN = {
@@ -19,10 +20,6 @@ _PLAIN = {
     "logistic": tf.sigmoid,
     "square": tf.square,
     "sqrt": tf.sqrt,
-    # Noise in every pass, in tests too; drawn anew each time, so such a net is not repeatable.
-    "nrelu": lambda x: tf.nn.relu(
-        tf.nn.relu(x) * (1 + tf.random.normal(tf.shape(x), dtype=x.dtype))
-    ),
 }
 
 
@@ -46,9 +43,15 @@ _FUNCTIONS: dict[str, Callable[..., tf.Tensor]] = _PLAIN | {
 }
 
 
-def apply(neuron: str, x: tf.Tensor) -> tf.Tensor:
-    """The function named `neuron` of every element of `x`; an empty name leaves it as it is."""
+def apply(neuron: str, x: tf.Tensor, row: str = "") -> tf.Tensor:
+    """The function named `neuron` of every element of `x`; an empty name leaves it as it is.
+
+    "nrelu" adds noise in tests too; it is drawn for the name of the `row`, see `randomness`.
+    """
     if not neuron:
         return x
     name, parameters = parse_neuron(neuron)
+    if name == "nrelu":
+        noise = randomness.normal(f"{row}/neuron", [int(side) for side in x.shape[1:]])
+        return tf.nn.relu(tf.nn.relu(x) * tf.cast(1 + noise, x.dtype))
     return _FUNCTIONS[name](x, *(tf.cast(value, x.dtype) for value in parameters))

@@ -13,7 +13,7 @@ from alexnet_tf.network.table import Table, TableError
 # Operations that hold the work of a step; what is left (shapes, constants, casts) may lie anywhere.
 WORK = re.compile(
     r"Conv2D.*|DepthwiseConv.*|.*Pool(Grad.*)?|LRN(Grad)?|.*MatMul.*|BiasAdd(Grad)?|Relu(Grad)?"
-    r"|Resource\w*Apply\w*|StatelessRandomUniform\w*"
+    r"|Resource\w*Apply\w*|StatelessRandom(Uniform|Normal)\w*"
 )
 
 

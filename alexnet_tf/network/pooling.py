@@ -7,7 +7,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.network import rows, shapes
+from alexnet_tf.network import randomness, rows, shapes
 
 
 def pool(x: tf.Tensor, row: rows.Pool) -> tf.Tensor:
@@ -15,7 +15,8 @@ def pool(x: tf.Tensor, row: rows.Pool) -> tf.Tensor:
 
     Max: over the valid pixels. Average: divided by the number of valid pixels (2012 code).
     Max by magnitude: the signed value whose magnitude is largest. Random: one valid pixel of each
-    window, with a probability proportional to its value (the 2012 kernel was never published).
+    window, with a probability proportional to its value (the 2012 kernel was never published), in
+    tests too, where the draw is always the same one (`randomness.uniform`).
     """
     windows = shapes.pool_windows(int(x.shape[1]), row)
     if row.kind == "max" and row.ties == "all":
@@ -108,10 +109,12 @@ def _random(x, row, windows):
     values = _patches(_pad(x, windows, 0), row, channels)
     valid = _patches(valid, row, 1)
     # A window of zeros gives every valid pixel the same chance.
-    weights = tf.maximum(values, 0) + tf.cast(1e-20, x.dtype) * valid
-    logits = tf.where(valid > 0, tf.math.log(tf.cast(weights, tf.float32)), float("-inf"))
-    noise = tf.random.uniform(tf.shape(logits), minval=1e-20, maxval=1.0)
-    chosen = tf.argmax(logits - tf.math.log(-tf.math.log(noise)), axis=3)
+    weights = tf.maximum(tf.cast(values, tf.float32), 0) + 1e-20 * tf.cast(valid, tf.float32)
+    sums = tf.cumsum(weights, axis=3)
+    count = windows.count
+    # One draw per window: the value in whose part of the sum it falls.
+    draw = randomness.uniform(row.name, [count, count, 1, channels]) * sums[:, :, :, -1:]
+    chosen = tf.reduce_sum(tf.cast(sums <= draw, tf.int32), axis=3)
     picked = tf.one_hot(chosen, row.size**2, axis=3, dtype=x.dtype)
     return tf.reduce_sum(values * picked, axis=3)
 

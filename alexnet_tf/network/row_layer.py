@@ -68,7 +68,8 @@ class RowLayer(keras.layers.Layer):
         """What the row yields, its neuron included."""
         values = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         with self.device():
-            return neurons.apply(self.row.neuron, self.compute(values, bool(training)))
+            result = self.compute(values, bool(training))
+            return neurons.apply(self.row.neuron, result, self.row.name)
 
     def compute(self, inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
         """What the row yields before its neuron."""

@@ -32,12 +32,12 @@ def test_neurons(name):
 
 def test_neurons_of_positive_numbers_and_noise():
     np.testing.assert_allclose(neurons.apply("sqrt", tf.constant([4.0])), [2])
-    noisy = neurons.apply("nrelu", tf.fill([20_000], 3.0)).numpy()
+    noisy = neurons.apply("nrelu", tf.fill([1, 20_000], 3.0)).numpy()
     # r + r N(0, 1), cut at 0: never negative, and scattered by about r.
     assert noisy.min() >= 0
     assert np.mean(noisy > 3) == pytest.approx(0.5, abs=0.02)
     assert np.std(noisy[noisy > 3] - 3) == pytest.approx(3 * 0.6028, rel=0.05)
-    assert not np.any(neurons.apply("nrelu", tf.constant([-2.0])).numpy())
+    assert not np.any(neurons.apply("nrelu", tf.constant([[-2.0]])).numpy())
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from alexnet_tf.network import pooling, rows  # noqa: E402
+from alexnet_tf.network import layers, pooling, rows  # noqa: E402
 
 REDUCE = {
     "max": lambda w: w.max(axis=(1, 2)),
@@ -65,7 +65,8 @@ def test_random_pooling_picks_values_in_proportion():
     x = np.zeros((4000, 3, 3, 1), np.float32)
     x[:, 0, 0], x[:, 1, 1] = 1, 3
     row = rows.Pool(name="p", inputs=("x",), kind="rand", size=3, stride=2)
-    picked = pooling.pool(tf.constant(x), row).numpy().ravel()
+    with layers.randomness([1, 2], tf.range(4000), 4000):
+        picked = pooling.pool(tf.constant(x), row).numpy().ravel()
     assert set(picked) == {1.0, 3.0}
     # P(3) = 3/4; 4000 draws have a standard error of 0.007.
     assert np.mean(picked == 3) == pytest.approx(0.75, abs=0.03)
@@ -73,9 +74,12 @@ def test_random_pooling_picks_values_in_proportion():
 
 def test_random_pooling_stays_inside_the_image():
     x = np.full((50, 4, 4, 2), 7, np.float32)
-    row = rows.Pool(name="p", inputs=("x",), kind="rand", size=3, stride=2)
-    assert np.all(pooling.pool(tf.constant(x), row).numpy() == 7)
-    assert not np.any(np.isnan(pooling.pool(tf.constant(0 * x), row).numpy()))
+    for start in (0, -1):
+        row = rows.Pool(name="p", inputs=("x",), kind="rand", size=3, stride=2, start=start)
+        with layers.randomness([1, 2], tf.range(50), 50):
+            assert np.all(pooling.pool(tf.constant(x), row).numpy() == 7)
+            # Where all is 0 or below, every valid pixel has the same chance, and no other.
+            assert np.all(pooling.pool(tf.constant(-x), row).numpy() == -7)
 
 
 @pytest.mark.parametrize(("side", "size", "stride"), [(6, 3, 2), (7, 3, 2), (6, 2, 2), (5, 3, 1)])
