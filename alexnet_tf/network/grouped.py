@@ -125,6 +125,15 @@ class _Merger:
         self.rows: list[rows.Row] = []
         self.assemblies: dict[str, Assembly] = {}
         self.slices: set[str] = set()
+        # Rows whose matrices are shared: merged, neither side would find them.
+        self.sharing = {
+            name
+            for row in table.layers
+            if isinstance(row, rows.WeightRow)
+            for kernel in row.kernels
+            if kernel.source
+            for name in (row.name, kernel.source.partition("/")[0])
+        }
 
     def _find_groups(self) -> dict[str, tuple[str, ...]]:
         groups = {}
@@ -173,7 +182,7 @@ class _Merger:
                 )
             )
             return
-        if stem and isinstance(row, rows.FullyConnected):
+        if stem and isinstance(row, rows.FullyConnected) and row.name not in self.sharing:
             self._weights(row.name, stem, [row], rows.FullyConnected, {"outputs": row.outputs})
             return
         inputs = tuple(self._resolve(name) for name in row.inputs)
@@ -202,6 +211,8 @@ class _Merger:
         reads = [member.inputs for member in members]
         if any(len(set(names)) < len(names) for names in reads):
             return False  # A row may read another twice, with a kernel for each.
+        if any(_draws(member) for member in members):
+            return False  # Each column draws for itself, by its row's name.
         same = len(set(reads)) == 1 and len(reads[0]) == 1 and reads[0][0] not in self.group_of
         own = None
         if all(len(names) == 1 for names in reads):
@@ -216,10 +227,13 @@ class _Merger:
             return False
         if isinstance(first, rows.WeightRow):
             return self._weight_group(stem, members, same, own, whole)
-        if not own:
+        kinds = {dataclasses.replace(m, name="", inputs=(), column=None) for m in members}
+        if not own or len(kinds) > 1:
             return False
         source = self.made[own]
         if isinstance(first, rows.CrossMapNorm):
+            if not self._equal_depths(own):
+                return False
             groups = first.groups * len(members)
             self.rows.append(
                 dataclasses.replace(first, name=stem, inputs=(source,), column=None, groups=groups)
@@ -236,14 +250,24 @@ class _Merger:
         self.made[stem] = stem
         return True
 
+    def _equal_depths(self, stem: str) -> bool:
+        """Whether the members yield equally many channels, as native groups need."""
+        return len({self.shapes[name][-1] for name in self.groups[stem]}) == 1
+
     def _weight_group(self, stem, members, same, own, whole) -> bool:
         first = members[0]
+        if len({(type(member), member.neuron) for member in members}) > 1:
+            return False
+        if any(member.name in self.sharing for member in members):
+            return False
         if isinstance(first, rows.Conv) and not first.kernels[0].connections:
             geometry = {(k.size, k.stride, k.padding) for m in members for k in m.kernels}
             if len(geometry) != 1 or not (same or own or whole) or not first.shared_biases:
                 return False
             kernel = first.kernels[0]
             if whole and kernel.groups > 1:
+                return False
+            if own and not (self._equal_depths(own) and self._equal_depths(stem)):
                 return False
             groups = kernel.groups * len(members) if own else kernel.groups
             fields = {"filters": sum(member.filters for member in members)}
@@ -306,3 +330,8 @@ class _Merger:
         self.assemblies[f"{name}/bias"] = Assembly(
             f"{name}/bias", tuple((f"{m.name}/bias",) for m in members), (), "bias", sources
         )
+
+
+def _draws(row: rows.Row) -> bool:
+    """Whether a row draws random numbers, dropout apart, whose merged form knows its parts."""
+    return row.neuron == "nrelu" or isinstance(row, rows.Pool) and row.kind == "rand"

@@ -1,5 +1,6 @@
 """Columns and native groups are the same network: outputs, losses, and weights between them."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -147,3 +148,94 @@ def test_definition_files_merge_too(real_data):
 def test_grouped_columns_cannot_be_placed_apart():
     with pytest.raises(command.UserError, match="no columns to place"):
         build.build(net(), implementation="grouped", placement=("/CPU:0", "/CPU:0"))
+
+
+def by_hand(first, second, widths=(4, 4)):
+    """Two columns conv1 -> `first` or `second` -> conv2, joined by a softmax layer of ten."""
+    weights = rows.Weights(init_stddev=0.3)
+    filters = rows.Filters(init_stddev=0.3, size=3, stride=1, padding=1)
+    made = []
+    for column, (letter, middle, width) in enumerate(
+        zip("ab", (first, second), widths, strict=True)
+    ):
+        place = {"column": column, "kernels": (filters,), "bias": rows.Bias()}
+        made += [
+            rows.Conv(name=f"conv1{letter}", inputs=("data",), filters=width, **place),
+            middle(name=f"mid{letter}", inputs=(f"conv1{letter}",), column=column),
+            rows.Conv(name=f"conv2{letter}", inputs=(f"mid{letter}",), filters=width, **place),
+        ]
+    made.sort(key=lambda row: row.name[:-1] == "conv2")
+    made.append(
+        rows.FullyConnected(
+            name="fc", inputs=("conv2a", "conv2b"), outputs=10, kernels=(weights, weights),
+            bias=rows.Bias(),
+        )
+    )  # fmt: skip
+    return table.Table("hand", tuple(made), 8, 10)
+
+
+def row_of(row_type, /, **fields):
+    return lambda **place: row_type(**fields, **place)
+
+
+def norm(alpha):
+    return row_of(rows.CrossMapNorm, size=3, alpha=alpha, beta=0.75)
+
+
+POOL = {"size": 3, "stride": 2}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "widths"),
+    [
+        (row_of(rows.Pool, kind="max", **POOL), row_of(rows.Pool, kind="avg", **POOL), (4, 4)),
+        (norm(0.1), norm(5.0), (4, 4)),
+        (norm(0.1), norm(0.1), (6, 4)),
+        (row_of(rows.Neuron, neuron="relu"), row_of(rows.Neuron, neuron="abs"), (4, 4)),
+        (row_of(rows.Dropout, keep=0.5), row_of(rows.Dropout, keep=0.9), (4, 4)),
+        (row_of(rows.Neuron, neuron="relu"), row_of(rows.Neuron, neuron="relu"), (6, 4)),
+        (row_of(rows.Pool, kind="rand", **POOL), row_of(rows.Pool, kind="rand", **POOL), (4, 4)),
+        (row_of(rows.Neuron, neuron="nrelu"), row_of(rows.Neuron, neuron="nrelu"), (4, 4)),
+    ],
+)
+def test_columns_that_differ_are_not_merged_as_if_equal(first, second, widths):
+    columns = by_hand(first, second, widths)
+    towers = build.build(columns, seed=3)
+    one = build.build(columns, seed=3, implementation="grouped")
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_allclose(one(x), towers(x), rtol=1e-4, atol=1e-5)
+    with layers.randomness([1, 2], tf.range(4), 4):
+        a, b = towers(x, training=True), one(x, training=True)
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_columns_with_neurons_of_their_own_stay_apart():
+    columns = by_hand(*[row_of(rows.Neuron, neuron="relu")] * 2)
+    layers_ = tuple(
+        dataclasses.replace(
+            row, neuron={"conv2a": "relu", "conv2b": "abs"}.get(row.name, row.neuron)
+        )
+        for row in columns.layers
+    )
+    columns = dataclasses.replace(columns, layers=layers_)
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
+    one = build.build(columns, implementation="grouped")
+    np.testing.assert_allclose(one(x), build.build(columns)(x), rtol=1e-4, atol=1e-5)
+
+
+def test_shared_matrices_are_no_matrices_of_their_own():
+    columns = by_hand(*[row_of(rows.Neuron, neuron="relu")] * 2)
+    shared = tuple(
+        dataclasses.replace(
+            row, kernels=(dataclasses.replace(row.kernels[0], source="conv1a/kernel"),)
+        )
+        if row.name == "conv1b"
+        else row
+        for row in columns.layers
+    )
+    columns = dataclasses.replace(columns, layers=shared)
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
+    one = build.build(columns, implementation="grouped")
+    towers = build.build(columns)
+    assert one.count_params() == towers.count_params()
+    np.testing.assert_allclose(one(x), towers(x), rtol=1e-4, atol=1e-5)
