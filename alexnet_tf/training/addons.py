@@ -1,13 +1,11 @@
 """What tensorflow-addons is good for, on the stack where it runs (TensorFlow 2.15, Keras 2.15).
 
-Its last release does not even import with a newer TensorFlow, so it is imported here only, and only
-when a recipe asks for it. Its optimizers are of Keras' legacy kind, which the averaging ones can
-wrap; the paper's rule is therefore written once more for that kind, in `legacy_rules`.
+Its optimizers are of Keras' legacy kind, which the averaging ones can wrap; the paper's rule is
+therefore written once more for that kind, in `legacy_rules`, which alone imports tensorflow-addons.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,29 +24,6 @@ AVERAGES = {
 """Choices of `config.optimizer.averaging`, and what they are."""
 
 
-def load(wanted_by: str) -> Any:
-    """The module `tensorflow_addons`.
-
-    Args:
-        wanted_by: the setting that needs it, for the error.
-
-    Raises:
-        UserError: it is not installed, or does not run with the TensorFlow that is.
-    """
-    try:
-        with warnings.catch_warnings():
-            # That it is at its end of life is why it is an extra.
-            warnings.simplefilter("ignore")
-            import tensorflow_addons
-    except ImportError as error:
-        raise command.UserError(
-            f"{wanted_by} needs tensorflow-addons, which runs with TensorFlow 2.15 only (here is "
-            f"{tf.__version__}): in an environment of its own with Python 3.11, "
-            "pip install 'alexnet-tf[addons]'"
-        ) from error
-    return tensorflow_addons
-
-
 def make(
     config: ConfigDict, settings: Sequence[VariableSettings], rate: float, replicas: int
 ) -> Any:
@@ -62,7 +37,7 @@ def make(
 
     Raises:
         UsageError: a combination that does not work.
-        UserError: tensorflow-addons is not there.
+        UserError: tensorflow-addons is not installed, or does not run with this TensorFlow.
     """
     chosen = config.optimizer
     if chosen.averaging not in AVERAGES:
@@ -82,8 +57,14 @@ def make(
                 f"(tensorflow-addons fails under a strategy), not on {replicas} replicas"
             )
     wish = f"averaging={chosen.averaging}" if chosen.averaging != "none" else f"name={chosen.name}"
-    load(f"config.optimizer.{wish}")
-    from alexnet_tf.training import legacy_rules
+    try:
+        from alexnet_tf.training import legacy_rules
+    except ImportError as error:
+        raise command.UserError(
+            f"config.optimizer.{wish} needs tensorflow-addons, which runs with TensorFlow 2.15 "
+            f"only (here is {tf.__version__}): in an environment of its own with Python 3.11, "
+            "pip install 'alexnet-tf[addons]'"
+        ) from error
 
     momentum = float(chosen.momentum)
     if chosen.name == "sgdw":

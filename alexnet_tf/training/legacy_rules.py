@@ -1,24 +1,30 @@
 """Update rules of Keras' legacy kind: tensorflow-addons' SGDW, and averages of the weights.
 
-Imported by `addons.make` only: all of this exists on the second stack alone.
+Imported by `addons.make` only, when a recipe asks for it: all of this exists on the second stack
+alone. tensorflow-addons' last release does not even import with a newer TensorFlow.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from alexnet_tf.network.layers import VariableSettings
-from alexnet_tf.training import addons, constraints
+from alexnet_tf.training import constraints
 from alexnet_tf.training.multipliers import Multipliers
 
-_tfa = addons.load("alexnet_tf.training.legacy_rules")
+with warnings.catch_warnings():
+    # That it is at its end of life is why it is an extra.
+    warnings.simplefilter("ignore")
+    import tensorflow_addons
+
 _LegacySGD: Any = tf.keras.optimizers.legacy.SGD
-_SGDW: Any = _tfa.optimizers.SGDW
-_MovingAverage: Any = _tfa.optimizers.MovingAverage
-_SWA: Any = _tfa.optimizers.SWA
+_SGDW: Any = tensorflow_addons.optimizers.SGDW
+_MovingAverage: Any = tensorflow_addons.optimizers.MovingAverage
+_SWA: Any = tensorflow_addons.optimizers.SWA
 
 
 class Table:
