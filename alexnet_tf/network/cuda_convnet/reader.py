@@ -86,13 +86,7 @@ class _Reader:
             raise values.error(f"unknown type; {hint}", "type")
         inputs = [self._input(values, name) for name in values.names("inputs")]
         self._check_count(values, kind, len(inputs))
-        for key in ("quantF", "quantB"):
-            parameters = self._parameters(values, kind)
-            format = parameters.text(key, "default") if parameters else "default"
-            if parameters and format not in ("default", "half"):
-                raise parameters.error("must be default or half", key)
-            if format == "half":
-                self.note(f"{key}=half (copies rounded to 16 bits) is not imitated")
+        self._check_quantization(values, kind)
         if kind in cost_layers.INPUTS:
             if self.costs:
                 raise values.error(
@@ -103,6 +97,20 @@ class _Reader:
             self.costs.append(cost_layers.cost(values, kind, parameters, reads, self))
         else:
             self._layer(values, kind, inputs)
+
+    def _check_quantization(self, values: Values, kind: str) -> None:
+        sections = [self._parameters(values, kind)]
+        # The layer that `neuron=` stood for in 2012 could have a section of its own.
+        hidden = (self.parameters or {}).get(f"{values.section.name}_neuron")
+        if hidden and values.has("neuron"):
+            sections.append(Values(hidden))
+        for parameters in filter(None, sections):
+            for key in ("quantF", "quantB"):
+                format = parameters.text(key, "default")
+                if format not in ("default", "half"):
+                    raise parameters.error("must be default or half", key)
+                if format == "half":
+                    self.note(f"{key}=half (copies rounded to 16 bits) is not imitated")
 
     def _data(self, values: Values) -> None:
         index = values.integer("dataIdx", low=0)

@@ -202,6 +202,9 @@ def test_types_that_need_none_may_say_how_copies_are_rounded(tmp_path, kind):
     assert not any("quant" in n for n in small(tmp_path, text, "x", layer_params=path).notes)
     path = write(tmp_path, params + "[x]\nquantB=half\n", "layer-params-x.cfg")
     assert any("quantB" in n for n in small(tmp_path, text, "x", layer_params=path).notes)
+    # The layer that neuron= stood for in 2012 had a section of its own.
+    path = write(tmp_path, params + "[x_neuron]\nquantF=half\n", "layer-params-x.cfg")
+    assert any("quantF" in n for n in small(tmp_path, text, "x", layer_params=path).notes)
     path = write(tmp_path, params + "[x]\nquantF=whole\n", "layer-params-x.cfg")
     with pytest.raises(ini.DefinitionError, match="quantF=whole: must be default or half"):
         small(tmp_path, text, "x", layer_params=path)
