@@ -125,9 +125,13 @@ def make_train_step(
         rows = batch["label"].shape[0] // accumulation_steps
 
         def body(number, parts, total):
-            part = {key: value[number * rows : (number + 1) * rows] for key, value in batch.items()}
-            for value in part.values():
-                value.set_shape([rows, *value.shape[1:]])
+            # Not value[first : first + rows], whose length XLA does not see.
+            part = {
+                key: tf.slice(
+                    value, [number * rows, *[0] * (len(value.shape) - 1)], [rows, *value.shape[1:]]
+                )
+                for key, value in batch.items()
+            }
             new, found = backward(part, *values)
             parts = [old + gradient for old, gradient in zip(parts, new, strict=True)]
             return number + 1, parts, total + found
