@@ -212,6 +212,9 @@ def set_up(
         "the workers do not begin with the same weights; they must all see the same file under "
         "config.initial_weights",
     )
+    if devices.is_chief:
+        # Last: a start that was refused leaves a run as it was.
+        folder.keep(config)
     return run
 
 

@@ -60,7 +60,9 @@ class WorkFolder:
         self._lock: int | None = None
 
     def open(self, config: ConfigDict) -> None:
-        """Claims the folder for a run with this config, which is kept as `config.json`.
+        """Claims the folder for a run with this config, kept as `config.json` where it is new.
+
+        Where a run goes on, `keep` follows when nothing else speaks against that.
 
         Raises:
             UserError: another process trains here, the folder belongs to something else, or it
@@ -89,6 +91,12 @@ class WorkFolder:
                 f"{self.folder} is not empty and holds no run (no config.json); "
                 "use a new or empty --workdir"
             )
+        else:
+            self.keep(config)
+
+    def keep(self, config: ConfigDict) -> None:
+        """Writes the config with which the run goes on."""
+        values = recipes.to_dict(config)
         text = json.dumps(values, indent=2, sort_keys=True) + "\n"
         command.write_atomically(self.config_file, text.encode())
 

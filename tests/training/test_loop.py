@@ -275,6 +275,14 @@ def test_another_config_in_the_same_folder_is_refused(data, undisturbed, capsys)
     refused(capsys, argv, 1, "optimizer.momentum: 0.9 -> 0.5")
 
 
+def test_a_start_that_is_refused_leaves_the_run_as_it_was(data, undisturbed, tmp_path, capsys):
+    """Or evaluation would take the other dataset."""
+    before = (undisturbed / "config.json").read_bytes()
+    other = small_dataset.make(tmp_path / "other", image_size=28, train=22, seed=1)
+    refused(capsys, arguments(other, undisturbed), 1, "not the dataset")
+    assert (undisturbed / "config.json").read_bytes() == before
+
+
 def test_a_folder_that_holds_something_else_is_refused(data, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("x")
@@ -309,6 +317,16 @@ def test_mirrored_without_a_gpu_says_what_to_do(data, tmp_path, capsys):
 def test_parts_that_do_not_divide_a_batch_are_refused(data, tmp_path, capsys):
     argv = arguments(data, tmp_path / "run", accumulation_steps=3)
     refused(capsys, argv, 2, "accumulation_steps=3", "8 examples")
+
+
+def test_parts_of_a_batch_are_computed_by_xla_too(data, tmp_path):
+    """XLA draws other dropout masks: equal but for them, which here drop nothing."""
+    losses = []
+    for name, changes in (("one", {}), ("two", {"accumulation_steps": 2, "jit_compile": True})):
+        changes |= {"network__dropout_keep": 1.0, "train_steps": 2}
+        assert call(arguments(data, tmp_path / name, **changes)) == 0
+        losses.append(metrics(tmp_path / name)[-1]["loss"])
+    assert np.isclose(*losses, rtol=1e-5)
 
 
 def test_a_device_that_is_not_there_is_refused(data, tmp_path, capsys):
