@@ -58,6 +58,10 @@ class Errors:
         return self.top_5_errors / self.count
 
 
+class Interrupted(Exception):
+    """A process that takes part in an evaluation asked to stop it."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Collected:
     """What was said of every image of a split, in its order.
@@ -131,23 +135,35 @@ class Evaluator:
         self._threads = threads
         step = steps.make_evaluation_step(model, prepare, table=table, views=views)
 
+        def one_replica(batch, wish):
+            sums, probabilities = step(batch)
+            return tf.concat([sums, wish], 0), probabilities
+
         @tf.function(autograph=False)
-        def compiled(batch):
-            per_replica, probabilities = distribution.strategy.run(step, args=(batch,))
+        def compiled(batch, wish):
+            per_replica, probabilities = distribution.strategy.run(one_replica, args=(batch, wish))
             return distribution.sum(per_replica), probabilities
 
         self._step = compiled
 
-    def __call__(self) -> Errors:
+    def __call__(self, wants_to_stop: Callable[[], bool] = lambda: False) -> Errors:
         """Runs over the split once.
 
+        Args:
+            wants_to_stop: asked before each batch. All workers add their answers up within the
+                step, so that they stop after the same one.
+
         Raises:
+            Interrupted: a worker wants to stop.
             RuntimeError: not every image was seen exactly once, which would be our own error.
         """
         total = np.zeros(len(steps.SUMS), np.float64)
         for batch in self._batches():
-            sums, _ = self._step(batch)
-            total += sums.numpy()
+            found, _ = self._step(batch, tf.constant([float(wants_to_stop())]))
+            *sums, wishes = found.numpy()
+            if wishes:
+                raise Interrupted
+            total += sums
         return self._checked(Errors.from_sums(total))
 
     def collect(self, progress: Callable[[int], None] | None = None) -> Collected:
@@ -165,8 +181,8 @@ class Evaluator:
         total = np.zeros(len(steps.SUMS), np.float64)
         probabilities, labels = [], []
         for batch in self._batches():
-            sums, said = self._step(batch)
-            total += sums.numpy()
+            sums, said = self._step(batch, tf.zeros([1]))
+            total += sums.numpy()[:-1]
             real = batch["weight"].numpy() > 0
             probabilities.append(said.numpy()[real])
             labels.append(batch["label"].numpy()[real])

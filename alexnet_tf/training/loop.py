@@ -7,15 +7,16 @@ started again computes the same as one that never was.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.network import placement
-from alexnet_tf.results.evaluation import Evaluator
+from alexnet_tf.results.evaluation import Evaluator, Interrupted
 from alexnet_tf.training import callbacks, divergence, learning_rate, tensorboard
 from alexnet_tf.training import optimizer as optimizers
 from alexnet_tf.training import step as steps
@@ -73,7 +74,11 @@ class Loop:
         self._norm_function = self._make_norms()
         self._batches = run.distribution.iterate(run.training_batches)
         watchers.on_train_begin()
-        with StopRequest() as stop:
+        with contextlib.ExitStack() as left, StopRequest() as stop:
+            # However it ends: no bar before the last words, no profile lost.
+            for watcher in watchers.callbacks:
+                if hasattr(watcher, "close"):
+                    left.callback(watcher.close)
             for epoch in range(position.epoch, run.epochs):
                 end = min((epoch + 1) * run.steps_per_epoch, run.last_step)
                 in_epoch = position.step - epoch * run.steps_per_epoch
@@ -81,14 +86,21 @@ class Loop:
                 while position.step < end:
                     self._advance(end, watchers, bool(stop.requested))
                     if self._must_stop(bool(stop.requested)):
-                        self._save()
-                        why = f"by {stop.requested}" if stop.requested else "with another worker"
-                        raise Stopped(f"stopped {why} at step {position.step}")
+                        self._stop(stop)
                     if position.step < end and self._saver.is_due():
                         self._save()
-                self._finish_epoch(epoch, evaluator, watchers)
+                try:
+                    self._finish_epoch(epoch, evaluator, watchers, stop)
+                except Interrupted:
+                    # The epoch stays unfinished: whoever resumes evaluates it from the start.
+                    self._stop(stop, ", within its evaluation")
         watchers.on_train_end()
         return self._logs
+
+    def _stop(self, stop: StopRequest, where: str = "") -> NoReturn:
+        self._save()
+        why = f"by {stop.requested}" if stop.requested else "with another worker"
+        raise Stopped(f"stopped {why} at step {self.run.position.step}{where}")
 
     def _advance(self, end: int, watchers: Any, stopping: bool) -> None:
         """One compiled call: as many steps as config.steps_per_call and the next halt allow."""
@@ -171,7 +183,9 @@ class Loop:
         # which needs no waiting for the device.
         return self._before is not None and float(self._before.numpy()[..., WISH].max()) > 0
 
-    def _finish_epoch(self, epoch: int, evaluator: Evaluator | None, watchers: Any) -> None:
+    def _finish_epoch(
+        self, epoch: int, evaluator: Evaluator | None, watchers: Any, stop: StopRequest
+    ) -> None:
         run, position = self.run, self.run.position
         self._collect()
         self._norms()  # Evaluation has nothing to say of weights that are not finite.
@@ -181,7 +195,7 @@ class Loop:
             began = time.monotonic()
             try:
                 with optimizers.averaged(run.optimizer, run.model.trainable_variables):
-                    errors = evaluator()
+                    errors = evaluator(lambda: bool(stop.requested))
             except tf.errors.OpError as error:
                 raise explain(error, run.distribution.workers) from error
             logs |= {

@@ -143,6 +143,8 @@ class Profile(keras.callbacks.Callback):
         self._steps_per_epoch = steps_per_epoch
         self._quiet = quiet
         self._epoch = 0
+        # Where this recording began, and the last update that was made.
+        self._from, self._seen = 0, 0
         self._running = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -152,7 +154,7 @@ class Profile(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Stops after the last chosen update, starts before the first."""
-        step = self._number(batch)
+        step = self._seen = self._number(batch)
         if self._running and step >= self._last:
             self._stop()
         elif not self._running:
@@ -160,6 +162,10 @@ class Profile(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Stops with the run."""
+        self.close()
+
+    def close(self) -> None:
+        """Keeps what was recorded so far, also of a run that is stopped."""
         if self._running:
             self._stop()
 
@@ -173,18 +179,22 @@ class Profile(keras.callbacks.Callback):
         self._finish_work()
         try:
             tf.profiler.experimental.start(str(self._folder))
-            self._running = True
+            self._running, self._from = True, step
         except tf.errors.OpError as error:
             command.log(f"warning: the profiler did not start: {command.one_line(error)}")
             self._last = 0
 
     def _stop(self) -> None:
-        self._finish_work()
-        tf.profiler.experimental.stop()
         self._running = False
+        try:
+            self._finish_work()
+            tf.profiler.experimental.stop()
+        except tf.errors.OpError as error:
+            command.log(f"warning: no profile was kept: {command.one_line(error)[:200]}")
+            return
         where = self._folder / "plugins" / "profile"
         if not self._quiet:
-            command.log(f"profile of steps {self._first} to {self._last}: {where}")
+            command.log(f"profile of steps {self._from} to {self._seen}: {where}")
 
     def _finish_work(self) -> None:
         # Updates run ahead of Python on a GPU; reading a weight waits for them.
