@@ -329,7 +329,8 @@ def _how(status: int) -> str:
 
 
 def _write(target: IO[str], data: bytes) -> None:
-    if data:
+    # Workers outlive a log that cannot be written, but a lost result is an error.
+    with contextlib.suppress(OSError) if target is sys.stderr else contextlib.nullcontext():
         target.write(data.decode(errors="replace"))
         target.flush()
 

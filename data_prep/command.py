@@ -9,6 +9,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted from the keyboard.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import importlib
 import os
@@ -41,8 +42,14 @@ class UsageError(UserError):
 
 
 def log(text: str) -> None:
-    """Writes one line to stderr at once; stdout is kept for results that scripts read."""
-    print(text, file=sys.stderr, flush=True)
+    """Writes one line to stderr at once; stdout is kept for results that scripts read.
+
+    A log that cannot be written (a full disk, a pipe whose reader is gone) ends no work of days.
+    """
+    # On a terminal the cursor may stand behind a progress bar, which is drawn again later.
+    terminal = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    with contextlib.suppress(OSError):
+        print(f"\r\033[K{text}" if terminal else text, file=sys.stderr, flush=True)
 
 
 def run(define_flags: DefineFlags, main: Main, doc: str | None) -> NoReturn:

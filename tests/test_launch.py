@@ -107,7 +107,7 @@ def start(tmp_path):
     yield run
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def finish(process):
@@ -135,6 +135,14 @@ def test_workers_get_a_cluster_and_their_lines_a_mark(start):
     addresses = found["config"]["cluster"]["worker"]
     assert len(set(addresses)) == 3
     assert all(address.startswith("127.0.0.1:") for address in addresses)
+
+
+def test_workers_outlive_those_who_read_their_log(start):
+    process = start("report", "--workdir=x")
+    process.stderr.close()
+    line = process.stdout.readline()
+    assert json.loads(line)["arguments"][0] == "--workdir=x"
+    assert process.wait(timeout=30) == 0
 
 
 def test_ports_can_be_chosen(start):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -46,7 +47,14 @@ def leave(status: int) -> NoReturn:
 
     For the end of a command whose files are all closed: taking TensorFlow's objects down one by one
     can take longer than the whole time between a signal and the kill that follows it.
+
+    Whoever prints a result that does not arrive has failed.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        command.log(f"error: stdout cannot be written: {error.strerror}")
+        status = status or command.FAILED
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     os._exit(status)
