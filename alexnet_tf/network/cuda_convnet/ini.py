@@ -31,12 +31,13 @@ class Option:
 
 @dataclass
 class Section:
-    """The options of one section by their names in lower case."""
+    """The options of one section by their names in lower case, and which of them were asked for."""
 
     file: str
     name: str
     line: int
     options: dict[str, Option] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
 
     def error(self, message: str, key: str = "") -> DefinitionError:
         """An error about this section, or about one of its keys."""
@@ -60,6 +61,8 @@ def read(path: str, *, strict: bool = False) -> dict[str, Section]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise DefinitionError(f"{path}: cannot be read: {error.strerror}") from error
+    if b"\0" in data:
+        raise DefinitionError(f"{path}: is no text file (ASCII or UTF-8)")
     text = data.decode("utf-8", errors="replace")
     if not strict:
         text = text.removeprefix("\ufeff")
@@ -93,12 +96,12 @@ def parse(text: str, file: str) -> dict[str, Section]:
                 section = sections.setdefault(name, Section(file, name, number))
             option = None
         elif section is None:
-            raise DefinitionError(f"{file}:{number}: {line.strip()!r} stands before any [section]")
+            raise DefinitionError(f"{file}:{number}: {_short(line)} stands before any [section]")
         else:
             match = _OPTION.match(line.rstrip("\r"))
             if not match:
                 raise DefinitionError(
-                    f"{file}:{number}: [{section.name}] {line.strip()!r} is neither "
+                    f"{file}:{number}: [{section.name}] {_short(line)} is neither "
                     "key=value nor [section] nor a comment"
                 )
             option = Option(_value(match.group(2)), number)
@@ -119,6 +122,24 @@ def _value(text: str) -> str:
     return "" if text == '""' else text
 
 
+def _short(line: str) -> str:
+    text = line.strip()
+    return repr(text if len(text) <= 60 else text[:60] + "...")
+
+
+def unread(sections: dict[str, Section]) -> dict[str, tuple[Section, Option]]:
+    """Keys that nobody asked for, each with the first place where it stands."""
+    asked = {section.options[key].line for section in sections.values() for key in section.asked
+             if key in section.options}  # fmt: skip
+    found: dict[str, tuple[Section, Option]] = {}
+    for section in sections.values():
+        for key, option in section.options.items():
+            # One that [DEFAULT] gives to all sections need not mean something in each.
+            if key not in section.asked and option.line not in asked:
+                found.setdefault(key, (section, option))
+    return found
+
+
 def _interpolate(section: Section, key: str, depth: int) -> str:
     """Puts other values in place of `%(name)s`, and % in place of %%."""
     option = section.options[key]
@@ -129,6 +150,7 @@ def _interpolate(section: Section, key: str, depth: int) -> str:
         if match.group(0) == "%%":
             return "%"
         name = (match.group(1) or "").lower()
+        section.asked.add(name)
         if name not in section.options:
             raise section.error("a % must be %% or %(key of this section)s", key)
         return _interpolate(section, name, depth + 1)

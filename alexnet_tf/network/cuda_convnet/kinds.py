@@ -62,11 +62,14 @@ class Layer:
     strict: bool = False
 
     def setting(self, key: str, default: float) -> float:
-        """A number of the parameter section, or of the definition's in the dialect of 2011."""
+        """A number of the parameter section, or of the definition's in the dialect of 2011.
+
+        It cannot be below 0: roots of negative sums are no numbers.
+        """
         if self.parameters is not None and (self.strict or self.parameters.has(key)):
-            return self.parameters.number(key)
+            return self.parameters.number(key, low=0)
         if self.values.has(key) and not self.strict:
-            return self.values.number(key)
+            return self.values.number(key, low=0)
         return default if self.parameters is None else self.parameters.number(key)
 
 
@@ -317,6 +320,9 @@ def norm(layer: Layer, context: Context) -> rows.Row:
         if not 2 <= size <= channels:
             raise values.error(f"must be from 2 to {channels} channels", "size")
         k = layer.parameters.number("minDiv", 1.0) if layer.parameters else 1.0
+        if k <= 0:
+            assert layer.parameters
+            raise layer.parameters.error("must be above 0, else norms of zeros are none", "minDiv")
         return rows.CrossMapNorm(
             size=size, alpha=scale / size, beta=beta, k=k, blocked=blocked, **layer.common
         )

@@ -86,7 +86,7 @@ class Rates:
             return fields
         count = len(init)
         schedule = self._schedule(values, "schedW")
-        momenta = values.numbers("momW", count)
+        momenta = values.numbers("momW", count, low=0, high=1)
         decays = values.numbers("wc", count, 0.0)
         balls = values.numbers("wball", count, 0.0)
         lows = values.numbers("wcNormMin", count, 0.0)
@@ -115,7 +115,7 @@ class Rates:
         return rows.Bias(
             init=init,
             learning_rate_multiplier=self._multiplier(values.number("epsB"), bias=True),
-            momentum=values.number("momB"),
+            momentum=values.number("momB", low=0, high=1),
             schedule=self._schedule(values, "schedB"),
         )
 

@@ -93,6 +93,7 @@ class _Reader:
                     f"is a second cost beside [{self.costs[0].name}]; one is supported"
                 )
             parameters = self._parameters(values, kind)
+            values.has("gpu")  # A cost runs where its inputs are.
             reads = [self.seen[name] for name in inputs]
             self.costs.append(cost_layers.cost(values, kind, parameters, reads, self))
         else:
@@ -193,9 +194,9 @@ class _Reader:
             )
         layer = kinds.Layer(values, self._parameters(values, kind), reads, common, self.strict)
         row = _KINDS[kind](layer, self)
+        self._add(values, row)
         if isinstance(row, rows.WeightRow):
             self._check_shared(values, row)
-        self._add(values, row)
         self.seen[name] = name
         self.columns[name] = column
 
@@ -265,6 +266,26 @@ class _Reader:
             raise ini.DefinitionError(f"{file}: holds no cost layer (cost.logreg)")
         return self.costs[0]
 
+    def note_unread(self, sections: dict[str, ini.Section]) -> None:
+        """Names what the files hold and nobody asked for: misspelt keys, or of another pair."""
+        used = {name for s in sections for name in (s, f"{s}_neuron")}
+        strangers = [name for name in self.parameters or {} if name not in used]
+        if strangers:
+            more = f" and {len(strangers) - 4} more" if len(strangers) > 4 else ""
+            self.note(
+                f"the parameter file has sections of layers that are not there: "
+                f"{', '.join(strangers[:4])}{more}"
+            )
+        mine = {n: s for n, s in (self.parameters or {}).items() if n not in strangers}
+        for place in (sections, mine):
+            for key, (section, option) in ini.unread(place).items():
+                near = difflib.get_close_matches(key, section.asked, n=2)
+                hint = f"; did you mean {' or '.join(near)}?" if near else ""
+                self.note(
+                    f"{section.file}:{option.line}: [{section.name}] {key}={option.value}: "
+                    f"has no meaning here{hint}"
+                )
+
 
 def read(
     layers: str,
@@ -303,10 +324,18 @@ def read(
         DefinitionError: something wrong or unsupported in a file.
         TableError: `num_classes` is not what the file says.
     """
+    if input_size < 0:
+        raise TableError(f"config.network.input_size must be 0 or more pixels, not {input_size}")
     if rates not in MODES:
         raise TableError(f"config.network.rates must be one of {', '.join(MODES)}, not {rates!r}")
     sections = ini.read(layers, strict=strict)
     parameters = ini.read(layer_params, strict=strict) if layer_params else None
+    for file, content, wanted in ((layers, sections, True), (layer_params, parameters, False)):
+        if content and any("type" in section.options for section in content.values()) != wanted:
+            kind = "definition" if wanted else "parameter"
+            raise ini.DefinitionError(
+                f"{file}: is no layer-{kind} file: {'no' if wanted else 'a'} section has a type"
+            )
     example_dialect = not any("gpu" in section.options for section in sections.values())
     chosen = Rates(rates, start_rate, start_bias_rate, base_rate, strict)
     if outputs not in ("file", "dataset"):
@@ -327,6 +356,7 @@ def read(
     for section in sections.values():
         reader.read(section)
     cost = reader.finish(layers)
+    reader.note_unread(sections)
     name = layers.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".cfg")
     classes = cost_layers.classes(layers, cost, math.prod(reader.shapes[cost.output]), num_classes)
     return Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,13 +13,19 @@ REQUIRED: Any = object()
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
 class Values:
-    """Reads the options of a section and remembers which were asked for."""
+    """Reads the options of a section, which remembers which were asked for."""
 
     def __init__(self, section: Section):
         """Wraps `section`."""
         self.section = section
-        self.asked: set[str] = set()
 
     def error(self, message: str, key: str = ""):
         """An error about the section, or about one of its keys."""
@@ -31,7 +38,7 @@ class Values:
 
     def has(self, key: str) -> bool:
         """Whether the section holds `key`."""
-        self.asked.add(key.lower())
+        self.section.asked.add(key.lower())
         return key.lower() in self.section.options
 
     def text(self, key: str, default: str = REQUIRED) -> str:
@@ -65,7 +72,7 @@ class Values:
         """The value of `key` as a float between `low` and `high`."""
         if not self.has(key) and default is not REQUIRED:
             return default
-        value = self._convert(key, self.text(key), float, "a number")
+        value = self._convert(key, self.text(key), _finite, "a number")
         return self._within(key, value, low, high)
 
     def boolean(self, key: str, default: bool = REQUIRED) -> bool:
@@ -82,7 +89,8 @@ class Values:
             return [default] * count
         parts = [part.strip() for part in self.text(key).split(",")]
         if len(parts) != count:
-            raise self.error(f"must hold {count} values, one per input, not {len(parts)}", key)
+            plural = "value" if count == 1 else "values"
+            raise self.error(f"must hold {count} {plural}, one per input, not {len(parts)}", key)
         return [self._convert(key, part, convert, what) for part in parts]
 
     def integers(
@@ -92,9 +100,12 @@ class Values:
         values = self._list(key, count, default, int, "whole numbers")
         return [self._within(key, value, low, high) for value in values]
 
-    def numbers(self, key: str, count: int, default: float = REQUIRED) -> list[float]:
+    def numbers(
+        self, key: str, count: int, default: float = REQUIRED, low=None, high=None
+    ) -> list[float]:
         """`count` floats, one per input."""
-        return self._list(key, count, default, float, "numbers")
+        values = self._list(key, count, default, _finite, "numbers")
+        return [self._within(key, value, low, high) for value in values]
 
     def booleans(self, key: str, count: int) -> list[bool]:
         """`count` bools; in lists the 2012 code takes anything but `true` and 1 for false."""

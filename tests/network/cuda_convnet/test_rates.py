@@ -122,7 +122,7 @@ def test_each_kernel_has_rates_of_its_own_and_a_rate_of_zero_freezes(tmp_path):
         ("superEps=0.1\n", "superEps=0.1: is not supported"),
         ("wcNormMin=2\nwcNormMax=1\n", "must not be above wcNormMax"),
         ("schedW=cosine[3]\n", "schedW=cosine.*: unknown schedule"),
-        ("wc=0.1,0.2\n", "must hold 1 values"),
+        ("wc=0.1,0.2\n", "must hold 1 value"),
     ],
 )
 def test_wrong_settings_name_their_key(tmp_path, more, message):

@@ -16,7 +16,7 @@ from tests.network.cuda_convnet.definitions import CONV, small, write
         (("filters=16", ""), r":11: \[conv\] filters: is missing"),
         (("channels=3", "channels=4"), r"\[conv\] channels=4: the image yields 8x8x3 values"),
         (("filterSize=3", "filterSize=13"), r"filterSize=13: is larger than the padded image"),
-        (("padding=1", "padding=1,1"), r"padding=1,1: must hold 1 values, one per input, not 2"),
+        (("padding=1", "padding=1,1"), r"padding=1,1: must hold 1 value, one per input, not 2"),
         (("padding=1", "padding=-1"), r"padding=-1: must be 0 or more"),
         (("inputs=data", "inputs=dat"), r"'dat' is no earlier layer; did you mean data"),
         (("initW=0.1", "initW=0.1\nneuron=rellu"), r"neuron=rellu: unknown neuron"),
@@ -148,10 +148,9 @@ def test_booleans(tmp_path):
     assert small(tmp_path, CONV + "randSparse=yes\n", "conv").row("conv").kernels[0].groups == 1
 
 
-def test_keys_that_nobody_knows_are_ignored(tmp_path):
-    assert small(tmp_path, CONV + "padding2=7\nneuron2=rellu\n", "conv") == small(
-        tmp_path, CONV, "conv"
-    )
+def test_keys_that_nobody_knows_change_nothing(tmp_path):
+    strange = small(tmp_path, CONV + "padding2=7\nneuron2=rellu\n", "conv")
+    assert strange.layers == small(tmp_path, CONV, "conv").layers
 
 
 @pytest.mark.parametrize(
@@ -227,3 +226,65 @@ def test_gpus_are_columns_and_strictly_numbered(tmp_path):
         small(tmp_path, columns, "next", gpus=1)
     with pytest.raises(ini.DefinitionError, match="gpu=-1: must be 0 or more"):
         small(tmp_path, CONV + "gpu=-1\n", "conv")
+
+
+def test_what_nobody_reads_is_named_with_what_may_be_meant(tmp_path):
+    params = "[fc]\nepsW=0.1\nepsB=0.1\nmomW=0.9\nmomB=0.9\nwcc=1\n[logprob]\ncoeff=1\n"
+    params += "[rnorm7]\nscale=1\n"
+    path = write(tmp_path, params, "layer-params-x.cfg")
+    text = "[x]\ntype=pool\npool=max\ninputs=data\nchannels=3\nsizeX=3\nstride=2\nstrat=-1\n"
+    notes = small(tmp_path, text, "x", layer_params=path).notes
+    assert any("[x] strat=-1: has no meaning here; did you mean start" in n for n in notes)
+    (decay,) = [n for n in notes if "wcc" in n]
+    assert "layer-params-x.cfg:6: [fc] wcc=1: has no meaning here; did you mean wc" in decay
+    assert any("layers that are not there: rnorm7" in n for n in notes)
+    clean = write(tmp_path, params.replace("wcc", "wc").split("[rnorm7]")[0], "layer-params-x.cfg")
+    notes = small(tmp_path, text.replace("strat", "start"), "x", layer_params=clean).notes
+    assert not any("has no meaning" in n or "not there" in n for n in notes)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("epsW", "nan", "must be numbers"),
+        ("epsB", "inf", "must be a number"),
+        ("momW", "1.5", "from 0 to 1"),
+        ("momB", "-0.1", "from 0 to 1"),
+    ],
+)
+def test_numbers_that_cannot_train_are_refused(tmp_path, key, value, message):
+    options = {"epsW": "0.1", "epsB": "0.1", "momW": "0.9", "momB": "0.9"} | {key: value}
+    params = "[fc]\n" + "".join(f"{k}={v}\n" for k, v in options.items()) + "[logprob]\ncoeff=1\n"
+    path = write(tmp_path, params, "layer-params-x.cfg")
+    with pytest.raises(ini.DefinitionError, match=rf"\[fc\] {key}={value}: .*{message}"):
+        small(tmp_path, "[x]\ntype=softmax\ninputs=data\n", "x", layer_params=path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK\x03\x04\0\0\0", "is no text file"),
+        ("[data]\n".encode("utf-16"), "is no text file"),
+        (b"x" * 9000, r"'x{60}\.\.\.' stands before any"),
+        (b"[fc]\nepsW=1\n", "is no layer-definition file: no section has a type"),
+    ],
+)
+def test_files_of_another_kind_are_said_to_be(tmp_path, content, message):
+    path = tmp_path / "layers-x.cfg"
+    path.write_bytes(content)
+    with pytest.raises(ini.DefinitionError, match=message) as error:
+        reader.read(str(path))
+    assert len(str(error.value)) < 300
+    definition = write(tmp_path, "[data]\ntype=data\ndataIdx=0\n", "layers-y.cfg")
+    with pytest.raises(ini.DefinitionError, match="is no layer-parameter file: a section has"):
+        reader.read(str(definition), str(definition))
+
+
+def test_images_of_different_sides_name_the_line(tmp_path):
+    text = "".join(
+        f"[{name}]\ntype=pool\npool=max\ninputs=data\nchannels=3\nsizeX={size}\nstride={size}\n"
+        for name, size in (("p", 2), ("q", 4))
+    )
+    text += "[x]\ntype=conv\ninputs=p,q\nchannels=3,3\nfilters=4,4\nfilterSize=1,1\ninitW=1,1\n"
+    with pytest.raises(ini.DefinitionError, match=r"layers-.*:\d+: \[x\].*different sides"):
+        small(tmp_path, text, "x")
