@@ -128,6 +128,12 @@ def make(config: ConfigDict) -> Distribution:
         UsageError: an unknown name.
         UserError: no GPU, a device that is not there, or a damaged TF_CONFIG.
     """
+    names = list(config.devices)
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise command.UsageError(
+            "config.devices must be names, each once, such as ('GPU:0', 'GPU:1'), not "
+            f"{tuple(names)!r}"
+        )
     if config.distribution == "one_device":
         return _one_device(config)
     if config.placement != "one_device":

@@ -24,6 +24,11 @@ from data_prep import command
 
 __all__ = ["LearningRate", "PlannedRate", "PlateauWithState", "apply", "make", "scaled_initial"]
 
+# What the plateau rule may watch: the means that an epoch ends with.
+MONITORS = tuple(
+    f"{split}{name}" for split in ("val_", "") for name in ("top_1_error", "top_5_error", "loss")
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
@@ -300,6 +305,11 @@ def make(
     )
     if chosen.schedule == "plateau":
         planned_rates.check_factor(chosen.factor)
+        if chosen.monitor not in MONITORS:
+            raise command.UsageError(
+                f"config.learning_rate.monitor must be one of {', '.join(MONITORS)}, "
+                f"not {chosen.monitor!r}"
+            )
         return PlateauWithState(
             setup=setup,
             monitor=chosen.monitor,

@@ -154,6 +154,11 @@ def check_factor(factor: float) -> None:
 
 
 def _steps(initial: float, factor: float, drop_epochs: tuple[float, ...], length: Length) -> Plan:
+    if not all(isinstance(epoch, int | float) and epoch >= 0 for epoch in drop_epochs):
+        raise command.UsageError(
+            "config.learning_rate.drop_epochs must be numbers of epochs, such as (30, 60), not "
+            f"{drop_epochs!r}"
+        )
     drops = sorted(round(epoch * length.steps_per_epoch) for epoch in drop_epochs)
     return lambda step: initial * factor ** sum(step >= drop for drop in drops)
 

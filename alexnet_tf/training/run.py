@@ -24,6 +24,7 @@ from alexnet_tf.training import (
     distribution,
     initial,
     learning_rate,
+    limits,
     loss_scale,
     portable,
 )
@@ -246,21 +247,7 @@ def _restore(run: Run) -> None:
 
 def _check(config: ConfigDict) -> None:
     """Refuses at the start what could not work later."""
-    for key in ("batch_size", "steps_per_call", "accumulation_steps"):
-        if config[key] < 1:
-            raise command.UsageError(f"config.{key} must be at least 1, not {config[key]}")
-    for key in (
-        "input.crop_chunk",
-        "log.every_steps",
-        "evaluation.every_epochs",
-        "evaluation.batch_size",
-    ):
-        section, name = key.split(".")
-        value = config[section][name]
-        if value < 1:
-            raise command.UsageError(f"config.{key} must be at least 1, not {value}")
-    if not (config.train_steps > 0 or config.train_epochs > 0):
-        raise command.UsageError("config.train_epochs must be at least 1")
+    limits.check(config)
     if config.precision not in PRECISIONS:
         raise command.UsageError(
             f"config.precision must be one of {', '.join(PRECISIONS)}, not {config.precision!r}"
@@ -323,7 +310,8 @@ def first_page(run: Run) -> str:
     if run.beginning:
         lines += [f"{heading:14} {text}" for heading, text in run.beginning.lines]
     if position.step >= run.last_step and position.epoch >= run.epochs:
-        lines.append("finished       nothing is left to do; more epochs: --config.train_epochs=N")
+        unit = "steps" if config.train_steps else "epochs"
+        lines.append(f"finished       nothing is left to do; more {unit}: --config.train_{unit}=N")
     elif position.step:
         lines.append(f"resumes        after epoch {position.epoch}, step {position.step:,}")
     return "\n".join(lines)
