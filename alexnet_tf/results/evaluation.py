@@ -129,10 +129,14 @@ class Evaluator:
         if self.examples == 0:
             raise command.UserError(f"{data.directory}: the split {split} has no images")
         self.views = views
-        self._data, self._split = data, split
         self._distribution = distribution
-        self._batch_size = batch_size
-        self._threads = threads
+        span = pipeline.Span(self.examples, batch_size)
+        # Made once: each has its own open files, and its own graphs.
+        self._split_batches = distribution.batches(
+            lambda replicas: pipeline.evaluation_batches(
+                data, split, dataclasses.replace(span, replicas=replicas), threads=threads
+            )
+        )
         step = steps.make_evaluation_step(model, prepare, table=table, views=views)
 
         def one_replica(batch, wish):
@@ -201,11 +205,4 @@ class Evaluator:
         return errors
 
     def _batches(self) -> Iterator:
-        return self._distribution.iterate(
-            lambda replicas: pipeline.evaluation_batches(
-                self._data,
-                self._split,
-                pipeline.Span(self.examples, self._batch_size, replicas=replicas),
-                threads=self._threads,
-            )
-        )
+        return self._distribution.once(self._split_batches)

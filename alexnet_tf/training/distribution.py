@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -53,8 +53,8 @@ class Distribution:
     columns: tuple[str, ...] = ()
     prefetch_to: str = ""
 
-    def iterate(self, make_batches: Callable[[pipeline.Replicas], tf.data.Dataset]) -> Iterator:
-        """Iterates over global steps; each element holds one batch per local replica.
+    def batches(self, make_batches: Callable[[pipeline.Replicas], tf.data.Dataset]) -> Iterable:
+        """One element per global step, which holds one batch per local replica.
 
         One batch ahead lies on each replica's device before the step asks for it.
         """
@@ -68,10 +68,26 @@ class Distribution:
 
         # All strategies but the default one copy one batch ahead to their devices by themselves
         # (tf.distribute.InputOptions: experimental_fetch_to_device).
-        batches = iter(self.strategy.distribute_datasets_from_function(feed))
+        return self.strategy.distribute_datasets_from_function(feed)
+
+    def iterate(self, make_batches: Callable[[pipeline.Replicas], tf.data.Dataset]) -> Iterator:
+        """Iterates over `batches`, and may be let go anywhere."""
+        iterator = iter(self.batches(make_batches))
         if self.replicas.total > 1:
-            _KEPT.append(batches)
-        return batches
+            _KEPT.append(iterator)
+        return iterator
+
+    def once(self, batches: Iterable) -> Iterator:
+        """All of what `batches` returned, which may be asked for any number of times.
+
+        Each time costs threads and memory until the end is reached, and no longer.
+        """
+        iterator = iter(batches)
+        if self.replicas.total > 1:
+            _KEPT.append(iterator)
+        yield from iterator
+        if self.replicas.total > 1:
+            _KEPT.remove(iterator)
 
     def column_devices(self, columns: int) -> tuple[str, ...]:
         """A device for each of a network's columns; empty where columns share one device.
