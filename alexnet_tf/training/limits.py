@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from alexnet_tf.config import ConfigDict
 from data_prep import command
@@ -50,7 +49,7 @@ def check(config: ConfigDict) -> None:
         raise command.UsageError("config.synthetic_data needs config.num_classes, at least 1")
 
 
-def _numbers(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+def _numbers(section: ConfigDict, prefix: str = "") -> Iterator[tuple[str, float]]:
     """All numbers with their keys, such as ("optimizer.momentum", 0.9)."""
     for key, value in section.items():
         if isinstance(value, ConfigDict):
