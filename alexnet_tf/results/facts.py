@@ -22,6 +22,8 @@ def keep(workdir: Path, data: dataset.Dataset) -> None:
         workdir: the run's work folder.
         data: the dataset that it trains on; synthetic data has no facts worth keeping.
 
+    Warns where the classes, mean image and number of images are the same, but not the records.
+
     Raises:
         UserError: the run was trained on another dataset before (a dataset may move, not change).
     """
@@ -96,3 +98,18 @@ def _check_same(workdir: Path, old: dataset.Dataset, data: dataset.Dataset) -> N
             f"{data.directory} is not the dataset that {workdir} was trained on: it has "
             f"{data.split('train').count:,} training images, not {old.split('train').count:,}"
         )
+    others = [
+        name for name in ("train", "validation") if _records(old, name) != _records(data, name)
+    ]
+    if others:
+        command.log(
+            f"WARNING: {data.directory} is not the very dataset that {workdir} was trained on: "
+            f"other records in {' and '.join(others)} (images, order, store or quality); what "
+            "comes now is another run than without this change, and its errors may not compare "
+            "with those before"
+        )
+
+
+def _records(data: dataset.Dataset, split: str) -> list[str]:
+    """What tells records from others: the checksums of their files."""
+    return [shard.sha256 for shard in data.splits[split].shards] if split in data.splits else []

@@ -65,6 +65,23 @@ def test_facts_of_another_dataset_are_refused(moved, tmp_path):
         facts.keep(run, dataset.load(fewer))
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"shards": 1}, "other records in train and validation"),
+        ({"validation": 8}, "other records in validation"),
+        ({}, ""),
+    ],
+)
+def test_other_records_with_the_same_mean_are_warned_of(moved, tmp_path, capsys, change, words):
+    run, old, _ = moved
+    facts.keep(run, dataset.load(old))
+    other = small_dataset.make(tmp_path / "other", **({"image_size": 32} | change))
+    facts.keep(run, dataset.load(other))
+    said = capsys.readouterr().err
+    assert f"{words} (images" in said if words else not said
+
+
 def test_damaged_facts_are_named(moved):
     run, old, _ = moved
     facts.keep(run, dataset.load(old))
