@@ -32,6 +32,7 @@ _KINDS: Mapping[str, Callable[[kinds.Layer, kinds.Context], rows.Row]] = {
 # Types that read images and say with how many channels.
 _IMAGES = {"conv", "local", "pool", "cmrnorm", "rnorm", "cnorm", "blur", "nailbed", "href",
            "resize", "rscale"}  # fmt: skip
+_MOST_GPUS = 8
 _NEED_PARAMETERS = {"conv", "local", "fc", "treefc", "cmrnorm", "rnorm", "cnorm", "hs"}
 
 
@@ -157,7 +158,7 @@ class _Reader:
     def _column(self, values: Values, inputs: list[str]) -> int | None:
         if values.has("gpu"):
             self.note("gpu= names the column; --config.placement says where columns are computed")
-            return values.integer("gpu", low=0, high=self.gpus - 1 if self.gpus else None)
+            return values.integer("gpu", low=0, high=min(self.gpus or _MOST_GPUS, _MOST_GPUS) - 1)
         column = self.columns[inputs[0]]
         if column is None and self.strict:
             raise values.error("is missing, and the first input has none", "gpu")
@@ -317,7 +318,7 @@ def read(
         rates, start_rate, start_bias_rate, base_rate: see `rates.Rates`.
         tree: for `treefc`: parent of every node, -1 for the root; classes come first.
         pool_ties: "one" or "all" (what the 2012 code did): see `rows.Pool`.
-        gpus: how many the run of 2012 had, which `gpu` must lie below; 0: any number.
+        gpus: how many the run of 2012 had, which `gpu` must lie below; 0: up to 8.
         outputs: of the last layer: "file", as many as it says, or "dataset", `num_classes`.
 
     Raises:

@@ -226,6 +226,8 @@ def test_gpus_are_columns_and_strictly_numbered(tmp_path):
         small(tmp_path, columns, "next", gpus=1)
     with pytest.raises(ini.DefinitionError, match="gpu=-1: must be 0 or more"):
         small(tmp_path, CONV + "gpu=-1\n", "conv")
+    with pytest.raises(ini.DefinitionError, match="gpu=8: must be from 0 to 7"):
+        small(tmp_path, columns.replace("gpu=1", "gpu=8"), "next")
 
 
 def test_what_nobody_reads_is_named_with_what_may_be_meant(tmp_path):
