@@ -224,7 +224,7 @@ def test_gpus_are_columns_and_strictly_numbered(tmp_path):
     assert small(tmp_path, columns, "next", gpus=2).num_columns == 2
     with pytest.raises(ini.DefinitionError, match="gpu=1: must be from 0 to 0"):
         small(tmp_path, columns, "next", gpus=1)
-    with pytest.raises(ini.DefinitionError, match="gpu=-1: must be 0 or more"):
+    with pytest.raises(ini.DefinitionError, match="gpu=-1: must be from 0 to 7"):
         small(tmp_path, CONV + "gpu=-1\n", "conv")
     with pytest.raises(ini.DefinitionError, match="gpu=8: must be from 0 to 7"):
         small(tmp_path, columns.replace("gpu=1", "gpu=8"), "next")
