@@ -105,9 +105,12 @@ def parse(text: str, *, strict: bool = False, jumps_back: bool = False) -> Sched
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise command.UserError(f"{text!r} is not a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise command.UserError(f"{text!r} is not a number")
+    return number
 
 
 def _named(parts: list[str], names: tuple[str, ...]) -> dict[str, float]:

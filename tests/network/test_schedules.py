@@ -62,7 +62,10 @@ def test_strict_reading_refuses_old_notations(text):
         schedules.parse(text, strict=True)
 
 
-@pytest.mark.parametrize("text", ["cosine[3]", "dexp[]", "dexp[a,b]", "exp[-1]", "dexp[2,1.5]"])
+@pytest.mark.parametrize(
+    "text",
+    ["cosine[3]", "dexp[]", "dexp[a,b]", "exp[-1]", "dexp[2,1.5]", "exp[nan]", "dexp[2,inf]"],
+)
 def test_nonsense_is_refused(text):
     with pytest.raises(command.UserError):
         schedules.parse(text)

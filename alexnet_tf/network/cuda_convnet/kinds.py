@@ -253,6 +253,14 @@ def fully_connected(layer: Layer, context: Context) -> rows.Row:
     return rows.FullyConnected(outputs=outputs, kernels=kernels, bias=bias, **layer.common)
 
 
+def _goes_round(parents: tuple[int, ...]) -> bool:
+    """Whether the way up from a node never ends at the root."""
+    ends = set(range(len(parents)))
+    for _ in parents:
+        ends = {parents[node] for node in ends if node >= 0}
+    return bool(ends - {-1})
+
+
 def tree(layer: Layer, context: Context) -> rows.Row:
     """`treefc`, given a label tree."""
     if not context.tree:
@@ -260,8 +268,11 @@ def tree(layer: Layer, context: Context) -> rows.Row:
     parents = context.tree
     outputs = len(set(range(len(parents))) - set(parents))
     inner = [node for node in parents if 0 <= node < outputs]
-    if parents.count(-1) != 1 or inner or any(node >= len(parents) for node in parents):
-        raise layer.values.error("the tree must have one root, and its leaves come first", "type")
+    wrong = inner or any(not -1 <= node < len(parents) for node in parents)
+    if parents.count(-1) != 1 or wrong or _goes_round(parents):
+        raise layer.values.error(
+            "the tree must have one root, above all nodes, and its leaves come first", "type"
+        )
     (fields,) = _weights(layer, context)
     bias = context.rates.bias(layer.parameters, layer.values.number("initB", 0.0))
     row = rows.TreeFullyConnected(

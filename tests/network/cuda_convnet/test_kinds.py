@@ -189,7 +189,7 @@ def test_a_tree_layer_needs_its_tree(tmp_path):
     layer_params = write(tmp_path, params, "layer-params-tree.cfg")
     with pytest.raises(ini.DefinitionError, match="label tree"):
         reader.read(str(path), input_size=8)
-    for wrong in ((3, 3, 4, -1, -1), (1, -1, 1)):
+    for wrong in ((3, 3, 4, -1, -1), (1, -1, 1), (3, 3, -1, 4, 3), (3, 3, -2, -1)):
         with pytest.raises(ini.DefinitionError, match="one root"):
             reader.read(str(path), input_size=8, tree=wrong)
     net = reader.read(str(path), layer_params, input_size=8, tree=(3, 3, 4, 4, -1), base_rate=0.1)
