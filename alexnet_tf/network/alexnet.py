@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alexnet_tf.network import rows
-from alexnet_tf.network.stack import Stack
+from alexnet_tf.network.stack import Stack, check_columns
 from alexnet_tf.network.table import Table, TableError
 
 # Section 3.5: side and stride of the filters of conv1 ... conv5, and what is pooled.
@@ -136,6 +136,14 @@ class AlexNet:
                 raise TableError(
                     f"config.network.{name} must hold {length} values, not {len(values)}"
                 )
+        check_columns(self.columns)
+        # What would not be seen in the rows, or stop before there are any.
+        least = {"pool_size": 1, "pool_stride": 1, "init_scale": 0, "input_scale": 1e-9}
+        for name, low in least.items():
+            if not low <= getattr(self, name) < math.inf:
+                raise TableError(
+                    f"config.network.{name} must be {low} or more, not {getattr(self, name)}"
+                )
         for name in ("filters", "hidden"):
             values = getattr(self, name)
             if any(width % self.columns for width in values):
@@ -148,12 +156,17 @@ class AlexNet:
             "rounding": ((self.rounding,), ("ceil", "floor")),
             "dropout_form": ((self.dropout_form,), ("paper", "inverted")),
             "pool_ties": ((self.pool_ties,), ("one", "all")),
+            "all_column_convs": (self.all_column_convs, range(1, 6)),
+            "lrn_layers": (self.lrn_layers, range(1, 6)),
+            "spatial_norm_layers": (self.spatial_norm_layers, range(1, 6)),
+            # Those that are pooled.
+            "neuron_after_pool": (self.neuron_after_pool, (1, 2, 5)),
         }
         for name, (values, known) in choices.items():
             for value in values:
                 if value not in known:
                     raise TableError(
-                        f"config.network.{name} knows {', '.join(known)}, not {value!r}"
+                        f"config.network.{name} knows {', '.join(map(str, known))}, not {value!r}"
                     )
 
     def _weights(self, number: int, fan_in: int) -> dict[str, Any]:

@@ -7,6 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from alexnet_tf.network import rows, shapes
+from alexnet_tf.network.table import TableError
+
+_LETTERS = "abcdefgh"
+
+
+def check_columns(columns: int) -> None:
+    """Raises TableError where there are no letters for so many columns."""
+    if not isinstance(columns, int) or not 1 <= columns <= len(_LETTERS):
+        raise TableError(f"config.network.columns must be from 1 to 8, not {columns!r}")
 
 
 class Stack:
@@ -20,7 +29,8 @@ class Stack:
     """
 
     def __init__(self, columns: int, input_size: int):
-        """Begins on an image of `input_size` pixels a side."""
+        """Begins on an image of `input_size` pixels a side; raises TableError."""
+        check_columns(columns)
         self.rows: list[rows.Row] = []
         self.columns = columns
         self.tops = [rows.IMAGE] * columns
@@ -28,7 +38,7 @@ class Stack:
 
     def name(self, stem: str, column: int) -> str:
         """`conv1` in a net of one column, else `conv1a`, `conv1b`, ..."""
-        return stem if self.columns == 1 else stem + "abcdefgh"[column]
+        return stem if self.columns == 1 else stem + _LETTERS[column]
 
     def append(self, row: rows.Row) -> str:
         """Adds one row, without changing what columns read next; returns its name."""

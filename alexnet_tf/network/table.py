@@ -147,5 +147,9 @@ def from_config(network: Mapping[str, Any], num_classes: int) -> Table:
             raise TableError(f"config.network.{option}: network {name} has no such option; {near}")
     made = _recipe(name)(num_classes=num_classes, **given)
     table = made if isinstance(made, Table) else made.table()
+    # Checks import tables.
+    from alexnet_tf.network import row_checks
+
+    row_checks.check(table)
     table.shapes()
     return table
