@@ -122,7 +122,9 @@ def make_train_step(
         return tape.gradient(loss, variables), found
 
     def accumulated(batch: Batch, *values: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
-        rows = batch["label"].shape[0] // accumulation_steps
+        # Inside steps_per_call two workers' batches do not say how many rows they have.
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        rows = pipeline.per_replica_batch_size(batch_size, replicas) // accumulation_steps
 
         def body(number, parts, total):
             # Not value[first : first + rows], whose length XLA does not see.

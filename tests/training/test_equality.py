@@ -214,6 +214,16 @@ def test_killed_at_ten_random_steps_is_the_same_bits(data, one_device, tmp_path)
 
 
 @pytest.mark.addons
+def test_two_processes_equal_one_also_in_parts_and_several_steps_at_once(
+    data, one_device, tmp_path
+):
+    settings = (*SETTINGS, "steps_per_call=2", "accumulation_steps=5")
+    for worker in train_on_two_workers(data, tmp_path / "run", *settings):
+        finish(worker)
+    assert largest_difference(one_device, tmp_path / "run") < 1e-6
+
+
+@pytest.mark.addons
 def test_two_processes_equal_one_also_when_stopped_on_the_way(data, one_device, tmp_path):
     whole = tmp_path / "whole"
     for worker in train_on_two_workers(data, whole, *SETTINGS):
