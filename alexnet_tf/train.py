@@ -39,7 +39,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     flags.DEFINE_bool(
-        "quiet", False, "Say nothing but warnings and errors.", flag_values=flag_values
+        "quiet", False, "Say nothing but notes, warnings and errors.", flag_values=flag_values
     )
     flags.DEFINE_bool(
         "print_network",

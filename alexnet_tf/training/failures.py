@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import tensorflow as tf
 
 from data_prep import command
@@ -15,6 +17,8 @@ _LOST_WORKER = (
     tf.errors.InternalError,
     tf.errors.FailedPreconditionError,
 )
+# As Python writes what the system says of a file: "FileNotFoundError: [Errno 2] No such file ...".
+_SYSTEM_ERROR = re.compile(r"Error: \[Errno \d+\] (.+)")
 
 
 def explain(error: tf.errors.OpError, workers: int) -> command.UserError:
@@ -28,6 +32,11 @@ def explain(error: tf.errors.OpError, workers: int) -> command.UserError:
     for line in str(error.message).splitlines():
         if "DamagedRecord: " in line:
             return command.UserError(line.split("DamagedRecord: ", 1)[1])
+        if found := _SYSTEM_ERROR.search(line):
+            return command.UserError(
+                f"the dataset can no longer be read: {found[1]}; the same command resumes when it "
+                "is there again"
+            )
     if workers > 1 and isinstance(error, _LOST_WORKER):
         return command.UserError(
             "another worker is gone (the end of its log says why); start the same "

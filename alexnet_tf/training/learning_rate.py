@@ -53,6 +53,8 @@ class Rule:
     """What the rules share; `planned_rate` says which rate a step has before warm-up."""
 
     setup: Setup
+    # Says nothing when it changes the rate.
+    quiet = False
 
     def planned_rate(self, step: int) -> float:
         """The rate of update `step`, counted from 0, before warm-up."""
@@ -105,6 +107,11 @@ class Rule:
     def color_noise_at(self, step: int) -> float | None:
         """Standard deviation of the colour noise in update `step`; None: the recipe's."""
         return None
+
+    def say(self, text: str) -> None:
+        """Logs what has become of the rates, unless it is to be quiet."""
+        if not self.quiet:
+            command.log(text)
 
 
 def apply(rule: Rule, optimizer: keras.optimizers.Optimizer, step: int) -> None:
@@ -175,7 +182,7 @@ class PlateauWithState(Rule, keras.callbacks.ReduceLROnPlateau):
         if after < before:
             self.drops += 1
             self.model.optimizer.learning_rate = self.planned_rate(0)
-            command.log(
+            self.say(
                 f"epoch {epoch + 1}: {self.monitor} has not improved for {self.patience} epochs; "
                 f"learning rate {before:g} -> {after:g} (drop {self.drops} of {self.max_drops})"
             )
@@ -223,7 +230,7 @@ class PlannedRate(Rule, keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Sets the rate of the next epoch's first step, and says what was planned for it."""
         for line in self.changes(epoch):
-            command.log(f"epoch {epoch + 1}: {line}, as planned")
+            self.say(f"epoch {epoch + 1}: {line}, as planned")
         self.model.optimizer.learning_rate = self.rate_at(self._first_step(epoch + 1))
 
     def changes(self, epoch: int) -> list[str]:

@@ -46,7 +46,7 @@ class Loop:
 
     def __init__(self, run: Run, quiet: bool = False):
         self.run = run
-        self._quiet = quiet
+        self._quiet = run.rule.quiet = quiet
         self._clock = Clock(quiet)
         self._saver = Saver(run)
         self._pending: list[tf.Tensor] = []

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from alexnet_tf import train
+from alexnet_tf.input import records
 from alexnet_tf.training import checkpoint
 from data_prep import command
 from tests import small_dataset
@@ -337,6 +338,30 @@ def test_a_device_that_is_not_there_is_refused(data, tmp_path, capsys):
 def test_a_schedule_for_every_step_refuses_several_in_a_call(data, tmp_path, capsys):
     argv = arguments(data, tmp_path / "run", steps_per_call=4, learning_rate__schedule="cosine")
     refused(capsys, argv, 2, "cosine", "every step")
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_shard_that_is_gone_stops_the_run_with_its_name(tmp_path, monkeypatch, capsys, split):
+    data = small_dataset.make(tmp_path / "data", image_size=28, train=22)
+    begin = records.RecordReader.__init__
+
+    def begin_and_lose(self, data, name):
+        begin(self, data, name)
+        if name == split:
+            (tmp_path / "data" / f"{split}-00001-of-00002").unlink(missing_ok=True)
+
+    monkeypatch.setattr(records.RecordReader, "__init__", begin_and_lose)
+    words = f"read: No such file or directory: '{data}/{split}-00001-of-00002'; the same"
+    refused(capsys, arguments(data, tmp_path / "run"), 1, words)
+
+
+def test_quiet_is_quiet_about_the_rate_too(data, tmp_path, capsys):
+    changes = {"learning_rate__patience_epochs": 1, "learning_rate__min_delta": 0.9}
+    argv = arguments(data, tmp_path / "run", train_epochs=2, **changes)
+    assert call([*argv, "--quiet"]) == 0
+    assert metrics(tmp_path / "run")[-1]["kind"] == "epoch"
+    assert newest(tmp_path / "run").state["learning_rate_rule"]["drops"] == 1
+    assert not capsys.readouterr().err
 
 
 def test_a_damaged_record_stops_the_run_with_its_place(tmp_path, capsys):
