@@ -10,7 +10,8 @@ def get_config() -> ConfigDict:
     """The defaults; `name`, `data_dir` and `network` are what a recipe must choose."""
     config = ConfigDict()
     config.name = "default"
-    # All randomness (initial weights, order, crops, flips, colour noise, dropout) comes from this.
+    # All randomness (initial weights, order, crops, flips, colour noise, dropout and the like)
+    # comes from this.
     config.seed = 0
     # The folder that data_prep.build_tfrecords wrote.
     config.data_dir = ""
