@@ -41,7 +41,8 @@ campaign: .venv/installed  ## Kill a run 50 times at random moments; it must end
 	$(MAIN) -m tests.campaign --kills=50
 
 lint: .venv/installed  ## Check style (ruff) and types (mypy)
-	@status=0; $(MAIN) -m ruff check . || status=1; $(MAIN) -m mypy || status=1; exit $$status
+	@status=0; $(MAIN) -m ruff check . || status=1; $(MAIN) -m ruff format --check . || status=1; \
+	  $(MAIN) -m mypy || status=1; exit $$status
 
 env: .venv/installed  ## Create the environment .venv (TensorFlow 2.21)
 env-addons: .venv-addons/installed  ## Create the environment .venv-addons (needs Python 3.11)

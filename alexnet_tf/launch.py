@@ -63,7 +63,9 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     flags.DEFINE_string(
-        "module", "alexnet_tf.train", "What each worker runs: python -m MODULE.",
+        "module",
+        "alexnet_tf.train",
+        "What each worker runs: python -m MODULE.",
         flag_values=flag_values,
     )
 

@@ -136,7 +136,9 @@ def test_killed_between_the_checkpoint_and_the_best_one(data, undisturbed, tmp_p
     argv = [*arguments(data, train_epochs=best), f"--workdir={tmp_path / 'run'}"]
     found = subprocess.run(
         [sys.executable, "-c", DIES, str(best), *argv],
-        capture_output=True, text=True, timeout=PATIENCE_SECONDS,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
     assert found.returncode == 9, found.stderr
     assert train([*arguments(data), f"--workdir={tmp_path / 'run'}"]).returncode == 0

@@ -128,9 +128,7 @@ def _from_slurm(environment: Mapping[str, str]) -> Cluster:
     # The same on every task and again after a requeue, and different for jobs that share a node.
     port = FIRST_PORT + job % JOBS * PORTS_PER_JOB
     places = [
-        (node, local)
-        for node, count in zip(nodes, counts, strict=True)
-        for local in range(count)
+        (node, local) for node, count in zip(nodes, counts, strict=True) for local in range(count)
     ]
     if index >= len(places):
         raise ClusterError(f"Slurm: SLURM_PROCID is {index}, and there are {len(places)} tasks")

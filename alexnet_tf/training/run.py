@@ -123,9 +123,7 @@ class Run:
         )
 
 
-def set_up(
-    config: ConfigDict, folder: WorkFolder, begin_with: initial.Source | None = None
-) -> Run:
+def set_up(config: ConfigDict, folder: WorkFolder, begin_with: initial.Source | None = None) -> Run:
     """Makes a run from a recipe, continued where its work folder stands.
 
     Args:

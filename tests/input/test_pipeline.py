@@ -136,9 +136,7 @@ def test_noise_is_normal_with_the_given_deviation(data):
 
 
 def test_evaluation_sees_everything_once_in_order(data, images):
-    found = list(
-        pipeline.evaluation_batches(data, "validation", Span(10, 4)).as_numpy_iterator()
-    )
+    found = list(pipeline.evaluation_batches(data, "validation", Span(10, 4)).as_numpy_iterator())
     pixels, labels = small_dataset.pixels("validation", 10, 12, 3)
     order = [*range(0, 10, 2), *range(1, 10, 2)]
     seen = np.concatenate([batch["image"][batch["weight"] > 0] for batch in found])
@@ -151,9 +149,9 @@ def test_evaluation_sees_everything_once_in_order(data, images):
 def test_stores_reach_the_device_as_the_same_pixels(tmp_path, store):
     """JPEG: as TensorFlow decodes the stored bytes; centered: within float16's rounding."""
     other = dataset.load(small_dataset.make(tmp_path / "data", image_size=12, store=store))
-    found = list(
-        pipeline.evaluation_batches(other, "train", Span(20, 20)).as_numpy_iterator()
-    )[0]["image"]
+    found = list(pipeline.evaluation_batches(other, "train", Span(20, 20)).as_numpy_iterator())[0][
+        "image"
+    ]
     pixels, _ = small_dataset.pixels("train", 20, 12, 3)
     order = [*range(0, 20, 2), *range(1, 20, 2)]
     if store == "jpeg":

@@ -25,7 +25,10 @@ LOGS = {
     "fresh": True,
 }
 VALIDATION = {
-    "val_loss": 2.0, "val_top_1_error": 0.5, "val_top_5_error": 0.125, "val_count": 50000.0,
+    "val_loss": 2.0,
+    "val_top_1_error": 0.5,
+    "val_top_5_error": 0.125,
+    "val_count": 50000.0,
 }
 
 
@@ -44,8 +47,13 @@ def test_metrics_hold_times_apart(tmp_path):
     assert lines[0] == lines[1]
     train, epoch = lines[0]
     assert train == {
-        "kind": "train", "epoch": 2, "step": 1234, "loss": 2.5, "top_1_error": 0.75,
-        "top_5_error": 0.25, "learning_rate": 0.01,
+        "kind": "train",
+        "epoch": 2,
+        "step": 1234,
+        "loss": 2.5,
+        "top_1_error": 0.75,
+        "top_5_error": 0.25,
+        "learning_rate": 0.01,
     }
     assert epoch == train | VALIDATION | {"kind": "epoch"}
 
@@ -76,8 +84,12 @@ def test_metrics_wait_for_room_on_the_disk(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"),
-        (7500, "2 h 5 min"), (3 * 86400 + 4 * 3600 + 59 * 60, "3 d 4 h"),
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 5 min"),
+        (3 * 86400 + 4 * 3600 + 59 * 60, "3 d 4 h"),
     ],
 )
 def test_durations(seconds, text):
@@ -178,10 +190,13 @@ def test_the_summary_is_of_the_whole_run(tmp_path, capsys):
         watcher.on_epoch_end(epoch - 1, logs)
     callbacks.Summary(path, "40.7% top-1 error").on_train_end()
     last, best, expected = capsys.readouterr().err.splitlines()
-    assert last.split() == (
-        "last epoch 3, step 30: top-1 error 50.00%, top-5 error 12.50% on 50,000 validation "
-        "images, 1 view"
-    ).split()
+    assert (
+        last.split()
+        == (
+            "last epoch 3, step 30: top-1 error 50.00%, top-5 error 12.50% on 50,000 validation "
+            "images, 1 view"
+        ).split()
+    )
     assert best.startswith("best ") and "epoch 2, step 20: top-1 error 40.00%" in best
     assert expected.split(maxsplit=1) == ["expected", "40.7% top-1 error"]
     callbacks.Summary(path, "x", quiet=True).on_train_end()

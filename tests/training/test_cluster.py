@@ -87,7 +87,11 @@ def test_slurm_several_tasks_per_node():
     layout = {"SLURM_TASKS_PER_NODE": "2(x2),1"}
     found = cluster.resolve(slurm("node[1-3]", 3, 5, SLURM_LOCALID="1", **layout))
     assert found.workers == (
-        "node1:20016", "node1:20017", "node2:20016", "node2:20017", "node3:20016",
+        "node1:20016",
+        "node1:20017",
+        "node2:20016",
+        "node2:20017",
+        "node3:20016",
     )
     assert found.index == 3
     assert len(cluster.resolve(slurm("node[1-2]", 3, 4)).workers) == 4

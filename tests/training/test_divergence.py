@@ -83,8 +83,12 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_its_checkpoint(
     # Logs at step 6 only: it is the checkpoint that looks.
     argv = arguments(data, workdir, log__every_steps=6, steps_per_call=steps_per_call)
     refused(
-        capsys, argv, 1, "the gradient became NaN or infinite at step 4, found in steps 4 to 4",
-        str(workdir / "checkpoints"), "config.learning_rate.initial",
+        capsys,
+        argv,
+        1,
+        "the gradient became NaN or infinite at step 4, found in steps 4 to 4",
+        str(workdir / "checkpoints"),
+        "config.learning_rate.initial",
     )
     assert checkpoint.steps(workdir / "checkpoints") == [2, 3]
     assert_finite_checkpoints(workdir)
@@ -185,11 +189,20 @@ def test_float16_stops_where_no_loss_scale_helps(data, tmp_path, capsys, spoil):
     workdir = tmp_path / "run"
     spoil(*range(5, 200))
     argv = arguments(
-        data, workdir, precision="mixed_float16", train_epochs=40, log__every_steps=60,
+        data,
+        workdir,
+        precision="mixed_float16",
+        train_epochs=40,
+        log__every_steps=60,
         checkpoint__keep=100,
     )
     refused(
-        capsys, argv, 1, "at step 54", "as in the 49 steps before", "loss scales down to 1",
+        capsys,
+        argv,
+        1,
+        "at step 54",
+        "as in the 49 steps before",
+        "loss scales down to 1",
         "config.precision=mixed_bfloat16",
     )
     good, last = (
@@ -201,9 +214,7 @@ def test_float16_stops_where_no_loss_scale_helps(data, tmp_path, capsys, spoil):
 
 def test_a_fixed_loss_scale_stops_where_it_is_too_large(data, tmp_path, capsys):
     argv = arguments(data, tmp_path / "run", precision="mixed_float16", loss_scale=TOO_LARGE)
-    refused(
-        capsys, argv, 1, "the gradient became NaN or infinite at step 1", "no checkpoint yet"
-    )
+    refused(capsys, argv, 1, "the gradient became NaN or infinite at step 1", "no checkpoint yet")
     assert not checkpoint.steps(tmp_path / "run" / "checkpoints")
     # The same run goes on with another one.
     again = arguments(data, tmp_path / "run", precision="mixed_float16", loss_scale=1024)
@@ -230,7 +241,8 @@ def test_float16_on_two_replicas_scales_as_on_one(data, tmp_path):
     )
     found = []
     for name, changes in (
-        ("one", {}), ("two", {"distribution": "mirrored", "devices": "('CPU:0','CPU:1')"})
+        ("one", {}),
+        ("two", {"distribution": "mirrored", "devices": "('CPU:0','CPU:1')"}),
     ):
         changes |= {"precision": "mixed_float16", "train_epochs": 8}
         argv = arguments(data, tmp_path / name, **changes)

@@ -22,7 +22,13 @@ def test_halved_by_what_is_not_finite_doubled_after_so_many_in_a_row(monkeypatch
     monkeypatch.setattr(loss_scale, "GROWTH_STEPS", 3)
     k = 1024.0
     assert factors(loss_scale.LossScale(), [True, True, False, True, True, True, True]) == [
-        32 * k, 32 * k, 16 * k, 16 * k, 16 * k, 32 * k, 32 * k,
+        32 * k,
+        32 * k,
+        16 * k,
+        16 * k,
+        16 * k,
+        32 * k,
+        32 * k,
     ]
 
 
