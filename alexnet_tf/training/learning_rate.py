@@ -172,6 +172,8 @@ class PlateauWithState(Rule, keras.callbacks.ReduceLROnPlateau):
         logs = logs if logs is not None else {}
         if self.monitor not in logs:
             return  # An epoch without validation says nothing about a plateau.
+        if logs.get("step", 0) % self.setup.length.steps_per_epoch:
+            return  # Cut short by config.train_steps: it is evaluated again when it is whole.
         if self.drops >= self.max_drops:
             self.wait = -1  # Keras cuts at wait + 1 >= patience: keep counting from below.
         # Keras cuts the optimizer's rate, which in a warm-up is not yet the rule's.

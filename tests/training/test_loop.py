@@ -355,6 +355,13 @@ def test_a_shard_that_is_gone_stops_the_run_with_its_name(tmp_path, monkeypatch,
     refused(capsys, arguments(data, tmp_path / "run"), 1, words)
 
 
+def test_an_epoch_cut_short_does_not_count_for_the_plateau(data, undisturbed, tmp_path):
+    """Three steps per epoch; cut after the first and the second of the second epoch."""
+    for steps in (4, 5, 9):
+        assert call(arguments(data, tmp_path / "run", train_steps=steps)) == 0
+    assert newest(tmp_path / "run").state == newest(undisturbed).state
+
+
 def test_quiet_is_quiet_about_the_rate_too(data, tmp_path, capsys):
     changes = {"learning_rate__patience_epochs": 1, "learning_rate__min_delta": 0.9}
     argv = arguments(data, tmp_path / "run", train_epochs=2, **changes)
