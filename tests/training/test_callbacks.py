@@ -149,7 +149,8 @@ def test_progress_on_a_terminal(monkeypatch):
     watcher.on_epoch_end(1, LOGS)
     drawn = terminal.getvalue().split("\r")
     assert any("epoch 2/90" in text and " 234/1000, loss 2.5000" in text for text in drawn)
-    assert drawn[-1].splitlines()[-1].startswith("epoch 2/90 done: loss 2.5000")
+    # What is left of the bar is wiped first.
+    assert drawn[-1].splitlines()[-1].startswith("\x1b[Kepoch 2/90 done: loss 2.5000")
 
 
 @pytest.mark.parametrize("terminal", [False, True])
