@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from alexnet_tf.network import rows
 from alexnet_tf.network.stack import Stack
-from alexnet_tf.network.table import Table
+from alexnet_tf.network.table import Table, TableError
 
 
 def demo(
@@ -40,8 +40,17 @@ def demo(
         init_scale: initial weights have the standard deviation sqrt(init_scale / inputs of a
             unit), so that the signal neither dies nor grows; conv1's is divided by pixel_scale.
         pixel_scale: typical magnitude of mean-subtracted pixels.
+
+    Raises:
+        TableError: a width that the columns cannot share equally.
     """
     stack = Stack(columns, input_size)
+    for option, width in (*(("filters", each) for each in filters), ("hidden", hidden)):
+        if width < 1 or width % columns:
+            raise TableError(
+                f"config.network.{option}: {width} outputs cannot be shared by {columns} columns; "
+                f"each layer needs a multiple of {columns}"
+            )
     for number, total in enumerate(filters, start=1):
         size = {1: conv1_size, 2: 5}.get(number, 3)
         reads = stack.readers(number == 3)

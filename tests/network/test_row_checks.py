@@ -44,6 +44,9 @@ def test_what_makes_no_network_is_named(options, message):
     ("network", "options", "message"),
     [
         ("demo", {"columns": 0}, "columns must be from 1 to 8"),
+        ("demo", {"columns": 5}, "filters: 32 outputs cannot be shared by 5 columns"),
+        ("demo", {"filters": (8, 0, 8)}, "filters: 0 outputs cannot be shared by 2 columns"),
+        ("demo", {"hidden": 7}, "hidden: 7 outputs cannot be shared by 2 columns"),
         ("demo", {"dropout_keep": 0.0}, "keep must be above 0"),
         ("cifar_quick", {"neuron": "tanh"}, "takes 2 numbers"),
     ],
