@@ -115,6 +115,17 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     )
 
 
+def define_checkpoint_flag(flag_values: flags.FlagValues) -> None:
+    """Defines `--checkpoint`, for commands that take the weights of a run."""
+    flags.DEFINE_enum(
+        "checkpoint",
+        "best",
+        ["best", "newest"],
+        "Weights with the lowest validation error so far, or the latest.",
+        flag_values=flag_values,
+    )
+
+
 def from_flags(flag_values: flags.FlagValues) -> ConfigDict:
     """The recipe that the flags name, with its overrides, complete and locked."""
     overrides = []

@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from absl import flags
 
+from alexnet_tf import config as recipes
 from data_prep import command
 
 
@@ -40,13 +41,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     )
     flags.DEFINE_enum("views", "10", ["1", "10"], "Views of each image.", flag_values=flag_values)
     flags.DEFINE_string("split", "validation", "Split to evaluate on.", flag_values=flag_values)
-    flags.DEFINE_enum(
-        "checkpoint",
-        "best",
-        ["best", "newest"],
-        "Weights with the lowest validation error so far, or the latest.",
-        flag_values=flag_values,
-    )
+    recipes.define_checkpoint_flag(flag_values)
     flags.DEFINE_integer(
         "batch_size",
         0,

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from absl import flags
 
+from alexnet_tf import config as recipes
 from data_prep import command
 
 
@@ -36,13 +37,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "centre, at a tenth of the cost.",
         flag_values=flag_values,
     )
-    flags.DEFINE_enum(
-        "checkpoint",
-        "best",
-        ["best", "newest"],
-        "Weights with the lowest validation error so far, or the latest.",
-        flag_values=flag_values,
-    )
+    recipes.define_checkpoint_flag(flag_values)
     flags.DEFINE_string(
         "data_dir",
         "",

@@ -51,13 +51,7 @@ def _define_export(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string("workdir", None, "Work folder of the run.", flag_values=flag_values)
     flags.DEFINE_string("output", None, "The .npz file to write.", flag_values=flag_values)
     flags.mark_flags_as_required(["workdir", "output"], flag_values=flag_values)
-    flags.DEFINE_enum(
-        "checkpoint",
-        "best",
-        ["best", "newest"],
-        "Weights with the lowest validation error so far, or the latest.",
-        flag_values=flag_values,
-    )
+    recipes.define_checkpoint_flag(flag_values)
     flags.DEFINE_enum(
         "implementation",
         "towers",
@@ -86,7 +80,7 @@ def _export(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
     folder, which = WorkFolder(flag_values.workdir), flag_values.checkpoint
     config = folder.load_config()
-    found = checkpoint.load_newest(folder.best if which == "best" else folder.checkpoints)
+    found = checkpoint.load_newest(folder.checkpoint_folder(which))
     if found is None:
         other = "" if which == "newest" else "; --checkpoint=newest takes the latest weights"
         raise command.UserError(f"{folder.folder} has no {which} checkpoint yet{other}")

@@ -9,8 +9,6 @@ from alexnet_tf.config import ConfigDict
 from alexnet_tf.network.foreign import MEANS
 from data_prep import command, dataset
 
-VIEWS = (1, 10)
-
 
 def views(images: tf.Tensor, crop: int, count: int) -> tf.Tensor:
     """Cuts the test views of section 4.1 (end): the centre, or four corners, centre and mirrors.

@@ -64,8 +64,7 @@ def load(workdir: str, which: str = "best", data_dir: str = "") -> TrainedRun:
     folder = WorkFolder(workdir)
     config = folder.load_config()
     # Before the network is built, which for 61 million weights takes a while.
-    where = folder.best if which == "best" else folder.checkpoints
-    if not checkpoint.steps(where):
+    if not checkpoint.steps(folder.checkpoint_folder(which)):
         raise command.UserError(_no_checkpoint(folder, which))
     known = training_facts(folder, config, data_dir)
     network = definition.kept(folder.folder, config.network)

@@ -75,7 +75,7 @@ def read(path: str) -> weight_files.WeightFile:
     folder = WorkFolder(path)
     folder.load_config()
     which = "best" if checkpoint.steps(folder.best) else "newest"
-    found = checkpoint.load_newest(folder.best if which == "best" else folder.checkpoints)
+    found = checkpoint.load_newest(folder.checkpoint_folder(which))
     if found is None:
         raise weights.WeightsError(f"{path}: this run has no checkpoint yet")
     container = f"work folder, {which} checkpoint, step {found.state.get('step', 0):,}"

@@ -148,6 +148,10 @@ class WorkFolder:
         except (ValueError, AttributeError) as error:
             raise command.UserError(f"{self.config_file} is damaged: {error}") from error
 
+    def checkpoint_folder(self, which: str) -> Path:
+        """Where the "best" checkpoint lies, or the "newest" ones do."""
+        return self.best if which == "best" else self.checkpoints
+
     def load_weights(self, variables: dict[str, Any], which: str) -> dict[str, Any]:
         """Sets a model's variables from this run, and returns the checkpoint's state.
 
@@ -158,7 +162,7 @@ class WorkFolder:
         Raises:
             UserError: the run has no such checkpoint yet, or it is of another network.
         """
-        folder = self.best if which == "best" else self.checkpoints
+        folder = self.checkpoint_folder(which)
         found = checkpoint.load_newest(folder)
         if found is None:
             raise command.UserError(

@@ -5,10 +5,7 @@ size is computed where this Python has it, or where ALEXNET_TORCH_PYTHON names a
 (`python -m venv V; V/bin/pip install torch numpy`).
 """
 
-import importlib.util
 import json
-import os
-import sys
 
 import numpy as np
 import pytest
@@ -18,16 +15,6 @@ tf = pytest.importorskip("tensorflow")
 from alexnet_tf import config as recipes  # noqa: E402
 from alexnet_tf.network import build, grouped, table  # noqa: E402
 from tests.network import torch_figures  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def torch_python():
-    named = os.environ.get("ALEXNET_TORCH_PYTHON")
-    if named:
-        return named
-    if importlib.util.find_spec("torch"):
-        return sys.executable
-    pytest.skip("needs PyTorch: set ALEXNET_TORCH_PYTHON to a Python that has it")
 
 
 def relative_error(ours, theirs):
