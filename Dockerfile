@@ -25,6 +25,7 @@ COPY constraints/main.txt constraints/main.txt
 RUN pip install "tensorflow[and-cuda]" -c constraints/main.txt
 
 COPY setup.py pyproject.toml README.md LICENSE ./
+COPY alexnet_common alexnet_common
 COPY alexnet_tf alexnet_tf
 COPY data_prep data_prep
 COPY configs configs

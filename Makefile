@@ -57,7 +57,7 @@ more-extras:
 
 clean:  ## Remove the demo, build products and caches; keep the environments
 	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
-	find alexnet_tf data_prep configs tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find alexnet_common alexnet_tf data_prep configs tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-env:  ## Remove the environments
 	rm -rf .venv .venv-addons

@@ -25,7 +25,9 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
     packages=[
-        *find_packages(include=["alexnet_tf", "alexnet_tf.*", "data_prep", "data_prep.*"]),
+        *find_packages(
+            include=["alexnet_common", "alexnet_tf", "alexnet_tf.*", "data_prep", "data_prep.*"]
+        ),
         RECIPES,
     ],
     package_dir={RECIPES: "configs"},
@@ -55,7 +57,6 @@ setup(
             "alexnet-evaluate=alexnet_tf.evaluate:run",
             "alexnet-predict=alexnet_tf.predict:run",
             "alexnet-export=alexnet_tf.export:run",
-            "alexnet-fidelity=alexnet_tf.fidelity:run",
             "alexnet-weights=alexnet_tf.weights:run",
             "alexnet-launch=alexnet_tf.launch:run",
             "alexnet-benchmark=alexnet_tf.benchmark:run",

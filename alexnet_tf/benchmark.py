@@ -17,8 +17,9 @@ from types import ModuleType
 
 from absl import flags
 
+from alexnet_common import command
+from alexnet_common.errors import UsageError
 from alexnet_tf import benchmarks
-from data_prep import command
 
 
 def names() -> list[str]:
@@ -43,12 +44,12 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Reached only where no benchmark was named."""
     listed = ", ".join(names())
     if not arguments:
-        raise command.UsageError(
+        raise UsageError(
             f"no benchmark named; there are {listed}: python -m alexnet_tf.benchmark NAME"
         )
     near = difflib.get_close_matches(arguments[0], names(), n=2)
     guess = f"did you mean {' or '.join(near)}? " if near else ""
-    raise command.UsageError(f"no benchmark {arguments[0]!r}; {guess}there are {listed}")
+    raise UsageError(f"no benchmark {arguments[0]!r}; {guess}there are {listed}")
 
 
 def _load(name: str) -> ModuleType:

@@ -26,8 +26,8 @@ from typing import Any
 import ml_collections
 from absl import flags
 
-from alexnet_tf.network import table
-from data_prep import command
+from alexnet_common.errors import UsageError, UserError, one_line
+from alexnet_tf.tables import table
 
 ConfigDict = ml_collections.ConfigDict
 
@@ -58,20 +58,20 @@ def load(name_or_path: str) -> ConfigDict:
     path = _find(name_or_path)
     spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise command.UsageError(f"config {path} is not a Python file")
+        raise UsageError(f"config {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
         config = module.get_config()
-    except command.UserError:
+    except UserError:
         raise
     except Exception as error:
         line = _line_in(error, path)
-        raise command.UsageError(
-            f"config {path}{line}: {type(error).__name__}: {command.one_line(error)}"
+        raise UsageError(
+            f"config {path}{line}: {type(error).__name__}: {one_line(error)}"
         ) from error
     if not isinstance(config, ConfigDict):
-        raise command.UsageError(f"config {path}: get_config() must return a ConfigDict")
+        raise UsageError(f"config {path}: get_config() must return a ConfigDict")
     return config
 
 
@@ -83,7 +83,7 @@ def _find(name_or_path: str) -> Path:
     only_a_name = given.parent in (Path("."), Path("configs"))
     if only_a_name and given.suffix in ("", ".py") and shipped.is_file():
         return shipped
-    raise command.UsageError(
+    raise UsageError(
         f"config {name_or_path} not found{_near(given.stem, recipe_names())}; "
         f"shipped recipes: {', '.join(recipe_names())}"
     )
@@ -132,7 +132,7 @@ def from_flags(flag_values: flags.FlagValues) -> ConfigDict:
     for override in flag_values.config_override:
         key, separator, text = override.partition("=")
         if not separator:
-            raise command.UsageError(f"--config.{key} needs a value: --config.{key}=VALUE")
+            raise UsageError(f"--config.{key} needs a value: --config.{key}=VALUE")
         overrides.append((key, text))
     return resolve(load(flag_values.config), overrides)
 
@@ -155,7 +155,7 @@ def resolve(config: ConfigDict, overrides: Sequence[tuple[str, str]] = ()) -> Co
     for option in config.network:
         if option not in known:
             near = _near(option, sorted(known)) or f"; it has {', '.join(known)}"
-            raise command.UsageError(
+            raise UsageError(
                 f"config.network.{option}: network {config.network.name} has no such option{near}"
             )
     # In place, so that a recipe's references between keys stay.
@@ -182,9 +182,7 @@ def set_from_text(config: ConfigDict, key: str, text: str) -> None:
         raise _unknown(key, last, section, key)
     old = section[last]
     if isinstance(old, ConfigDict):
-        raise command.UsageError(
-            f"config.{key} is a section; its keys: {', '.join(sorted(old.keys()))}"
-        )
+        raise UsageError(f"config.{key} is a section; its keys: {', '.join(sorted(old.keys()))}")
     section[last] = _parse(key, text, old)
 
 
@@ -205,16 +203,16 @@ def _parse(key: str, text: str, old: Any) -> Any:
         return value
     except (KeyError, ValueError, SyntaxError) as error:
         wanted = kinds.get(type(old), f"a Python literal such as {old!r}")
-        raise command.UsageError(f"config.{key} must be {wanted}, not {text!r}") from error
+        raise UsageError(f"config.{key} must be {wanted}, not {text!r}") from error
 
 
-def _unknown(path: str, part: str, section: ConfigDict, key: str) -> command.UsageError:
+def _unknown(path: str, part: str, section: ConfigDict, key: str) -> UsageError:
     names = sorted(section.keys())
     near = _near(part, names)
     if not near:
         # A key that exists in another section is the other common slip.
         near = f"; keys here: {', '.join(names)}"
-    return command.UsageError(f"config has no key {path!r} (from --config.{key}){near}")
+    return UsageError(f"config has no key {path!r} (from --config.{key}){near}")
 
 
 def _near(word: str, names: list[str]) -> str:

@@ -19,8 +19,11 @@ from collections.abc import Callable
 
 from absl import flags
 
+from alexnet_common import command, files
+from alexnet_common.errors import UsageError
+from alexnet_common.messages import log
+from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
-from data_prep import command
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -55,10 +58,10 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Runs the command."""
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}")
+        raise UsageError(f"unexpected argument {arguments[0]!r}")
     # TensorFlow takes seconds to import: after the flags are known to be right.
-    command.import_tensorflow()
-    from alexnet_tf.results import ensemble
+    import_tensorflow()
+    from alexnet_tf.evaluation import ensemble
 
     settings = ensemble.Settings(
         views=int(flag_values.views),
@@ -68,10 +71,10 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         batch_size=flag_values.batch_size,
     )
     report = ensemble.evaluate_runs(flag_values.workdir, settings, _progress)
-    command.log(ensemble.table_text(report))
+    log(ensemble.table_text(report))
     text = json.dumps(report, indent=2) + "\n"
     if flag_values.output:
-        command.write_atomically(flag_values.output, text.encode())
+        files.write_atomically(flag_values.output, text.encode())
     else:
         print(text, end="")
     return 0
@@ -82,7 +85,7 @@ def _progress(label: str, total: int) -> Callable[[int], None]:
     from tqdm import tqdm
 
     if not sys.stderr.isatty():
-        command.log(f"evaluating {label}: {total:,} images")
+        log(f"evaluating {label}: {total:,} images")
         return lambda count: None
     bar = tqdm(total=total, desc=label, unit="img", leave=False, dynamic_ncols=True)
 

@@ -20,8 +20,11 @@ from pathlib import Path
 
 from absl import flags
 
+from alexnet_common import command
+from alexnet_common.errors import UsageError
+from alexnet_common.messages import log
+from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
-from data_prep import command
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -50,15 +53,16 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Runs the command."""
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}")
+        raise UsageError(f"unexpected argument {arguments[0]!r}")
     # TensorFlow takes seconds to import: after the flags are known to be right.
-    command.import_tensorflow()
-    from alexnet_tf.results import restore, saved_model
+    import_tensorflow()
+    from alexnet_tf.runs import restore
+    from alexnet_tf.serving import saved_model
 
     saved_model.check_replaceable(Path(flag_values.output_dir))
     run = restore.load(flag_values.workdir, flag_values.checkpoint, flag_values.data_dir)
     facts = saved_model.export(run, flag_values.output_dir, int(flag_values.views))
-    command.log(
+    log(
         f"exported {facts['network']} of epoch {facts['epoch']} ({facts['checkpoint']}), "
         f"{facts['classes']} classes, {facts['views']} view{'s' if facts['views'] > 1 else ''}, "
         f"to {flag_values.output_dir}"

@@ -34,8 +34,10 @@ from typing import IO, Any
 
 from absl import flags
 
-from alexnet_tf.training import cluster, stopping
-from data_prep import command
+from alexnet_common import command, signals
+from alexnet_common.errors import WRONG_USAGE, UsageError, UserError
+from alexnet_common.messages import log
+from alexnet_tf.devices import cluster
 
 # Linux: prctl(PR_SET_PDEATHSIG, signal).
 _PR_SET_PDEATHSIG = 1
@@ -73,7 +75,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Runs the command."""
     if not arguments:
-        raise command.UsageError("nothing to run: ... --workers=2 -- --config=... --workdir=...")
+        raise UsageError("nothing to run: ... --workers=2 -- --config=... --workdir=...")
     arguments = with_distribution(arguments)
     ports = free_ports(flag_values.workers, flag_values.port)
     devices = share_gpus(flag_values.workers, os.environ)
@@ -102,7 +104,7 @@ def free_ports(count: int, first: int = 0) -> list[int]:
         UserError: one of the wanted ports is taken.
     """
     if first + count - 1 > 65535:
-        raise command.UsageError(
+        raise UsageError(
             f"--port={first}: {count} workers need as many ports, and the last one there is is "
             "65535; leave --port out to take free ones"
         )
@@ -116,7 +118,7 @@ def free_ports(count: int, first: int = 0) -> list[int]:
             try:
                 listener.bind(("127.0.0.1", wanted))
             except OSError as error:
-                raise command.UserError(
+                raise UserError(
                     f"--port={first}: port {wanted} cannot be used ({error.strerror}); "
                     "leave --port out to take free ones"
                 ) from error
@@ -141,7 +143,7 @@ def share_gpus(workers: int, environment: Mapping[str, str]) -> list[dict[str, s
     if not devices:
         return [{}] * workers
     if len(devices) < workers:
-        raise command.UserError(
+        raise UserError(
             f"--workers={workers}, but here are {len(devices)} GPUs; each worker needs its own "
             "(to try it on the CPU: CUDA_VISIBLE_DEVICES=-1)"
         )
@@ -220,7 +222,7 @@ class Workers:
             self._copy(_POLL_SECONDS if running else 0.0)
             if failed is None and (failed := self._failure()):
                 if not self._asked_for(failed[1]):
-                    command.log(f"worker {failed[0]} {_how(failed[1])}; ending the others")
+                    log(f"worker {failed[0]} {_how(failed[1])}; ending the others")
                 # A collective that waits for the dead one does not hear SIGTERM.
                 self._send(signal.SIGTERM)
                 kill_at = time.monotonic() + self._grace
@@ -233,17 +235,17 @@ class Workers:
             if kill_at is not None and time.monotonic() > kill_at:
                 for index, process in enumerate(self._processes):
                     if process.poll() is None:
-                        command.log(f"worker {index} does not end, and is killed")
+                        log(f"worker {index} does not end, and is killed")
                 self._kill()
                 kill_at = None
         self._drain()
         if failed is not None and self._asked_for(failed[1]):
-            command.log("interrupted; the same command resumes from the last checkpoint")
+            log("interrupted; the same command resumes from the last checkpoint")
             return 128 + self._passed_on[0]
         if failed is not None:
-            command.log(f"error: worker {failed[0]} of {len(self._processes)} {_how(failed[1])}")
+            log(f"error: worker {failed[0]} of {len(self._processes)} {_how(failed[1])}")
             return failed[1] if failed[1] > 0 else 128 - failed[1]
-        return stopping.EXIT_STATUS if self._saved() else 0
+        return signals.EXIT_STATUS if self._saved() else 0
 
     def _failure(self) -> tuple[int, int] | None:
         """(index, status) of a worker that has failed; one that was killed before its victims.
@@ -253,7 +255,7 @@ class Workers:
         failed = [
             (index, process.returncode)
             for index, process in enumerate(self._processes)
-            if process.returncode not in (None, 0, stopping.EXIT_STATUS)
+            if process.returncode not in (None, 0, signals.EXIT_STATUS)
         ]
         return min(failed, key=lambda pair: (self._asked_for(pair[1]), pair[1] > 0), default=None)
 
@@ -262,7 +264,7 @@ class Workers:
         return any(status in (-number, 128 + number) for number in self._passed_on)
 
     def _saved(self) -> bool:
-        return any(process.returncode == stopping.EXIT_STATUS for process in self._processes)
+        return any(process.returncode == signals.EXIT_STATUS for process in self._processes)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._signals.append(number)
@@ -344,11 +346,11 @@ def call(argv: list[str]) -> int:
     """Runs the command and returns its exit status."""
     stray = next((text for text in argv if re.match(r"--?(config|workdir)\b", text)), None)
     if stray and "--" not in argv:
-        command.log(
+        log(
             f"error: {stray} is for the trainer, whose arguments follow a --: "
             "... --workers=2 -- --config=... --workdir=..."
         )
-        return command.WRONG_USAGE
+        return WRONG_USAGE
     return command.call(define_flags, main, __doc__, argv)
 
 

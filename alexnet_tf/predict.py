@@ -17,7 +17,10 @@ from typing import Any
 
 from absl import flags
 
-from data_prep import command
+from alexnet_common import command, files
+from alexnet_common.errors import FAILED, UsageError, UserError, one_line
+from alexnet_common.messages import log
+from alexnet_common.tensorflow_import import import_tensorflow
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -31,15 +34,15 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Runs the command."""
     if not arguments:
-        raise command.UsageError("no image named: python -m alexnet_tf.predict --model=DIR IMAGE")
+        raise UsageError("no image named: python -m alexnet_tf.predict --model=DIR IMAGE")
     classify = load(flag_values.model)
     results, failures = [], 0
     for path in arguments:
         try:
             result = {"file": path, "top_5": classify(_read(path))}
-        except command.UserError as error:
+        except UserError as error:
             failures += 1
-            command.log(f"error: {path}: {command.one_line(error)}")
+            log(f"error: {path}: {one_line(error)}")
             continue
         results.append(result)
         if not flag_values.json:
@@ -48,8 +51,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if flag_values.json:
         print(text, end="")
     if flag_values.output:
-        command.write_atomically(flag_values.output, text.encode())
-    return command.FAILED if failures else 0
+        files.write_atomically(flag_values.output, text.encode())
+    return FAILED if failures else 0
 
 
 def load(folder: str) -> Any:
@@ -63,20 +66,20 @@ def load(folder: str) -> Any:
         UserError: the folder is no such model; the function raises it for what is no image.
     """
     if not os.path.isfile(os.path.join(folder, "saved_model.pb")):
-        raise command.UserError(
+        raise UserError(
             f"--model {folder} holds no SavedModel; python -m alexnet_tf.export writes one"
         )
-    command.import_tensorflow()
+    import_tensorflow()
     import tensorflow as tf
 
     try:
         loaded = tf.saved_model.load(folder)
     except (OSError, ValueError, tf.errors.OpError) as error:
-        raise command.UserError(f"--model {folder} is damaged: {_reason(error)}") from error
+        raise UserError(f"--model {folder} is damaged: {_reason(error)}") from error
     signature = loaded.signatures.get("serving_default")
     wanted = {"top_5_names", "top_5_titles", "top_5_labels", "top_5_probabilities"}
     if signature is None or not wanted <= set(signature.structured_outputs):
-        raise command.UserError(
+        raise UserError(
             f"--model {folder} is a SavedModel of another kind; "
             "python -m alexnet_tf.export writes one that fits"
         )
@@ -85,9 +88,7 @@ def load(folder: str) -> Any:
         try:
             outputs = signature(image_bytes=tf.constant([content]))
         except tf.errors.InvalidArgumentError as error:
-            raise command.UserError(
-                f"is not an image that can be read: {_reason(error)}"
-            ) from error
+            raise UserError(f"is not an image that can be read: {_reason(error)}") from error
         first = {name: outputs[name].numpy()[0] for name in wanted}
         return [
             {
@@ -112,12 +113,12 @@ def load(folder: str) -> Any:
 
 def _read(path: str) -> bytes:
     if os.path.isdir(path):
-        raise command.UserError("is a folder; name image files, such as FOLDER/*.jpg")
+        raise UserError("is a folder; name image files, such as FOLDER/*.jpg")
     try:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise command.UserError(str(error.strerror)) from error
+        raise UserError(str(error.strerror)) from error
 
 
 def _text(result: dict[str, Any]) -> str:

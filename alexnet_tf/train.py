@@ -17,9 +17,11 @@ import tempfile
 
 from absl import flags
 
+from alexnet_common import command, signals
+from alexnet_common.errors import FAILED, UsageError
+from alexnet_common.messages import log
+from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
-from alexnet_tf.training import stopping
-from data_prep import command
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -52,39 +54,40 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Runs the command."""
     if arguments:
-        raise command.UsageError(f"unexpected {arguments[0]!r}; settings are --config.KEY=VALUE")
+        raise UsageError(f"unexpected {arguments[0]!r}; settings are --config.KEY=VALUE")
     config = recipes.from_flags(flag_values)
     if flag_values.print_network:
         print(network_text(config))
         return 0
     if not flag_values.workdir and not flag_values.check:
-        raise command.UsageError("--workdir is missing: the folder where the run is kept")
+        raise UsageError("--workdir is missing: the folder where the run is kept")
     if not config.data_dir and not config.synthetic_data:
-        raise command.UsageError(
+        raise UsageError(
             "--config.data_dir is missing: a folder made by python -m data_prep.build_tfrecords"
         )
     # TensorFlow takes seconds to import: after the checks that need none of it.
-    command.import_tensorflow()
-    from alexnet_tf.training import gates, loop, workdir
-    from alexnet_tf.training.run import first_page, set_up
+    import_tensorflow()
+    from alexnet_tf.runs import workdir
+    from alexnet_tf.train_loop import loop, preflight
+    from alexnet_tf.train_loop.setup import first_page, set_up
 
     if flag_values.check:
         with tempfile.TemporaryDirectory() as scratch, workdir.WorkFolder(scratch) as folder:
-            text, passed = gates.check(set_up(config, folder))
+            text, passed = preflight.check(set_up(config, folder))
         print(text)
-        return 0 if passed else command.FAILED
+        return 0 if passed else FAILED
     with workdir.WorkFolder(flag_values.workdir) as folder:
         training = set_up(config, folder)
         if not flag_values.quiet:
-            command.log(first_page(training))
+            log(first_page(training))
         new = training.position.step == 0 and not config.synthetic_data
         if training.distribution.is_chief and new:
-            gates.before_training(training)
+            preflight.before_training(training)
         try:
             logs = loop.Loop(training, flag_values.quiet).train()
         except loop.Stopped as stopped:
-            command.log(f"{stopped}; the same command resumes")
-            return stopping.EXIT_STATUS
+            log(f"{stopped}; the same command resumes")
+            return signals.EXIT_STATUS
     if training.distribution.is_chief:
         print(json.dumps(logs, default=float))
     return 0
@@ -92,8 +95,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
 def network_text(config: recipes.ConfigDict) -> str:
     """The network's table with shapes and counts, for the dataset's classes where it is known."""
-    command.import_tensorflow()
-    from alexnet_tf.network import summary, table
+    import_tensorflow()
+    from alexnet_tf.tables import summary, table
     from data_prep import dataset
 
     classes = dataset.load(config.data_dir).num_classes if config.data_dir else config.num_classes
@@ -103,7 +106,7 @@ def network_text(config: recipes.ConfigDict) -> str:
 def run() -> None:
     """Console entry point."""
     status = command.call(define_flags, main, __doc__, sys.argv[1:])
-    stopping.leave(status)
+    signals.leave(status)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,11 @@ from typing import Any
 
 from absl import flags
 
+from alexnet_common import command
+from alexnet_common.errors import UsageError, UserError
+from alexnet_common.messages import log
+from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
-from data_prep import command
 
 EXPORT_DOC = """Writes a run's weights to a .npz file, one float32 array per variable.
 
@@ -71,19 +74,19 @@ def _define_export(flag_values: flags.FlagValues) -> None:
 
 def _export(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}")
+        raise UsageError(f"unexpected argument {arguments[0]!r}")
     if not flag_values.output.endswith(".npz"):
-        raise command.UsageError(f"--output {flag_values.output} must end with .npz")
-    from alexnet_tf.network import weights
-    from alexnet_tf.training import checkpoint
-    from alexnet_tf.training.workdir import WorkFolder
+        raise UsageError(f"--output {flag_values.output} must end with .npz")
+    from alexnet_tf.runs import checkpoint
+    from alexnet_tf.runs.workdir import WorkFolder
+    from alexnet_tf.weight_io import weights
 
     folder, which = WorkFolder(flag_values.workdir), flag_values.checkpoint
     config = folder.load_config()
     found = checkpoint.load_newest(folder.checkpoint_folder(which))
     if found is None:
         other = "" if which == "newest" else "; --checkpoint=newest takes the latest weights"
-        raise command.UserError(f"{folder.folder} has no {which} checkpoint yet{other}")
+        raise UserError(f"{folder.folder} has no {which} checkpoint yet{other}")
     values = found.weights
     if flag_values.implementation == "grouped":
         values = _merged(folder, config, values, flag_values.data_dir)
@@ -99,7 +102,7 @@ def _export(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         "variables": len(values),
         "parameters": sum(value.size for value in values.values()),
     }
-    command.log(
+    log(
         f"exported {report['variables']} variables, {report['parameters']:,} numbers, of step "
         f"{report['step']:,} ({which}) to {flag_values.output}"
     )
@@ -108,12 +111,13 @@ def _export(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
 
 def _merged(folder: Any, config: recipes.ConfigDict, values: Any, data_dir: str) -> Any:
-    command.import_tensorflow()
-    from alexnet_tf.network import grouped, table
-    from alexnet_tf.results import definition, restore
+    import_tensorflow()
+    from alexnet_tf.model import grouped
+    from alexnet_tf.runs import definition_copy, restore
+    from alexnet_tf.tables import table
 
     classes = restore.training_facts(folder, config, data_dir).num_classes
-    network = definition.kept(folder.folder, config.network)
+    network = definition_copy.kept(folder.folder, config.network)
     return grouped.merge(table.from_config(network, classes)).to_grouped(values)
 
 
@@ -138,27 +142,29 @@ def _define_import(flag_values: flags.FlagValues) -> None:
 
 def _import(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if arguments:
-        raise command.UsageError(f"unexpected {arguments[0]!r}; settings are --config.KEY=VALUE")
+        raise UsageError(f"unexpected {arguments[0]!r}; settings are --config.KEY=VALUE")
     config = recipes.from_flags(flag_values)
     if config.initial_weights:
-        raise command.UsageError("--from names the weights: leave config.initial_weights out")
+        raise UsageError("--from names the weights: leave config.initial_weights out")
     if config.distribution == "multi_worker":
-        raise command.UsageError(
+        raise UsageError(
             "importing takes one process: leave config.distribution out here (it may be given when "
             "the training goes on)"
         )
     if not config.data_dir:
-        raise command.UsageError(
+        raise UsageError(
             "--config.data_dir is missing: the dataset whose classes and mean the network takes"
         )
     workdir = Path(flag_values.workdir)
     if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
-        raise command.UserError(f"--workdir {workdir} is there already; weights need a new one")
-    command.import_tensorflow()
-    from alexnet_tf.training import initial
-    from alexnet_tf.training.workdir import WorkFolder
+        raise UserError(f"--workdir {workdir} is there already; weights need a new one")
+    import_tensorflow()
+    from alexnet_tf.runs import initial_weights
+    from alexnet_tf.runs.workdir import WorkFolder
 
-    source = initial.Source(str(flag_values["from"].value), flag_values.partial, "--partial")
+    source = initial_weights.Source(
+        str(flag_values["from"].value), flag_values.partial, "--partial"
+    )
     # Beside it, so that a folder with its name is finished.
     unfinished = workdir.absolute().with_name(f".{workdir.absolute().name}.importing")
     with WorkFolder(unfinished) as left_over:
@@ -173,8 +179,8 @@ def _import(flag_values: flags.FlagValues, arguments: list[str]) -> int:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
     for heading, text in lines:
-        command.log(f"{heading:14} {text}")
-    command.log(f"work folder    {workdir}")
+        log(f"{heading:14} {text}")
+    log(f"work folder    {workdir}")
     notes = [f"{heading}: {text}" for heading, text in lines]
     print(json.dumps({"workdir": str(workdir), "from": source.path, "notes": notes}))
     return 0
@@ -182,9 +188,9 @@ def _import(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
 def _fill(config: recipes.ConfigDict, folder: Any, source: Any) -> Any:
     """Writes config, facts and checkpoints of step 0; returns what there is to say."""
-    from alexnet_tf.training import checkpoint
-    from alexnet_tf.training.run import set_up
-    from alexnet_tf.training.saving import Saver
+    from alexnet_tf.runs import checkpoint
+    from alexnet_tf.train_loop.saving import Saver
+    from alexnet_tf.train_loop.setup import set_up
 
     run = set_up(config, folder, source)
     state = Saver(run).state()
@@ -200,12 +206,12 @@ def _define_show(flag_values: flags.FlagValues) -> None:
 
 def _show(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if not arguments:
-        raise command.UsageError("no file named: python -m alexnet_tf.weights show FILE")
-    from alexnet_tf.training import initial
+        raise UsageError("no file named: python -m alexnet_tf.weights show FILE")
+    from alexnet_tf.runs import initial_weights
 
     reports = []
     for path in arguments:
-        found = initial.read(path)
+        found = initial_weights.read(path)
         report = {
             "file": path,
             "kind": found.description,
@@ -257,12 +263,12 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Reached only where no action was named."""
     listed = ", ".join(ACTIONS)
     if not arguments:
-        raise command.UsageError(
+        raise UsageError(
             f"no action named; there are {listed}: python -m alexnet_tf.weights ACTION"
         )
     near = difflib.get_close_matches(arguments[0], ACTIONS, n=2)
     guess = f"did you mean {' or '.join(near)}? " if near else ""
-    raise command.UsageError(f"no action {arguments[0]!r}; {guess}there are {listed}")
+    raise UsageError(f"no action {arguments[0]!r}; {guess}there are {listed}")
 
 
 def run() -> None:

@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     # Stop earlier, after so many updates; 0: train_epochs decides.
     config.train_steps = 0
 
-    # network.name is a recipe in alexnet_tf/network; its options follow it (--print_network).
+    # network.name is a recipe in alexnet_tf/tables; its options follow it (--print_network).
     config.network = ConfigDict({"name": "alexnet"})
     # Classes for --print_network without a dataset; training takes them from the dataset.
     config.num_classes = 1000

@@ -21,20 +21,12 @@ import re
 
 from absl import flags
 
-from data_prep import (
-    command,
-    conversion,
-    dali,
-    dataset,
-    estimate,
-    files,
-    imagenet,
-    inputs,
-    plan,
-    sidecars,
-    statistics,
-    workers,
-)
+from alexnet_common import command, files
+from alexnet_common.errors import FAILED, UsageError
+from alexnet_common.messages import log
+from data_prep import dataset
+from data_prep.shards import conversion, dali, estimate, plan, sidecars, statistics, workers
+from data_prep.sources import imagenet, inputs
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -99,7 +91,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Finds the images, plans, converts and reports."""
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
+        raise UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
     settings = plan.Settings(
         image_size=flag_values.image_size,
         store=flag_values.store,
@@ -118,7 +110,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     for path in (flag_values.train, flag_values.validation, devkit):
         checked = path and imagenet.check_archive(path, flag_values.checksums)
         if checked:
-            command.log(checked)
+            log(checked)
     found = inputs.find(
         flag_values.train,
         flag_values.validation,
@@ -133,9 +125,9 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if flag_values.dry_run:
         described = estimate.dry_run(the_plan, output_dir, options.num_workers)
         print(json.dumps(described, indent=1))
-        return 0 if described["fits"] in (True, None) else command.FAILED
+        return 0 if described["fits"] in (True, None) else FAILED
     for split in the_plan.splits:
-        command.log(
+        log(
             f"{split.name}: {len(split.images):,} images of "
             f"{len({image.class_name for image in split.images}):,} classes, "
             f"{split.num_shards:,} shards"
@@ -152,24 +144,22 @@ def report(result: dataset.Dataset) -> int:
     """Says what the dataset holds, beside the author's statistics; 1 if images were skipped."""
     skipped = [entry for split in result.splits.values() for entry in split.skipped]
     for entry in skipped:
-        command.log(f"skipped {entry.key}: {entry.reason}")
-    command.log(f"mean RGB            {_row(result.channel_mean)}")
-    command.log(f"  the author's mean {_row(statistics.AUTHOR_CHANNEL_MEAN)}")
-    command.log(f"RGB components, standard deviations {_row(result.pca_standard_deviations)}")
+        log(f"skipped {entry.key}: {entry.reason}")
+    log(f"mean RGB            {_row(result.channel_mean)}")
+    log(f"  the author's mean {_row(statistics.AUTHOR_CHANNEL_MEAN)}")
+    log(f"RGB components, standard deviations {_row(result.pca_standard_deviations)}")
     author = _row(statistics.AUTHOR_PCA_STANDARD_DEVIATIONS)
-    command.log(f"  the author's                      {author}")
+    log(f"  the author's                      {author}")
     for split in result.splits.values():
         size = sum(shard.bytes for shard in split.shards)
-        command.log(
-            f"{split.name}: {split.count:,} images, {len(split.shards):,} shards, {size:,} bytes"
-        )
+        log(f"{split.name}: {split.count:,} images, {len(split.shards):,} shards, {size:,} bytes")
     if skipped:
-        command.log(
+        log(
             f"{result.directory}: usable, but {len(skipped)} planned images are not in it "
             "(listed above and in dataset.json); exit status 1"
         )
-        return command.FAILED
-    command.log(f"{result.directory}: complete")
+        return FAILED
+    log(f"{result.directory}: complete")
     return 0
 
 
@@ -177,11 +167,11 @@ def _options(flag_values: flags.FlagValues) -> conversion.Options:
     match = re.fullmatch(r"(\d+)/(\d+)", flag_values.task)
     task, num_tasks = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= task <= num_tasks:
-        raise command.UsageError(
+        raise UsageError(
             f"--task={flag_values.task}: expected i/n with i from 1 to n, as --task=1/3"
         )
     if flag_values.on_error == "fail" and flag_values.max_errors is not None:
-        raise command.UsageError("--max_errors has a meaning with --on_error=skip only")
+        raise UsageError("--max_errors has a meaning with --on_error=skip only")
     return conversion.Options(
         num_workers=flag_values.workers or workers.available_cores(),
         task=task,
@@ -199,7 +189,7 @@ def _shards(name: str, value: str) -> int | None:
         return None
     if re.fullmatch(r"[1-9]\d{0,4}", value):
         return int(value)
-    raise command.UsageError(f"--{name}={value}: expected auto or a number from 1 to 99999")
+    raise UsageError(f"--{name}={value}: expected auto or a number from 1 to 99999")
 
 
 def _row(values: object) -> str:

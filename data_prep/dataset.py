@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import command, files
+from alexnet_common import files
+from alexnet_common.errors import UserError
 
 SCHEMA_VERSION = 1
 DATASET_FILE = "dataset.json"
@@ -29,7 +30,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class DatasetError(command.UserError):
+class DatasetError(UserError):
     """A folder that is not a complete dataset, in one line: where, what, and what would help."""
 
 

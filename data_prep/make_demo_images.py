@@ -22,7 +22,9 @@ from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
-from data_prep import command
+from alexnet_common import command, files
+from alexnet_common.errors import UsageError, UserError
+from alexnet_common.messages import log
 
 MARKER_FILE = "demo_images.json"
 SPLITS = ("train", "validation")
@@ -193,7 +195,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     """Draws into a temporary folder and renames it, so that a half-drawn set never shows."""
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
+        raise UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
     counts = {
         "train": flag_values.train_images_per_class,
         "validation": flag_values.validation_images_per_class,
@@ -201,7 +203,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     wanted = {"classes": list(CLASSES), "images_per_class": counts, "seed": flag_values.seed}
     folder = os.path.abspath(flag_values.output_dir)
     if _is_finished(folder, wanted):
-        command.log(f"{folder}: these pictures are there already")
+        log(f"{folder}: these pictures are there already")
         return
     parent = os.path.dirname(folder)
     os.makedirs(parent, exist_ok=True)
@@ -209,13 +211,13 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     try:
         make(temporary, counts, flag_values.seed)
         text = json.dumps(wanted, indent=1, sort_keys=True) + "\n"
-        command.write_atomically(os.path.join(temporary, MARKER_FILE), text.encode())
+        files.write_atomically(os.path.join(temporary, MARKER_FILE), text.encode())
         os.chmod(temporary, 0o755)
         os.rename(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     total = sum(counts.values()) * len(CLASSES)
-    command.log(f"{folder}: {total} pictures of {len(CLASSES)} classes")
+    log(f"{folder}: {total} pictures of {len(CLASSES)} classes")
 
 
 def _is_finished(folder: str, wanted: dict[str, object]) -> bool:
@@ -223,7 +225,7 @@ def _is_finished(folder: str, wanted: dict[str, object]) -> bool:
     if not os.path.lexists(folder):
         return False
     if not os.path.isdir(folder):
-        raise command.UserError(f"{folder}: is a file; --output_dir wants a new folder")
+        raise UserError(f"{folder}: is a file; --output_dir wants a new folder")
     if not os.listdir(folder):
         return False
     try:
@@ -232,7 +234,7 @@ def _is_finished(folder: str, wanted: dict[str, object]) -> bool:
                 return True
     except (OSError, ValueError):
         pass
-    raise command.UserError(
+    raise UserError(
         f"{folder}: holds something else than these pictures; "
         "name a new folder with --output_dir, or remove this one"
     )

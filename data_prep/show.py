@@ -18,7 +18,11 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from data_prep import command, dataset, files, records, statistics
+from alexnet_common import command, files
+from alexnet_common.errors import UsageError, UserError
+from alexnet_common.messages import log
+from data_prep import dataset
+from data_prep.shards import records, statistics
 
 THUMBNAIL = 128
 GAP = 2
@@ -46,7 +50,7 @@ def example_images(
                     return
                 example = records.decode_example(payload) or {}
                 if not {dataset.LABEL_KEY, the_dataset.image_key} <= example.keys():
-                    raise command.UserError(
+                    raise UserError(
                         f"{the_dataset.directory}: has damaged records; see data_prep.verify"
                     )
                 label = example[dataset.LABEL_KEY][0] - the_dataset.label_offset
@@ -123,14 +127,12 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     """Writes the pictures and prints the statistics."""
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
+        raise UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
     the_dataset = dataset.load(flag_values.data_dir)
     names = the_dataset.class_names
     unknown = [name for name in flag_values.classes if name not in names]
     if unknown:
-        raise command.UsageError(
-            f"--classes={unknown[0]}: no such class in {the_dataset.directory}"
-        )
+        raise UsageError(f"--classes={unknown[0]}: no such class in {the_dataset.directory}")
     the_dataset.split(flag_values.split)
     chosen = [names.index(name) for name in flag_values.classes or names]
     shown: dict[int, list[np.ndarray]] = {label: [] for label in chosen}
@@ -146,13 +148,13 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     mean = np.clip(np.rint(the_dataset.mean_image()), 0, 255).astype(np.uint8)
     _write_png(os.path.join(folder, "mean_image.png"), Image.fromarray(mean))
     print(describe(the_dataset))
-    command.log(f"{folder}: {sum(map(bool, shown.values()))} sheets and the mean image")
+    log(f"{folder}: {sum(map(bool, shown.values()))} sheets and the mean image")
 
 
 def _write_png(path: str, image: Image.Image) -> None:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    command.write_atomically(path, buffer.getvalue())
+    files.write_atomically(path, buffer.getvalue())
 
 
 def run() -> None:

@@ -16,7 +16,11 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from data_prep import command, dataset, files, records, shards, workers
+from alexnet_common import command, files
+from alexnet_common.errors import FAILED, UsageError
+from alexnet_common.messages import log
+from data_prep import dataset
+from data_prep.shards import making, records, workers
 
 # Of every shard this many records are decoded by --decode=sample, spread over all of it.
 SAMPLE_PER_SHARD = 16
@@ -135,7 +139,7 @@ def check_shard(task: Task, report: workers.Report) -> Checked:
         return Checked((f"{name}: is missing",), {}, 0)
     if size != task.shard.bytes:
         problems.append(f"{name}: has {size:,} bytes, expected {task.shard.bytes:,}")
-    elif shards.file_sha256(task.path) != task.shard.sha256:
+    elif making.file_sha256(task.path) != task.shard.sha256:
         problems.append(f"{name}: its checksum differs")
     step = max(1, task.shard.count // SAMPLE_PER_SHARD)
     number, offset = 0, 0
@@ -214,7 +218,7 @@ def _pixel_problem(task: Task, content: bytes) -> str | None:
         if values is None:
             return "has another number of pixels"
         return None if np.all(np.abs(values) <= 255) else "has pixels that cannot be"
-    from data_prep import images
+    from data_prep.pixels import images
 
     try:
         decoded = images.decode(content)
@@ -247,19 +251,19 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Checks, prints the report, and fails if there is any problem."""
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
+        raise UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
     num_workers = flag_values.workers or workers.available_cores()
     problems, summary = check_dataset(flag_values.data_dir, flag_values.decode, num_workers)
     print(json.dumps(summary, indent=1))
     for problem in problems:
-        command.log(f"bad: {problem}")
+        log(f"bad: {problem}")
     if problems:
-        command.log(
+        log(
             f"{flag_values.data_dir}: {len(problems)} problems; remove {dataset.DATASET_FILE} and "
             "run the same build_tfrecords again: it makes what is bad anew and keeps the rest"
         )
-        return command.FAILED
-    command.log(f"{flag_values.data_dir}: whole")
+        return FAILED
+    log(f"{flag_values.data_dir}: whole")
     return 0
 
 

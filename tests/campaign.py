@@ -33,9 +33,12 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from alexnet_tf.training import checkpoint
-from data_prep import command
-from tests import small_dataset
+from alexnet_common import command, files
+from alexnet_common.errors import UserError
+from alexnet_common.messages import log
+from alexnet_common.tensorflow_import import import_tensorflow
+from alexnet_tf.runs import checkpoint
+from tests.helpers import small_dataset
 
 SETTINGS = {
     "network.input_size": 24,
@@ -58,7 +61,7 @@ START_SECONDS = 8.0
 PATIENCE_SECONDS = 180
 
 
-class CampaignError(command.UserError):
+class CampaignError(UserError):
     """A run did something that no kill explains."""
 
 
@@ -89,7 +92,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         report = campaign.report()
     print(report)
     if flag_values.output:
-        command.write_atomically(flag_values.output, (report + "\n").encode())
+        files.write_atomically(flag_values.output, (report + "\n").encode())
     return 1 if campaign.differences else 0
 
 
@@ -115,7 +118,7 @@ class Campaign:
         Raises:
             CampaignError: a run failed that nobody killed.
         """
-        command.import_tensorflow()
+        import_tensorflow()
         small_dataset.make(
             self._folder / "data", image_size=28, classes=7, train=EXAMPLES, validation=10
         )
@@ -123,7 +126,7 @@ class Campaign:
         with self._started(self._undisturbed) as process:
             self._let_it_finish(process)
         middle = time.monotonic()
-        command.log(f"undisturbed: {self._steps} steps in {middle - began:.0f} s")
+        log(f"undisturbed: {self._steps} steps in {middle - began:.0f} s")
         for moment, target in self._plan():
             self._one_kill(moment, target)
         with self._started(self._workdir) as process:
@@ -167,7 +170,7 @@ class Campaign:
                 time.sleep(0.01)
         self.kills.append(self._look_around(moment, victim, stale))
         found = self.kills[-1]
-        command.log(
+        log(
             f"kill {len(self.kills)}/{self._wanted} {moment}: newest checkpoint "
             f"{found.newest_step}/{self._steps}"
             f"{', half-written file left' if found.half_written else ''}"

@@ -20,7 +20,7 @@ def test_a_difference_is_found(tmp_path):
     """The comparison itself: one bit of one weight."""
     import numpy as np
 
-    from alexnet_tf.training import checkpoint
+    from alexnet_tf.runs import checkpoint
 
     runs = campaign.Campaign(tmp_path, 1, 1, seed=0)
     for name, value in (("undisturbed", 1.0), ("disturbed", np.nextafter(1.0, 2.0))):

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alexnet_common import command
 from alexnet_tf import evaluate, export, predict
-from data_prep import command
-from tests import small_dataset
-from tests.results import finished_run
+from tests.helpers import finished_run, small_dataset
 
 
 def call(module, capsys, *arguments) -> tuple[int, str, str]:
@@ -37,7 +36,8 @@ def workdir(data_dir, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(workdir, tmp_path_factory):
-    from alexnet_tf.results import restore, saved_model
+    from alexnet_tf.runs import restore
+    from alexnet_tf.serving import saved_model
 
     folder = tmp_path_factory.mktemp("commands") / "model"
     saved_model.export(restore.load(str(workdir)), str(folder))

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from alexnet_common import command
 from alexnet_tf import train
-from data_prep import command
 
 # Classes of the last layer (layer_definitions.md 6).
 CLASSES = {

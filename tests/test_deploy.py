@@ -13,10 +13,10 @@ import pytest
 import yaml
 from absl import flags
 
+from alexnet_common import command, signals
 from alexnet_tf import config as recipes
 from alexnet_tf import train
-from alexnet_tf.training import cluster, stopping
-from data_prep import command
+from alexnet_tf.devices import cluster
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_lost_pods_come_back_and_wrong_usage_does_not(manifest):
         for rule in rules
         for status in rule.get("onExitCodes", {}).get("values", [])
     }
-    assert actions == {stopping.EXIT_STATUS: "Ignore", 2: "FailJob"}
+    assert actions == {signals.EXIT_STATUS: "Ignore", 2: "FailJob"}
     assert any("onPodConditions" in rule for rule in rules)
 
 

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
+from alexnet_common.errors import UserError
 from alexnet_tf import launch
-from data_prep import command
 
 # Each says who it is, and then does what its name says.
 SCRIPTS = {
@@ -306,5 +306,5 @@ def test_gpus_are_shared_out():
     assert shares(2, "0,1,2,3") == ["0,1", "2,3"]
     assert shares(2, "5,6,7") == ["5", "6"]
     assert shares(2, "-1") == shares(2, "") == [None, None]
-    with pytest.raises(command.UserError, match="here are 1 GPUs"):
+    with pytest.raises(UserError, match="here are 1 GPUs"):
         shares(2, "0")

@@ -2,9 +2,9 @@
 
 import pytest
 
+from alexnet_common.errors import UsageError, UserError
 from alexnet_tf import config as recipes
-from alexnet_tf.network import summary, table
-from data_prep import command
+from alexnet_tf.tables import summary, table
 
 # Recipes of a network of their own; cuda_convnet's is whatever file it is given.
 OWN = [name for name in recipes.recipe_names() if name != "cuda_convnet"]
@@ -95,19 +95,19 @@ def test_overrides_take_the_type_of_what_they_replace(overrides, key, value):
     ],
 )
 def test_wrong_overrides_are_named(overrides, words):
-    with pytest.raises(command.UserError, match=words):
+    with pytest.raises(UserError, match=words):
         recipes.resolve(recipes.load("alexnet_paper"), overrides)
 
 
 def test_a_recipe_with_an_error_is_named_with_its_line(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def get_config():\n    return undefined_name\n")
-    with pytest.raises(command.UsageError, match=r"mine.py:2: NameError"):
+    with pytest.raises(UsageError, match=r"mine.py:2: NameError"):
         recipes.load(str(path))
 
 
 def test_a_missing_recipe_names_near_ones():
-    with pytest.raises(command.UsageError, match="did you mean demo"):
+    with pytest.raises(UsageError, match="did you mean demo"):
         recipes.load("configs/demoo.py")
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from alexnet_tf import launch
-from alexnet_tf.training import checkpoint
-from tests import campaign, small_dataset
+from alexnet_tf.runs import checkpoint
+from tests import campaign
+from tests.helpers import small_dataset
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +66,14 @@ def run_on_a_small_disk(data, folder, free_after):
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("needs Linux namespaces, to mount a small file system")
     return subprocess.run(
-        [*namespace, sys.executable, "-m", "tests.full_disk", folder / "mounted", folder / "run"]
+        [
+            *namespace,
+            sys.executable,
+            "-m",
+            "tests.helpers.full_disk",
+            folder / "mounted",
+            folder / "run",
+        ]
         + [str(free_after), *arguments(data)],
         capture_output=True,
         text=True,
@@ -118,7 +126,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
 DIES = """
 import os, sys
 from alexnet_tf import train
-from alexnet_tf.training import checkpoint
+from alexnet_tf.runs import checkpoint
 from data_prep import command
 save = checkpoint.save
 def dying_save(path, found):

@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alexnet_common import command
 from alexnet_tf import train
-from alexnet_tf.training import checkpoint, kernel_grid
-from data_prep import command
-from tests import small_dataset
+from alexnet_tf.runs import checkpoint
+from alexnet_tf.train_loop.logging import kernel_grid
+from tests.helpers import small_dataset
 
 pytestmark = pytest.mark.slow
 

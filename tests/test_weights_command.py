@@ -11,13 +11,14 @@ import tarfile
 import numpy as np
 import pytest
 
+from alexnet_common import command
 from alexnet_tf import evaluate, train
 from alexnet_tf import weights as weights_command
-from alexnet_tf.network import build, table
-from alexnet_tf.training import checkpoint, workdir
-from data_prep import command, dataset
-from tests import small_dataset
-from tests.results import finished_run
+from alexnet_tf.model import build
+from alexnet_tf.runs import checkpoint, workdir
+from alexnet_tf.tables import table
+from data_prep import dataset
+from tests.helpers import finished_run, small_dataset
 
 # The rest of the recipe's settings stays, so that runs are made by short commands.
 RECIPE = ["--config=demo", "--config.network.input_size=24", "--config.network.filters=(8,8,8)"]
@@ -166,7 +167,7 @@ def test_a_full_disk_leaves_nothing_behind(recipe, file, tmp_path, capsys, monke
 KILLED = """
 import os, signal, sys
 from alexnet_tf import weights
-from alexnet_tf.training import checkpoint
+from alexnet_tf.runs import checkpoint
 save, saved = checkpoint.save, []
 def killed(path, found):
     save(path, found)
@@ -298,7 +299,7 @@ def test_photographs_have_pytorchs_probabilities(
 ):
     import tensorflow as tf
 
-    from alexnet_tf.results import restore
+    from alexnet_tf.runs import restore
     from data_prep import build_tfrecords
 
     with tarfile.open(real_data / "imagenet_sample.tar") as archive:

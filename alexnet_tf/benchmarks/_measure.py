@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from data_prep import command
+from alexnet_common.messages import log
 
 # Runs so many steps and returns when the device has finished them.
 Block = Callable[[int], None]
@@ -33,14 +33,14 @@ def alternate(
     for name, run in contestants.items():
         began = time.monotonic()
         run(warm_up_steps)
-        command.log(f"{name}: {warm_up_steps} steps of warm-up in {time.monotonic() - began:.1f} s")
+        log(f"{name}: {warm_up_steps} steps of warm-up in {time.monotonic() - began:.1f} s")
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for block in range(-(-steps // block_steps)):
         for name, run in contestants.items():
             began = time.monotonic()
             run(block_steps)
             seconds[name].append((time.monotonic() - began) / block_steps)
-            command.log(f"block {block + 1}, {name}: {seconds[name][-1]:.4f} s/step")
+            log(f"block {block + 1}, {name}: {seconds[name][-1]:.4f} s/step")
     return seconds
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from alexnet_tf.training import loop
-from alexnet_tf.training.run import Run
+from alexnet_tf.train_loop import loop
+from alexnet_tf.train_loop.setup import Run
 
 
 class WatchedLoop(loop.Loop):

@@ -32,7 +32,11 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from data_prep import command, plan, quiet, resize, shards, sidecars, sources, workers
+from alexnet_common import tensorflow_import
+from alexnet_common.errors import UsageError, UserError
+from data_prep.pixels import resize
+from data_prep.shards import making, plan, sidecars, workers
+from data_prep.sources import listing
 
 JPEG_QUALITY = 95
 
@@ -55,9 +59,9 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     """Measures and prints the result as JSON."""
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
+        raise UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
     cv2 = _import_opencv()
-    images = sources.find_images(flag_values.images)
+    images = listing.find_images(flag_values.images)
     size = flag_values.image_size
     with tempfile.TemporaryDirectory(prefix="benchmark-convert-") as folder:
         os.makedirs(os.path.join(folder, sidecars.FOLDER))
@@ -70,7 +74,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
             "load_average": round(os.getloadavg()[0], 2),
             "versions": {
                 "opencv": cv2.__version__,
-                "tensorflow": quiet.import_tensorflow().__version__,
+                "tensorflow": tensorflow_import.import_on_cpu().__version__,
             },
         }
     print(json.dumps(result, indent=1))
@@ -80,16 +84,16 @@ def _import_opencv() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise command.UserError(
+        raise UserError(
             "needs OpenCV: pip install 'alexnet-tf[benchmark]' (or opencv-python-headless)"
         ) from error
     cv2.setNumThreads(1)
     return cv2
 
 
-def _job(images: Sequence[sources.SourceImage], size: int, folder: str, name: str) -> shards.Job:
+def _job(images: Sequence[listing.SourceImage], size: int, folder: str, name: str) -> making.Job:
     classes = {image.class_name: 0 for image in images}
-    return shards.Job(
+    return making.Job(
         output_dir=folder,
         fingerprint="benchmark",
         shard_name=name,
@@ -107,7 +111,7 @@ def _job(images: Sequence[sources.SourceImage], size: int, folder: str, name: st
 class Turns:
     """What one worker is to measure: rounds of both programs over the same images."""
 
-    images: tuple[sources.SourceImage, ...]
+    images: tuple[listing.SourceImage, ...]
     size: int
     rounds: int
     folder: str
@@ -119,17 +123,17 @@ def take_turns(turns: Turns, report: workers.Report) -> list[tuple[float, float]
     measured = []
     for number in range(turns.rounds + 1):
         begin = time.process_time()
-        shards.make(_job(turns.images, turns.size, turns.folder, f"core-{number}"), report)
+        making.make(_job(turns.images, turns.size, turns.folder, f"core-{number}"), report)
         middle = time.process_time()
         for image in turns.images:
-            opencv_jpeg(cv2, sources.read_image(image), turns.size)
+            opencv_jpeg(cv2, listing.read_image(image), turns.size)
         measured.append((middle - begin, time.process_time() - middle))
     # The first round pays for page cache, tables of weights and lazy initialisation.
     return measured[1:]
 
 
 def _per_core(
-    images: list[sources.SourceImage], size: int, rounds: int, folder: str
+    images: list[listing.SourceImage], size: int, rounds: int, folder: str
 ) -> dict[str, Any]:
     """Both programs in turns over the same images, in one worker, by its CPU time."""
     turns = Turns(tuple(images), size, rounds, folder)
@@ -174,18 +178,18 @@ class Span:
     cpu_seconds: float
 
 
-def timed_make(job: shards.Job, report: workers.Report) -> Span:
+def timed_make(job: making.Job, report: workers.Report) -> Span:
     """Makes a shard in a worker, after one image that pays for what a worker does once."""
-    from data_prep import images
+    from data_prep.pixels import images
 
-    images.square_pixels(sources.read_image(job.images[0]), job.settings.image_size)
+    images.square_pixels(listing.read_image(job.images[0]), job.settings.image_size)
     begin, cpu = time.monotonic(), time.process_time()
-    shards.make(job, report)
+    making.make(job, report)
     return Span(begin, time.monotonic(), time.process_time() - cpu)
 
 
 def _workers(
-    images: list[sources.SourceImage], size: int, repeat: int, rounds: int, folder: str
+    images: list[listing.SourceImage], size: int, repeat: int, rounds: int, folder: str
 ) -> dict[str, Any]:
     """Wall-clock rates of one and of two workers, in turns; the best of each is compared."""
     rates: dict[int, list[float]] = {1: [], 2: []}
@@ -213,13 +217,13 @@ def _workers(
     }
 
 
-def _pixels(cv2: Any, images: list[sources.SourceImage], size: int) -> dict[str, Any]:
+def _pixels(cv2: Any, images: list[listing.SourceImage], size: int) -> dict[str, Any]:
     """Differences of our squares to OpenCV's, before any encoding."""
-    from data_prep import images as converter
+    from data_prep.pixels import images as converter
 
     found: dict[str, list[tuple[int, float]]] = {"shrunk": [], "enlarged": [], "kept": []}
     for image in images:
-        data = sources.read_image(image)
+        data = listing.read_image(image)
         pixels = converter.decode(data)
         shape = resize.geometry(*pixels.shape[:2], size)
         rows, columns = shape.rows, shape.columns

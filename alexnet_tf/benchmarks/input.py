@@ -21,9 +21,11 @@ from typing import Any
 
 from absl import flags
 
+from alexnet_common.errors import UsageError
+from alexnet_common.messages import log
+from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
 from alexnet_tf.benchmarks.step import define_config_flags
-from data_prep import command
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -38,11 +40,11 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Runs the benchmark."""
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}")
+        raise UsageError(f"unexpected argument {arguments[0]!r}")
     config = recipes.from_flags(flag_values)
     if not config.data_dir:
-        raise command.UsageError("--config.data_dir is missing: the dataset to read")
-    command.import_tensorflow()
+        raise UsageError("--config.data_dir is missing: the dataset to read")
+    import_tensorflow()
     from alexnet_tf.benchmarks import _measure
 
     stages, images = _stages(config, flag_values.images)
@@ -57,7 +59,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
                 raise RuntimeError(f"stage {name} saw {seen} of {images} images")
             if round_number:
                 seconds[name].append(spent)
-        command.log(f"round {round_number} of {flag_values.rounds}")
+        log(f"round {round_number} of {flag_values.rounds}")
     report = {
         "benchmark": "input",
         "config": config.name,
@@ -77,7 +79,7 @@ def _stages(config: recipes.ConfigDict, wanted: int) -> tuple[dict[str, Callable
 
     from alexnet_tf.input import pipeline, records
     from alexnet_tf.input.preprocess import Preprocess
-    from alexnet_tf.network import table
+    from alexnet_tf.tables import table
     from data_prep import dataset
 
     data = dataset.load(config.data_dir)

@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from alexnet_common.errors import UsageError, UserError
+from alexnet_common.messages import log
+from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
 from alexnet_tf.benchmarks.step import define_config_flags
-from data_prep import command
 
 if TYPE_CHECKING:
-    from alexnet_tf.training.workdir import WorkFolder
+    from alexnet_tf.runs.workdir import WorkFolder
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -37,15 +39,15 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Runs the benchmark."""
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}")
+        raise UsageError(f"unexpected argument {arguments[0]!r}")
     config = recipes.from_flags(flag_values)
     if not config.data_dir and not config.synthetic_data:
-        raise command.UsageError("--config.data_dir is missing: the dataset to train on")
+        raise UsageError("--config.data_dir is missing: the dataset to train on")
     with config.unlocked():
         config.train_steps = flag_values.steps
         config.checkpoint.every_minutes = 0.0
-    command.import_tensorflow()
-    from alexnet_tf.training.workdir import WorkFolder
+    import_tensorflow()
+    from alexnet_tf.runs.workdir import WorkFolder
 
     with tempfile.TemporaryDirectory(prefix="alexnet-benchmark-") as name:
         with WorkFolder(name) as folder:
@@ -57,7 +59,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 def _measure_loop(config: recipes.ConfigDict, folder: WorkFolder, count: int) -> dict[str, Any]:
     from alexnet_tf.benchmarks import _measure
     from alexnet_tf.benchmarks._watched import WatchedLoop
-    from alexnet_tf.training.run import set_up
+    from alexnet_tf.train_loop.setup import set_up
 
     run = set_up(config, folder)
     with config.unlocked():
@@ -74,13 +76,13 @@ def _measure_loop(config: recipes.ConfigDict, folder: WorkFolder, count: int) ->
         sums.numpy()
         return (time.monotonic() - start) / steps
 
-    command.log(f"compiled, and two steps run, in {2 * bare(2):.1f} s")
+    log(f"compiled, and two steps run, in {2 * bare(2):.1f} s")
     before = bare(count)
     logs = watched.train()
     after = bare(count)
     in_loop = watched.seconds_per_step()
     if in_loop is None:
-        raise command.UserError(
+        raise UserError(
             "the dataset has too few images: an epoch must have at least 3 steps; "
             "lower --config.batch_size"
         )

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from alexnet_common.errors import UsageError
+from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
-from data_prep import command
 
 if TYPE_CHECKING:
     from alexnet_tf.benchmarks._measure import Block
-    from alexnet_tf.training.run import Run
-    from alexnet_tf.training.workdir import WorkFolder
+    from alexnet_tf.runs.workdir import WorkFolder
+    from alexnet_tf.train_loop.setup import Run
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -62,18 +63,18 @@ def define_config_flags(flag_values: flags.FlagValues, default: str) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Runs the benchmark."""
     if arguments:
-        raise command.UsageError(f"unexpected argument {arguments[0]!r}")
+        raise UsageError(f"unexpected argument {arguments[0]!r}")
     config = recipes.from_flags(flag_values)
     if config.network.name != "alexnet":
-        raise command.UsageError(
+        raise UsageError(
             f"the plain Keras model is AlexNet; --config={flag_values.config} trains "
             f"{config.network.name!r}"
         )
     with config.unlocked():
         config.batch_size = flag_values.batch_size
         config.synthetic_data = not config.data_dir
-    command.import_tensorflow()
-    from alexnet_tf.training.workdir import WorkFolder
+    import_tensorflow()
+    from alexnet_tf.runs.workdir import WorkFolder
 
     with tempfile.TemporaryDirectory(prefix="alexnet-benchmark-") as name:
         with WorkFolder(name) as folder:
@@ -86,7 +87,7 @@ def _compare(
     config: recipes.ConfigDict, folder: WorkFolder, steps: int, block_steps: int
 ) -> dict[str, Any]:
     from alexnet_tf.benchmarks import _measure
-    from alexnet_tf.training.run import set_up
+    from alexnet_tf.train_loop.setup import set_up
 
     run = set_up(config, folder)
     contestants = {"ours": _ours(run), "plain_keras": _plain(run)}
@@ -132,7 +133,7 @@ def _plain(run: Run) -> Block:
     import tensorflow as tf
 
     from alexnet_tf.benchmarks import _plain_keras
-    from alexnet_tf.network import table
+    from alexnet_tf.tables import table
 
     options = table.options("alexnet") | dict(run.config.network.items())
     # conv1's zeros at the end (section 3.5's 224 against 55 outputs) are part of its input here.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from alexnet_common.errors import UsageError
 from alexnet_tf.config import ConfigDict
-from alexnet_tf.network.foreign import MEANS
-from data_prep import command, dataset
+from alexnet_tf.weight_io.means import MEANS
+from data_prep import dataset
 
 
 def views(images: tf.Tensor, crop: int, count: int) -> tf.Tensor:
@@ -27,7 +28,7 @@ def views(images: tf.Tensor, crop: int, count: int) -> tf.Tensor:
     if count == 1:
         return images[:, centre[0] : centre[0] + crop, centre[1] : centre[1] + crop]
     if count != 10:
-        raise command.UsageError(f"views must be 1 or 10, not {count}")
+        raise UsageError(f"views must be 1 or 10, not {count}")
     offsets = [(0, 0), (0, width), centre, (height, 0), (height, width)]
     crops = [images[:, y : y + crop, x : x + crop] for y, x in offsets]
     return tf.concat(crops + [tf.reverse(part, [2]) for part in crops], axis=0)
@@ -57,7 +58,7 @@ def color_noise_directions(data: dataset.Dataset, kind: str) -> tuple[np.ndarray
     elif kind == "code2012":
         scales, shrink = deviations, 1.0
     else:
-        raise command.UsageError(
+        raise UsageError(
             f"config.preprocess.color_noise must be none, paper or code2012, not {kind!r}"
         )
     return (data.pca_vectors * scales).T.astype(np.float32), shrink
@@ -82,7 +83,7 @@ def mean_pixels(data: dataset.Dataset, kind: str, crop: int) -> np.ndarray:
         return np.zeros((1, 1, 3), np.float32)
     if kind in MEANS:
         return np.array(MEANS[kind], np.float32).reshape(1, 1, 3)
-    raise command.UsageError(
+    raise UsageError(
         f"config.preprocess.mean must be image, channel, none, {' or '.join(MEANS)}, not {kind!r}"
     )
 
@@ -101,7 +102,7 @@ class Preprocess:
 
     def __init__(self, data: dataset.Dataset, settings: ConfigDict, crop: int):
         if crop > data.image_size:
-            raise command.UsageError(
+            raise UsageError(
                 f"the network reads {crop}x{crop} pixels, the images in {data.directory} have "
                 f"{data.image_size}x{data.image_size}; convert them with --image_size={crop} or "
                 "more, or choose a smaller config.network.input_size"

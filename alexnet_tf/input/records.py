@@ -16,12 +16,13 @@ import struct
 import google_crc32c
 import numpy as np
 
-from data_prep import command, dataset
+from alexnet_common.errors import UserError
+from data_prep import dataset
 
 _CRC = struct.Struct("<I")
 
 
-class DamagedRecord(command.UserError):
+class DamagedRecord(UserError):
     """A record whose checksum does not match its bytes."""
 
 

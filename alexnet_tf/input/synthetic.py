@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.input import pipeline
-from alexnet_tf.network import table
+from alexnet_tf.tables import table
 from data_prep import dataset
 
 # What an epoch has unless config.limit_train_examples says otherwise: per class as many as

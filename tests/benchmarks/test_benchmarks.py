@@ -10,7 +10,7 @@ import pytest
 
 from alexnet_tf import benchmark
 from alexnet_tf.benchmarks import _measure
-from tests import small_dataset
+from tests.helpers import small_dataset
 
 SMALL_NET = [
     "--config.network.input_size=67",
@@ -49,7 +49,7 @@ def test_step(source, data_dir, capsys):
 
 def test_the_plain_model_is_the_papers_network():
     from alexnet_tf.benchmarks import _plain_keras
-    from alexnet_tf.network import table
+    from alexnet_tf.tables import table
 
     model = _plain_keras.model(table.options("alexnet"), 227, 1000)
     assert model.count_params() == 60_965_224

@@ -6,21 +6,23 @@ from typing import Any
 
 import pytest
 
-from data_prep import build_tfrecords, command, workers
-from tests.data_prep import standin
+from alexnet_common import command
+from data_prep import build_tfrecords
+from data_prep.shards import workers
+from tests.helpers import imagenet_standin
 
 
 @pytest.fixture(scope="session")
-def stand_in(tmp_path_factory: pytest.TempPathFactory) -> standin.StandIn:
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> imagenet_standin.StandIn:
     """20 classes, nested tars and the same images as folders; read only."""
-    return standin.build(tmp_path_factory.mktemp("stand_in"))
+    return imagenet_standin.build(tmp_path_factory.mktemp("stand_in"))
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> standin.StandIn:
+def small(tmp_path_factory: pytest.TempPathFactory) -> imagenet_standin.StandIn:
     """Three classes of three images: enough where the number of images plays no part."""
     folder = tmp_path_factory.mktemp("small")
-    return standin.build(folder, classes=3, train=3, validation=4)
+    return imagenet_standin.build(folder, classes=3, train=3, validation=4)
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep import dataset, files, records
+from alexnet_common import files
+from data_prep import dataset
+from data_prep.shards import records
 
 
 def write(folder: pathlib.Path) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import command, make_demo_images
+from alexnet_common import command
+from data_prep import make_demo_images
 
 
 def call(*arguments: str) -> int:

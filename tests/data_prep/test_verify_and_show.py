@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import command, dataset, records, show, verify
-from tests.data_prep import standin
+from alexnet_common import command
+from data_prep import dataset, show, verify
+from data_prep.shards import records
 from tests.data_prep.conftest import Convert
+from tests.helpers import imagenet_standin
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
 
 @pytest.fixture(params=["jpeg", "uint8", "centered"])
 def converted(
-    small: standin.StandIn,
+    small: imagenet_standin.StandIn,
     tmp_path: pathlib.Path,
     convert: Convert,
     request: pytest.FixtureRequest,

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from alexnet_common.errors import UsageError
 from alexnet_tf import config as recipes
 from alexnet_tf.input import pipeline
 from alexnet_tf.input.pipeline import Augmentation, Replicas, Span
-from alexnet_tf.training import run
-from data_prep import command, dataset
-from tests import small_dataset
+from alexnet_tf.train_loop import setup
+from data_prep import dataset
+from tests.helpers import small_dataset
 
 EXAMPLES, SIZE, CROP, BATCH = 50, 12, 8, 16
 # 16 + 16 + 16 + 2: the last batch is short.
@@ -136,5 +137,5 @@ def test_the_batch_size_does_not_move_chunks(data):
 def test_a_chunk_without_images_is_refused(tmp_path, chunk):
     config = recipes.load("demo")
     config.input.crop_chunk = chunk
-    with pytest.raises(command.UsageError, match="config.input.crop_chunk must be at least 1"):
-        run.set_up(config, tmp_path)
+    with pytest.raises(UsageError, match="config.input.crop_chunk must be at least 1"):
+        setup.set_up(config, tmp_path)

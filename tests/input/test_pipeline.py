@@ -9,7 +9,7 @@ import tensorflow as tf
 from alexnet_tf.input import pipeline
 from alexnet_tf.input.pipeline import Augmentation, Replicas, Span
 from data_prep import dataset
-from tests import small_dataset
+from tests.helpers import small_dataset
 
 
 @pytest.fixture(scope="module")

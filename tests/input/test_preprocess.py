@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from alexnet_common.errors import UsageError
 from alexnet_tf.input import preprocess
-from data_prep import command, dataset
-from tests import small_dataset
+from data_prep import dataset
+from tests.helpers import small_dataset
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_one_view_is_the_centre():
 
 
 def test_other_numbers_of_views_are_refused():
-    with pytest.raises(command.UsageError, match="1 or 10"):
+    with pytest.raises(UsageError, match="1 or 10"):
         preprocess.views(np.zeros((1, 8, 8, 3), np.uint8), 8, 5)
 
 
@@ -98,11 +99,11 @@ def test_evaluation_has_no_noise(data):
 
 
 def test_a_crop_larger_than_the_images_is_refused(data):
-    with pytest.raises(command.UsageError, match="reads 13x13.*have 12x12.*--image_size=13"):
+    with pytest.raises(UsageError, match="reads 13x13.*have 12x12.*--image_size=13"):
         preprocess.Preprocess(data, settings(), 13)
 
 
 @pytest.mark.parametrize("changes", [{"mean": "median"}, {"color_noise": "pca"}])
 def test_unknown_choices_are_refused(data, changes):
-    with pytest.raises(command.UsageError, match="must be"):
+    with pytest.raises(UsageError, match="must be"):
         preprocess.Preprocess(data, settings(**changes), 8)

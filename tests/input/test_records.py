@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from alexnet_tf.input import records
 from data_prep import dataset
-from tests import small_dataset
+from tests.helpers import small_dataset
 
 
 @pytest.fixture

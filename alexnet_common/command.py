@@ -1,0 +1,83 @@
+"""What every command of the project shares: flags, help, one-line errors, exit status.
+
+A command is a module with `define_flags(flag_values)` and `main(flag_values, arguments)`. Its flags
+live in a `FlagValues` of their own, so that one process (a test, a notebook) can import and call
+many commands.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted from the keyboard.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from absl import flags
+
+from alexnet_common.errors import FAILED, INTERRUPTED, UsageError, UserError, one_line
+from alexnet_common.messages import log
+
+DefineFlags = Callable[[flags.FlagValues], None]
+Main = Callable[[flags.FlagValues, list[str]], "int | None"]
+
+
+def run(define_flags: DefineFlags, main: Main, doc: str | None) -> NoReturn:
+    """Runs a command with the arguments of this process and exits with its status."""
+    sys.exit(call(define_flags, main, doc, sys.argv[1:]))
+
+
+def call(define_flags: DefineFlags, main: Main, doc: str | None, argv: list[str]) -> int:
+    """Runs a command with `argv` (without the program's name) and returns its exit status."""
+    flag_values = flags.FlagValues()
+    flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=flag_values)
+    define_flags(flag_values)
+    if any(argument in ("-h", "--h", "-help", "--help") for argument in argv):
+        print(_help(flag_values, doc))
+        return 0
+    try:
+        arguments = _parse(flag_values, argv)
+        return main(flag_values, arguments) or 0
+    except UserError as error:
+        log(f"error: {one_line(error)}")
+        return error.exit_status
+    except KeyboardInterrupt:
+        log("interrupted")
+        return INTERRUPTED
+    except OSError as error:
+        # A full disk, a missing permission: the system's own words and the file say it all.
+        where = f": {error.filename}" if error.filename else ""
+        log(f"error: {error.strerror or error}{where}")
+        return FAILED
+
+
+def _parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
+    argv = [_as_override(flag_values, argument) for argument in argv]
+    try:
+        return flag_values(["command", *argv])[1:]
+    except flags.Error as error:
+        raise UsageError(f"{one_line(error)} (--help lists the flags)") from error
+
+
+def _as_override(flag_values: flags.FlagValues, argument: str) -> str:
+    """Rewrites `--NAME.key=value` to `--NAME_override=key=value` where that flag is defined."""
+    match = re.fullmatch(r"--?(\w+)\.([^=]+)(=.*)?", argument, re.DOTALL)
+    if match is None or f"{match[1]}_override" not in flag_values:
+        return argument
+    return f"--{match[1]}_override={match[2]}{match[3] or ''}"
+
+
+def _help(flag_values: flags.FlagValues, doc: str | None) -> str:
+    lines = [(doc or "").strip(), "", "Flags:"]
+    seen = set()
+    for name in sorted(flag_values):
+        flag = flag_values[name]
+        if flag.name in seen:
+            continue
+        seen.add(flag.name)
+        default = "" if flag.default is None else f" [default: {flag.default_as_str}]"
+        choices = getattr(flag.parser, "enum_values", None)
+        kind = f" ({'|'.join(choices)})" if choices else ""
+        lines.append(f"  --{flag.name}{kind}: {one_line(flag.help)}{default}")
+    return "\n".join(lines)

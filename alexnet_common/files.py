@@ -1,0 +1,259 @@
+"""Files on a local disk or in an object store, read and written with one vocabulary.
+
+Local paths use the operating system alone. Paths with a scheme (`gs://`, `s3://`, `file://`)
+use `tf.io.gfile`, which is imported only then.
+"""
+
+import contextlib
+import io
+import os
+import re
+import socket
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+_TEMPORARY = ".tmp-"
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+
+def is_remote(path: str) -> bool:
+    """Whether the path carries a scheme and so belongs to `tf.io.gfile`."""
+    return _SCHEME.match(path) is not None
+
+
+def join(folder: str, *names: str) -> str:
+    """Joins path components, of a local or a remote path."""
+    return os.path.join(folder, *names)
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file or folder of that name."""
+    return bool(_gfile().exists(path)) if is_remote(path) else os.path.exists(path)
+
+
+def is_dir(path: str) -> bool:
+    """Whether there is a folder of that name."""
+    return bool(_gfile().isdir(path)) if is_remote(path) else os.path.isdir(path)
+
+
+def size(path: str) -> int | None:
+    """Size in bytes, or None where there is no such file."""
+    if is_remote(path):
+        gfile = _gfile()
+        return int(gfile.stat(path).length) if gfile.exists(path) else None
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return None
+
+
+def make_dirs(path: str) -> None:
+    """Makes a folder and its parents; one that is there already is fine."""
+    if is_remote(path):
+        _gfile().makedirs(path)
+    else:
+        os.makedirs(path, exist_ok=True)
+
+
+def list_dir(path: str) -> list[str]:
+    """Sorted names in a folder."""
+    if is_remote(path):
+        return sorted(name.rstrip("/") for name in _gfile().listdir(path))
+    return sorted(os.listdir(path))
+
+
+def remove(path: str) -> None:
+    """Removes a file; one that is gone already is fine."""
+    if is_remote(path):
+        gfile = _gfile()
+        if gfile.exists(path):
+            gfile.remove(path)
+        return
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole content.
+
+    Raises:
+      OSError: the file is missing or cannot be read.
+    """
+    if is_remote(path):
+        try:
+            with _gfile().GFile(path, "rb") as file:
+                return bytes(file.read())
+        except _remote_errors() as error:
+            raise OSError(f"{path}: {error}") from error
+    with open(path, "rb") as local_file:
+        return local_file.read()
+
+
+def open_for_reading(path: str) -> Any:
+    """A binary file object with `read` and `seek`."""
+    return _gfile().GFile(path, "rb") if is_remote(path) else open(path, "rb")
+
+
+@contextlib.contextmanager
+def open_for_writing(path: str) -> Iterator[Any]:
+    """A binary file object for a new file, whose content is on the disk when the block ends."""
+    if is_remote(path):
+        try:
+            with _gfile().GFile(path, "wb") as file:
+                yield file
+        except _remote_errors() as error:
+            raise OSError(f"{path}: {error}") from error
+        return
+    with open(path, "wb") as local_file:
+        yield local_file
+        local_file.flush()
+        os.fsync(local_file.fileno())
+
+
+def temporary_name(path: str) -> str:
+    """A name beside `path` that no other process uses and that no reader takes for finished."""
+    folder, name = os.path.split(path)
+    return join(folder, f".{name}{_TEMPORARY}{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+
+
+def host_name() -> str:
+    """This machine's name, as it stands in temporary names."""
+    return re.sub(r"[^A-Za-z0-9]", "", socket.gethostname()) or "host"
+
+
+def left_behind(name: str) -> bool:
+    """Whether a name is that of a temporary file whose process, of this machine, is gone."""
+    match = re.fullmatch(rf"\..+{re.escape(_TEMPORARY)}(\w+)-(\d+)-[0-9a-f]{{8}}", name)
+    if match is None or match[1] != host_name():
+        return False
+    try:
+        os.kill(int(match[2]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+@contextlib.contextmanager
+def atomic_writer(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """A binary file object whose content appears under `path` when the block ends, or not at all.
+
+    The folder is made if needed. The content is on the disk before the name is, so that the file is
+    whole or absent also after a power cut; `path` keeps what it held if anything fails.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    final = os.fspath(path)
+    make_dirs(os.path.dirname(final) or ".")
+    temporary = temporary_name(final)
+    try:
+        with open_for_writing(temporary) as file:
+            yield file
+        publish(temporary, final)
+    except BaseException:
+        remove_quietly(temporary)
+        raise
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Writes a whole file by `atomic_writer`."""
+    with atomic_writer(path) as file:
+        file.write(data)
+
+
+def write_if_absent(path: str, data: bytes) -> bool:
+    """Writes a whole file unless one of that name exists; of two at once one wins.
+
+    Returns:
+      Whether this call wrote it. Object stores have no such operation: there the last one wins.
+    """
+    if exists(path):
+        return False
+    if is_remote(path):
+        write_atomically(path, data)
+        return True
+    temporary = temporary_name(path)
+    try:
+        with open_for_writing(temporary) as file:
+            file.write(data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            publish(temporary, path)
+        return True
+    finally:
+        remove_quietly(temporary)
+
+
+def publish(temporary: str, path: str) -> None:
+    """Renames a finished temporary file to its final name, replacing what was there."""
+    if is_remote(path):
+        _gfile().rename(temporary, path, overwrite=True)
+        return
+    os.replace(temporary, path)
+    sync_folder(os.path.dirname(path) or ".")
+
+
+def sync_folder(folder: str) -> None:
+    """Makes a rename durable; file systems that cannot sync a folder are left alone."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def array_to_bytes(array: np.ndarray) -> bytes:
+    """The array as a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def array_from_bytes(data: bytes) -> np.ndarray:
+    """The array of a .npy file; never unpickles.
+
+    Raises:
+      ValueError: the bytes are no .npy file of plain numbers.
+    """
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError, SyntaxError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError("not a single array")
+    return array
+
+
+def remove_quietly(path: str) -> None:
+    """Removes a file on the way out of an error, which must not be hidden by another one."""
+    try:
+        remove(path)
+    except Exception:
+        pass
+
+
+def _gfile() -> Any:
+    import tensorflow as tf
+
+    return tf.io.gfile
+
+
+def _remote_errors() -> tuple[type[BaseException], ...]:
+    import tensorflow as tf
+
+    return (OSError, tf.errors.OpError)

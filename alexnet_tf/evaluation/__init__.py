@@ -1,0 +1,1 @@
+"""Errors on a split: metrics, views, ensembles. Needs no training."""

@@ -1,0 +1,1 @@
+"""The operations inside layers: activations, normalization, pooling, images."""

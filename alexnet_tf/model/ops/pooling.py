@@ -1,0 +1,130 @@
+"""Pooling over windows that are clipped to the image, for float tensors [B, H, W, C]."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.model import randomness
+from alexnet_tf.tables import rows, shapes
+
+
+def pool(x: tf.Tensor, row: rows.Pool) -> tf.Tensor:
+    """Pools square images [B, S, S, C] as `row` says; the result has the dtype of `x`.
+
+    Max: over the valid pixels. Average: divided by the number of valid pixels (2012 code).
+    Max by magnitude: the signed value whose magnitude is largest. Random: one valid pixel of each
+    window, with a probability proportional to its value (the 2012 kernel was never published), in
+    tests too, where the draw is always the same one (`randomness.uniform`).
+    """
+    windows = shapes.pool_windows(int(x.shape[1]), row)
+    if row.kind == "max" and row.ties == "all":
+        return _max_with_ties(_pad(x, windows, x.dtype.min), row)
+    if row.kind == "max":
+        return _windows(x, row, windows, tf.nn.max_pool2d, x.dtype.min)
+    if row.kind == "avg":
+        return _average(x, row, windows)
+    if row.kind == "maxabs":
+        highest = _windows(x, row, windows, tf.nn.max_pool2d, x.dtype.min)
+        lowest = -_windows(-x, row, windows, tf.nn.max_pool2d, x.dtype.min)
+        return tf.where(highest >= -lowest, highest, lowest)
+    if row.kind == "rand":
+        return _random(x, row, windows)
+    raise shapes.ShapeError(f"{row.name}: unknown pooling {row.kind!r}")
+
+
+def _windows(x, row, windows, function, fill):
+    """`function` over the windows of `x`, with `fill` outside the image where they reach out."""
+    side = int(x.shape[1])
+    if windows.before == 0 and windows.after <= 0:
+        x = x[:, : side + windows.after, : side + windows.after] if row.outputs else x
+        return function(x, row.size, row.stride, "VALID")
+    total = max((windows.count - 1) * row.stride + row.size - side, 0)
+    like_same = windows.count == math.ceil(side / row.stride) and windows.before == total // 2
+    if like_same and windows.before + windows.after == total:
+        # TensorFlow's own clipping, which copies no padded image.
+        return function(x, row.size, row.stride, "SAME")
+    return function(_pad(x, windows, fill), row.size, row.stride, "VALID")
+
+
+def _pad(x, windows, fill):
+    """Pads, or crops where windows begin or end inside the image."""
+    side = int(x.shape[1])
+    begin, end = max(-windows.before, 0), side + min(windows.after, 0)
+    x = x[:, begin:end, begin:end]
+    pads = [max(windows.before, 0), max(windows.after, 0)]
+    return tf.pad(x, [[0, 0], pads, pads, [0, 0]], constant_values=fill)
+
+
+def _average(x, row, windows):
+    side = int(x.shape[1])
+    total = max((windows.count - 1) * row.stride + row.size - side, 0)
+    like_same = windows.count == math.ceil(side / row.stride) and windows.before == total // 2
+    if like_same and windows.before + windows.after == total:
+        return tf.nn.avg_pool2d(x, row.size, row.stride, "SAME")
+    means = tf.nn.avg_pool2d(_pad(x, windows, 0), row.size, row.stride, "VALID")
+    positions = row.start + row.stride * np.arange(windows.count)
+    valid = np.minimum(positions + row.size, side) - np.maximum(positions, 0)
+    scale = row.size**2 / np.outer(valid, valid)
+    return means * tf.constant(scale[None, :, :, None], x.dtype)
+
+
+def _max_with_ties(x, row):
+    """Maximum whose gradient reaches, undivided, every pixel that equals it (2012 code)."""
+
+    @tf.custom_gradient
+    def maximum(x):
+        y = tf.nn.max_pool2d(x, row.size, row.stride, "VALID")
+        reach = row.stride * (int(y.shape[1]) - 1) + 1
+
+        def gradient(upstream):
+            total = tf.zeros_like(x)
+            for i in range(row.size):
+                for j in range(row.size):
+                    begin, end = [0, i, j, 0], [0, i + reach, j + reach, 0]
+                    # Bits 0 and 3: batch and channels whole.
+                    strides = {"begin_mask": 9, "end_mask": 9}
+                    steps = [1, row.stride, row.stride, 1]
+                    pixels = tf.strided_slice(x, begin, end, steps, **strides)
+                    share = tf.where(pixels == y, upstream, tf.zeros_like(upstream))
+                    total += tf.raw_ops.StridedSliceGrad(
+                        shape=tf.shape(x),
+                        begin=begin,
+                        end=end,
+                        strides=steps,
+                        dy=share,
+                        **strides,
+                    )
+            return total
+
+        return y, gradient
+
+    return maximum(x)
+
+
+def _random(x, row, windows):
+    channels = int(x.shape[3])
+    valid = _pad(tf.ones_like(x[:1, :, :, :1]), windows, 0)
+    values = _patches(_pad(x, windows, 0), row, channels)
+    valid = _patches(valid, row, 1)
+    # A window of zeros gives every valid pixel the same chance.
+    weights = tf.maximum(tf.cast(values, tf.float32), 0) + 1e-20 * tf.cast(valid, tf.float32)
+    sums = tf.cumsum(weights, axis=3)
+    count = windows.count
+    # One draw per window: the value in whose part of the sum it falls.
+    draw = randomness.uniform(row.name, [count, count, 1, channels]) * sums[:, :, :, -1:]
+    chosen = tf.reduce_sum(tf.cast(sums <= draw, tf.int32), axis=3)
+    picked = tf.one_hot(chosen, row.size**2, axis=3, dtype=x.dtype)
+    return tf.reduce_sum(values * picked, axis=3)
+
+
+def _patches(x, row, channels):
+    """Windows of `x` as [B, M, M, size * size, C]."""
+    size, stride = row.size, row.stride
+    patches = tf.image.extract_patches(
+        x, [1, size, size, 1], [1, stride, stride, 1], [1, 1, 1, 1], "VALID"
+    )
+    count = patches.shape[1]
+    return tf.reshape(patches, [-1, count, count, size * size, channels])

@@ -1,0 +1,1 @@
+"""From gradients to new weights: update rules, multipliers, norm limits, loss scale."""

@@ -1,0 +1,108 @@
+"""What tensorflow-addons is good for, on the stack where it runs (TensorFlow 2.15, Keras 2.15).
+
+Its optimizers are of Keras' legacy kind, which the averaging ones can wrap; the paper's rule is
+therefore written once more for that kind, in `legacy_rules`, which alone imports tensorflow-addons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_common.errors import UsageError, UserError
+from alexnet_tf.config import ConfigDict
+from alexnet_tf.model.build import VariableSettings
+
+AVERAGES = {
+    "none": "",
+    "moving_average": "evaluates a <- decay a + (1 - decay) w of every update",
+    "swa": "evaluates the mean of w after every so many updates (Izmailov et al. 2018)",
+}
+"""Choices of `config.optimizer.averaging`, and what they are."""
+
+
+def make(
+    config: ConfigDict, settings: Sequence[VariableSettings], rate: float, replicas: int
+) -> Any:
+    """The optimizer for `config.optimizer.name` sgdw, or sgd with averages of the weights.
+
+    Args:
+        config: a recipe.
+        settings: how each variable learns.
+        rate: the learning rate it begins with.
+        replicas: on how many the run computes.
+
+    Raises:
+        UsageError: a combination that does not work.
+        UserError: tensorflow-addons is not installed, or does not run with this TensorFlow.
+    """
+    chosen = config.optimizer
+    if chosen.averaging not in AVERAGES:
+        raise UsageError(
+            f"config.optimizer.averaging must be one of {', '.join(AVERAGES)}, "
+            f"not {chosen.averaging!r}"
+        )
+    if chosen.averaging != "none":
+        if chosen.name not in ("sgd", "sgdw"):
+            raise UsageError(
+                f"config.optimizer.averaging={chosen.averaging} goes with optimizer sgd or sgdw, "
+                f"not {chosen.name}"
+            )
+        if replicas > 1:
+            raise UsageError(
+                f"config.optimizer.averaging={chosen.averaging} works on one device only "
+                f"(tensorflow-addons fails under a strategy), not on {replicas} replicas"
+            )
+    wish = f"averaging={chosen.averaging}" if chosen.averaging != "none" else f"name={chosen.name}"
+    try:
+        from alexnet_tf.optim import legacy_rules
+    except ImportError as error:
+        raise UserError(
+            f"config.optimizer.{wish} needs tensorflow-addons, which runs with TensorFlow 2.15 "
+            f"only (here is {tf.__version__}): in an environment of its own with Python 3.11, "
+            "pip install 'alexnet-tf[addons]'"
+        ) from error
+
+    momentum = float(chosen.momentum)
+    if chosen.name == "sgdw":
+        decay = _one_decay(settings, momentum)
+        rule = legacy_rules.DecoupledRule(settings, rate, momentum, decay)
+    else:
+        rule = legacy_rules.PaperRule(settings, rate, momentum)
+    first = int(chosen.averaging_first_step)
+    if chosen.averaging == "moving_average":
+        rule = legacy_rules.MovingAverage(rule, float(chosen.averaging_decay), first)
+    elif chosen.averaging == "swa":
+        rule = legacy_rules.WeightAverage(rule, first, int(chosen.averaging_every_steps))
+    return rule
+
+
+def variables(optimizer: Any) -> list[tf.Variable] | None:
+    """All variables of an optimizer that `make` returned, each once; None for any other."""
+    return optimizer.every_variable() if hasattr(optimizer, "every_variable") else None
+
+
+def averages(optimizer: Any, model_variables: Sequence[Any]) -> list[np.ndarray] | None:
+    """The averages of `model_variables`; None where there are none, or none yet."""
+    if not hasattr(optimizer, "has_averages") or not optimizer.has_averages():
+        return None
+    return [optimizer.get_slot(each, "average").numpy() for each in model_variables]
+
+
+def _one_decay(settings: Sequence[VariableSettings], momentum: float) -> float:
+    decays = sorted({each.weight_decay for each in settings if each.weight_decay})
+    if len(decays) > 1:
+        raise UsageError(
+            "config.optimizer.name=sgdw has one weight decay for all variables that decay; the "
+            f"network's table has {', '.join(f'{decay:g}' for decay in decays)}"
+        )
+    for each in settings:
+        if each.momentum not in (None, momentum):
+            raise UsageError(
+                f"config.optimizer.name=sgdw has one momentum, {momentum:g}; the network's table "
+                f"gives {each.name} {each.momentum:g}"
+            )
+    return decays[0] if decays else 0.0

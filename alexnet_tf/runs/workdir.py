@@ -1,0 +1,190 @@
+"""The work folder of a run: what lies where, who may write, and that it is the same run.
+
+config.json  metrics.jsonl  checkpoints/  best/  dataset/  tensorboard/
+
+`dataset/` holds the facts of the training dataset (`runs.dataset_copy`), which may move away later.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from alexnet_common import files
+from alexnet_common.errors import UserError
+from alexnet_common.messages import log
+from alexnet_tf import config as recipes
+from alexnet_tf.config import ConfigDict
+from alexnet_tf.runs import checkpoint
+
+# Keys that say how a run is watched, prepared and kept, not what it computes: a run may go on with
+# other values of them.
+FREE_KEYS = (
+    "data_dir",
+    "log.",
+    "promised.",
+    "checkpoint.",
+    # Divided out again before the update.
+    "loss_scale",
+    "input.threads",
+    "input.prefetch_batches",
+    "train_epochs",
+    "train_steps",
+)
+# Keys that say where and how it is computed: a run may go on with other values, and its results are
+# the same but for the order in which floating-point numbers are added up.
+PLACE_KEYS = (
+    "accumulation_steps",
+    "deterministic",
+    "devices",
+    "distribution",
+    "implementation",
+    "jit_compile",
+    "lrn_kernel",
+    "placement",
+    "steps_per_call",
+)
+
+
+class WorkFolder:
+    """Paths of a run's files, and the checks that keep two runs apart."""
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder)
+        self.config_file = self.folder / "config.json"
+        self.metrics_file = self.folder / "metrics.jsonl"
+        self.checkpoints = self.folder / "checkpoints"
+        self.best = self.folder / "best"
+        self.tensorboard = self.folder / "tensorboard"
+        self._lock: int | None = None
+
+    def open(self, config: ConfigDict) -> None:
+        """Claims the folder for a run with this config, kept as `config.json` where it is new.
+
+        Where a run goes on, `keep` follows when nothing else speaks against that.
+
+        Raises:
+            UserError: another process trains here, the folder belongs to something else, or it
+                holds a run with another config (the keys that differ are named).
+        """
+        self.claim()
+        values = recipes.to_dict(config)
+        if self.config_file.exists():
+            old = recipes.to_dict(self.load_config())
+            changed = recipes.differences(old, values)
+            lines = [line for line in changed if not line.startswith(FREE_KEYS + PLACE_KEYS)]
+            if lines:
+                more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
+                raise UserError(
+                    f"{self.folder} holds a run with another config: {'; '.join(lines[:5])}{more}; "
+                    "use another --workdir, or the same config to resume"
+                )
+            moved = [line for line in changed if line.startswith(PLACE_KEYS)]
+            if moved:
+                log(
+                    f"note: computed otherwise than before ({'; '.join(moved)}): the same run up "
+                    "to floating-point rounding, no longer bit for bit"
+                )
+        elif any(path.name != ".lock" for path in self.folder.iterdir()):
+            raise UserError(
+                f"{self.folder} is not empty and holds no run (no config.json); "
+                "use a new or empty --workdir"
+            )
+        else:
+            self.keep(config)
+
+    def keep(self, config: ConfigDict) -> None:
+        """Writes the config with which the run goes on."""
+        values = recipes.to_dict(config)
+        text = json.dumps(values, indent=2, sort_keys=True) + "\n"
+        files.write_atomically(self.config_file, text.encode())
+
+    def claim(self) -> None:
+        """Takes the folder, made if needed; raises UserError where another process has it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"--workdir {self.folder} is not a folder") from error
+        descriptor = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            # Held until this process ends, however it ends.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise UserError(
+                f"another process is training in {self.folder}; wait for it, stop it, or use "
+                "another --workdir"
+            ) from error
+        self._lock = descriptor
+
+    def __enter__(self) -> WorkFolder:
+        """For `with`: the folder is given up at the end, also for another run in this process."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives the folder up."""
+        self.release()
+
+    def release(self) -> None:
+        """Lets another run open the folder, in this process or another."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def load_config(self) -> ConfigDict:
+        """The run's resolved config; keys that are younger than the run have their defaults.
+
+        Raises:
+            UserError: the folder is no run's, or its config.json is damaged.
+        """
+        if not self.folder.is_dir():
+            raise UserError(f"--workdir {self.folder} does not exist")
+        if not self.config_file.is_file():
+            raise UserError(f"{self.folder} holds no run (no config.json)")
+        try:
+            values = json.loads(self.config_file.read_text())
+            return recipes.from_dict(recipes.completed(values))
+        except (ValueError, AttributeError) as error:
+            raise UserError(f"{self.config_file} is damaged: {error}") from error
+
+    def checkpoint_folder(self, which: str) -> Path:
+        """Where the "best" checkpoint lies, or the "newest" ones do."""
+        return self.best if which == "best" else self.checkpoints
+
+    def load_weights(self, variables: dict[str, Any], which: str) -> dict[str, Any]:
+        """Sets a model's variables from this run, and returns the checkpoint's state.
+
+        Args:
+            variables: by name, as `model.build.named_variables` returns them.
+            which: "best" (lowest validation error so far) or "newest".
+
+        Raises:
+            UserError: the run has no such checkpoint yet, or it is of another network.
+        """
+        folder = self.checkpoint_folder(which)
+        found = checkpoint.load_newest(folder)
+        if found is None:
+            raise UserError(f"{self.folder} has no checkpoint in {folder.name}/ yet; train first")
+        checkpoint.assign_weights(variables, found.weights, str(folder))
+        return found.state
+
+
+def truncate_metrics(path: Path, step: int) -> None:
+    """Drops the lines of `metrics.jsonl` that lie after `step`, and a half-written last one.
+
+    A resumed run writes them again, so that the file is that of a run that was never killed.
+    """
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] > step:
+                break
+        except (ValueError, KeyError, TypeError):
+            break
+        kept.append(line + "\n")
+    files.write_atomically(path, "".join(kept).encode())

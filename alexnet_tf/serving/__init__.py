@@ -1,0 +1,1 @@
+"""A trained network outside this project: the SavedModel and what goes into its graph."""

@@ -1,0 +1,4 @@
+"""Networks as tables of layers, counted before any model exists.
+
+No TensorFlow in here.
+"""

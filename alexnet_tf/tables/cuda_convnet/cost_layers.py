@@ -1,0 +1,206 @@
+"""Cost layers of the 2012 definition files, and the layers between them and the labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from alexnet_tf.tables import rows
+from alexnet_tf.tables.cuda_convnet.ini import Option, Section
+from alexnet_tf.tables.cuda_convnet.values import Values
+from alexnet_tf.tables.rows import Row, TableError
+from alexnet_tf.tables.shapes import Shape
+
+INPUTS = {
+    "cost.logreg": 2,
+    "cost.crossent": 2,
+    "cost.crossent2": 2,
+    "cost.rflickr": 2,
+    "cost.msm": 2,
+    "cost.gsum2": 2,
+    "cost.sum2": 1,
+    "cost.tica": 1,
+}
+"""Types of costs and how many inputs they take."""
+
+_UNSUPPORTED = ("cost.crossent", "cost.msm", "cost.tica")
+_SQUARES = ("cost.sum2", "cost.gsum2")
+# Types that may stand between the labels and a cost.
+_TAIL = ("eltsum", "eltmax", "concat", "neuron", "softmax")
+
+
+class Net(Protocol):
+    """The net so far.
+
+    Attributes:
+        rows: rows that a prediction needs, by name.
+        tail: rows that read the labels, themselves or through others, by name.
+        shapes: what each row yields.
+    """
+
+    rows: dict[str, Row]
+    tail: dict[str, Row]
+    shapes: dict[str, Shape]
+
+    def note(self, text: str) -> None:
+        """Remembers something to tell the user, once."""
+
+
+def check_tail(
+    values: Values, kind: str, reads: Sequence[str], known: Mapping[str, Shape]
+) -> Shape | None:
+    """Refuses layers that cannot lie between the labels and a cost.
+
+    Returns:
+        The shape of the labels, one value per output, where this layer is the one to tell it.
+    """
+    if kind not in _TAIL:
+        raise values.error(
+            f"{kind} cannot read the labels, which a prediction has not; "
+            f"on their way to a cost lie only {', '.join(_TAIL)}",
+            "inputs",
+        )
+    if rows.LABELS not in reads:
+        return None
+    others = [known[name] for name in reads if name != rows.LABELS]
+    if kind not in ("eltsum", "eltmax") or not others or len(others[0]) != 1:
+        raise values.error(
+            "labels are first compared, by eltsum or eltmax, with a layer that yields a vector",
+            "inputs",
+        )
+    return others[0]
+
+
+def cost(
+    values: Values, kind: str, parameters: Values | None, reads: Sequence[str], net: Net
+) -> rows.Cost:
+    """The cost of a section; takes a logistic function that only it reads into the cost.
+
+    Args:
+        values: the section of the definition file.
+        kind: its type.
+        parameters: its section of the parameter file, if there is one.
+        reads: rows that it reads.
+        net: whose row of a logistic function is changed.
+    """
+    if kind in _UNSUPPORTED:
+        raise values.error("is not supported (no file of the archive uses it)", "type")
+    first, output = reads[0], reads[-1]
+    _check_inputs(values, kind, first, output, net)
+    tail: tuple[Row, ...] = ()
+    from_logits = False
+    row = net.rows.get(output)
+    if kind in _SQUARES:
+        tail, output = _tail_to(values, output, net)
+    elif kind == "cost.logreg":
+        if not isinstance(row, rows.Softmax):
+            raise values.error(f"{output} must be a softmax layer", "inputs")
+        output, from_logits = row.inputs[0], True
+    elif kind == "cost.crossent2" and row and row.neuron == "logistic":
+        if not any(output in other.inputs for other in net.rows.values()):
+            # The cost applies the function itself, which keeps large outputs exact.
+            net.rows[output] = dataclasses.replace(row, neuron="")
+            from_logits = True
+    if kind == "cost.crossent2" and not from_logits and not _in_unit_interval(row):
+        net.note(f"{values.section.name}: {output} is not kept in [0, 1] by a logistic function")
+    if len(net.shapes[output]) != 1:
+        raise values.error(f"{output} must yield a vector, as an fc layer does", "inputs")
+    return rows.Cost(
+        name=values.section.name,
+        kind=kind.removeprefix("cost."),
+        output=output,
+        coefficient=parameters.number("coeff") if parameters else 1.0,
+        top_k=parameters.integer("topk", 1, low=1) if parameters else 1,
+        from_logits=from_logits,
+        tail=tail,
+    )
+
+
+def _in_unit_interval(row: Row | None) -> bool:
+    return isinstance(row, rows.Softmax) or row is not None and row.neuron == "logistic"
+
+
+def _check_inputs(values: Values, kind: str, first: str, output: str, net: Net) -> None:
+    if kind == "cost.gsum2" and first != rows.LABELS:
+        raise values.error(
+            "needs a gate for each image from the data provider; of labelled images only the class "
+            "number, 0 or 1, can be one: inputs=labels,LAYER",
+            "inputs",
+        )
+    if kind in _SQUARES:
+        if output not in net.tail:
+            raise values.error(
+                "must end with an eltsum of labels and a layer, or with what is made of one: "
+                f"{output} does not depend on the labels",
+                "inputs",
+            )
+    elif first != rows.LABELS or output == rows.LABELS or output in net.tail:
+        raise values.error("must hold the labels and a layer that does not read them", "inputs")
+
+
+def _tail_to(values: Values, last: str, net: Net) -> tuple[tuple[Row, ...], str]:
+    """The rows from the labels to the row `last`, and the one row that they are compared with."""
+    wanted = {last}
+    for name in reversed(net.tail):
+        if name in wanted:
+            wanted |= set(net.tail[name].inputs)
+    compared = sorted(wanted - net.tail.keys() - {rows.LABELS})
+    if len(compared) != 1:
+        raise values.error(
+            f"compares the labels with {len(compared)} layers ({', '.join(compared)}); one must "
+            "say what the classes of an image are",
+            "inputs",
+        )
+    return tuple(row for name, row in net.tail.items() if name in wanted), compared[0]
+
+
+def fit(sections: Mapping[str, Section], count: int) -> None:
+    """Gives the layer that the labels are compared with `count` outputs instead of its own.
+
+    Raises:
+        DefinitionError: it is no fully connected layer.
+    """
+    kinds = {name: Values(section).text("type", "") for name, section in sections.items()}
+    name = next((name for name, kind in kinds.items() if kind.startswith("cost.")), "")
+    # No more steps than layers: the reader finds what reads itself.
+    for _ in sections:
+        values = Values(sections[name]) if name in sections else None
+        if values is None or kinds[name] == "data":
+            return
+        if kinds[name] == "fc":
+            values.section.options["outputs"] = Option(str(count), values.line("outputs"))
+            return
+        if kinds[name] not in (*INPUTS, *_TAIL) or kinds[name] == "concat":
+            raise values.error(
+                f"{kinds[name]} cannot take the {count} classes of the dataset", "type"
+            )
+        below = [each for each in values.names("inputs") if kinds.get(each) != "data"]
+        name = below[-1] if below else ""
+
+
+def classes(file: str, chosen: rows.Cost, outputs: int, wanted: int) -> int:
+    """How many classes `outputs` outputs tell apart.
+
+    Args:
+        file: name of the definition file, for errors.
+        chosen: the cost.
+        outputs: number of values that are compared with the labels.
+        wanted: classes of the dataset; 0: not known.
+
+    Raises:
+        TableError: not `wanted`, or gates that class numbers cannot be.
+    """
+    found = 2 if outputs == 1 and chosen.kind != "logreg" else outputs
+    if wanted and found != wanted:
+        count = "1 output, for 2 classes" if found != outputs else f"{outputs} outputs"
+        raise TableError(
+            f"{file} has {count}, but the dataset has {wanted} classes; "
+            "config.network.outputs=dataset changes the last layer"
+        )
+    if chosen.kind == "gsum2" and found != 2:
+        raise TableError(
+            f"{file}: cost.gsum2 needs a gate of 0 or 1 for each image from the data provider; "
+            f"the class numbers of {found} classes are none"
+        )
+    return found

@@ -1,0 +1,143 @@
+"""Learning settings of weight layers: sections of a parameter file, or their stand-ins.
+
+Shipped parameter files of the run archive hold the last, hand-edited state of a run: rates that
+have fallen to their end, and first layers that were frozen late. A run from scratch needs the
+rates of its beginning.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from alexnet_common.errors import UserError
+from alexnet_tf.tables import rows, schedules
+from alexnet_tf.tables.cuda_convnet.values import Values
+
+MODES = ("auto", "file", "start")
+_DEAD_KEYS = ("wcNorm", "superMom")
+
+
+@dataclass
+class Rates:
+    """Which rates training begins with.
+
+    Attributes:
+        mode: "file": those of the file, 0 freezes; "start": `start` and `start_bias` for all;
+            "auto": the file's if they are a beginning (the examples of 2011, and files with
+            schedules, whose frozen matrices get the rate of the others), else "start".
+        start, start_bias: rates at the beginning of a run.
+        base: the run's learning rate, which multipliers refer to.
+        strict: read schedules as the final 2012 code did.
+    """
+
+    mode: str
+    start: float
+    start_bias: float
+    base: float
+    strict: bool
+    notes: dict[str, None] = field(default_factory=dict)
+    _resolved: str = ""
+    _thawed: tuple[float, float] = (0.0, 0.0)
+
+    def resolve(self, sections: dict[str, Any], example_dialect: bool) -> None:
+        """Decides what "auto" means for these sections of a parameter file."""
+        self._resolved = self.mode
+        rates = [Values(s) for s in sections.values() if "epsw" in s.options]
+        if not rates:
+            return
+        weights = [v.numbers("epsW", v.text("epsW").count(",") + 1) for v in rates]
+        biases = [v.number("epsB", 0.0) for v in rates]
+        highest = max(max(values) for values in weights)
+        if self.mode != "auto":
+            pass
+        elif example_dialect:
+            self._resolved = "file"
+        elif any({"schedw", "sched"} & set(v.section.options) for v in rates) and highest > 0:
+            self._resolved = "scheduled"
+            self._thawed = (highest, max(biases))
+        else:
+            self._resolved = "start"
+        frozen = any(rate <= 0 for values in weights for rate in values)
+        if self._resolved == "start":
+            self.note(
+                f"the parameter file holds the last state of a run (rates up to {highest:g}"
+                f"{', some frozen' if frozen else ''}); training begins with {self.start:g} for "
+                f"weights and {self.start_bias:g} for biases"
+            )
+        elif self._resolved == "scheduled" and frozen:
+            self.note(
+                f"layers that the parameter file froze late in the run begin with {highest:g}"
+            )
+        elif frozen:
+            self.note("layers with a rate of 0 in the parameter file are frozen")
+
+    def note(self, text: str) -> None:
+        """Remembers something to tell the user, once."""
+        self.notes[text] = None
+
+    def weights(self, values: Values | None, init: list[float], sources: list[str]) -> list[dict]:
+        """Fields of `rows.Weights` for each input of a layer."""
+        fields: list[dict[str, Any]] = [
+            {"init_stddev": i, "source": s} for i, s in zip(init, sources, strict=True)
+        ]
+        if values is None:
+            return fields
+        count = len(init)
+        schedule = self._schedule(values, "schedW")
+        momenta = values.numbers("momW", count, low=0, high=1)
+        decays = values.numbers("wc", count, 0.0)
+        balls = values.numbers("wball", count, 0.0)
+        lows = values.numbers("wcNormMin", count, 0.0)
+        highs = values.numbers("wcNormMax", count, 0.0)
+        if values.number("superEps", 0.0) > 0:
+            raise values.error("is not supported above 0 (no shipped file uses it)", "superEps")
+        for key in _DEAD_KEYS:
+            values.has(key)
+        for index, eps in enumerate(values.numbers("epsW", count)):
+            if lows[index] > highs[index]:
+                raise values.error("must not be above wcNormMax", "wcNormMin")
+            fields[index] |= {
+                "learning_rate_multiplier": self._multiplier(eps, bias=False),
+                "weight_decay": decays[index],
+                "momentum": momenta[index],
+                "norm_ball": balls[index],
+                "norm_range": (lows[index], highs[index]) if highs[index] > 0 else (0.0, 0.0),
+                "schedule": schedule,
+            }
+        return fields
+
+    def bias(self, values: Values | None, init: float) -> rows.Bias:
+        """The bias of a layer."""
+        if values is None:
+            return rows.Bias(init=init)
+        return rows.Bias(
+            init=init,
+            learning_rate_multiplier=self._multiplier(values.number("epsB"), bias=True),
+            momentum=values.number("momB", low=0, high=1),
+            schedule=self._schedule(values, "schedB"),
+        )
+
+    def _multiplier(self, rate: float, *, bias: bool) -> float:
+        if self._resolved == "start":
+            rate = self.start_bias if bias else self.start
+        elif self._resolved == "scheduled" and rate <= 0:
+            rate = self._thawed[bias]
+        return max(rate, 0.0) / self.base
+
+    def _schedule(self, values: Values, key: str) -> schedules.Schedule | None:
+        if not values.has(key) and not self.strict and values.has("sched"):
+            # The oldest notation: one key for weights and biases alike.
+            key = "sched"
+        if not values.has(key):
+            return None
+        try:
+            # In runs 161 and 172 the step between was the rate before (a comment in 174's file).
+            early = re.search(r"params-(161|172)\.cfg$", values.section.file)
+            schedule = schedules.parse(
+                values.text(key), strict=self.strict, jumps_back=early is not None
+            )
+        except UserError as error:
+            raise values.error(str(error), key) from None
+        return None if schedule.kind == "default" else schedule

@@ -1,0 +1,385 @@
+"""Definition and parameter files of the 2012 code -> layer table."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Mapping
+
+from alexnet_common.errors import UserError
+from alexnet_tf.tables import notation, rows, shapes
+from alexnet_tf.tables.cuda_convnet import cost_layers, ini, kinds
+from alexnet_tf.tables.cuda_convnet.rates import MODES, Rates
+from alexnet_tf.tables.cuda_convnet.values import Values
+from alexnet_tf.tables.rows import TableError
+from alexnet_tf.tables.table import Table
+
+_KINDS: Mapping[str, Callable[[kinds.Layer, kinds.Context], rows.Row]] = {
+    "conv": kinds.conv,
+    "local": kinds.conv,
+    "fc": kinds.fully_connected,
+    "treefc": kinds.tree,
+    "pool": kinds.pool,
+    "cmrnorm": kinds.norm,
+    "rnorm": kinds.norm,
+    "cnorm": kinds.norm,
+    "hs": kinds.dropout,
+} | dict.fromkeys(
+    ("softmax", "neuron", "eltsum", "eltmax", "concat", "blur", "nailbed", "href", "resize",
+     "rscale", "rgb2yuv", "rgb2lab"),
+    kinds.simple,
+)  # fmt: skip
+# Types that read images and say with how many channels.
+_IMAGES = {"conv", "local", "pool", "cmrnorm", "rnorm", "cnorm", "blur", "nailbed", "href",
+           "resize", "rscale"}  # fmt: skip
+_MOST_GPUS = 8
+_NEED_PARAMETERS = {"conv", "local", "fc", "treefc", "cmrnorm", "rnorm", "cnorm", "hs"}
+
+
+class _Reader:
+    """Goes through the sections from top to bottom and collects rows."""
+
+    def __init__(self, parameters, rates: Rates, input_size, strict, seed, tree, pool_ties, gpus):
+        self.parameters: dict[str, ini.Section] | None = parameters
+        self.rates = rates
+        self.strict = strict
+        self.seed = seed
+        self.tree = tree
+        self.pool_ties = pool_ties
+        self.gpus = gpus
+        self.rows: dict[str, rows.Row] = {}
+        # Rows that read the labels, themselves or through others.
+        self.tail: dict[str, rows.Row] = {}
+        self.costs: list[rows.Cost] = []
+        self.seen: dict[str, str] = {}
+        self.used: set[str] = set()
+        self.shapes: dict[str, shapes.Shape] = {rows.IMAGE: (input_size, input_size, 3)}
+        self.columns: dict[str, int | None] = {}
+        self.imports: dict[str, str] = {}
+
+    def shape(self, name: str) -> shapes.Shape:
+        return self.shapes[name]
+
+    def made(self, name: str) -> rows.Row | None:
+        return self.rows.get(self.seen.get(name, ""))
+
+    def above_weights(self, name: str) -> bool:
+        row = self.rows.get(name)
+        if row is None:
+            return False
+        return isinstance(row, rows.WeightRow) or any(map(self.above_weights, row.inputs))
+
+    def ask_for_import(self, target: str, source: str) -> None:
+        self.imports[target] = source
+
+    def note(self, text: str) -> None:
+        self.rates.note(text)
+
+    def read(self, section: ini.Section) -> None:
+        values = Values(section)
+        kind = values.text("type")
+        if kind == "data":
+            self._data(values)
+            return
+        if kind not in _KINDS and kind not in cost_layers.INPUTS:
+            near = difflib.get_close_matches(kind, [*_KINDS, *cost_layers.INPUTS, "data"], n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else "known: " + ", ".join(_KINDS)
+            raise values.error(f"unknown type; {hint}", "type")
+        inputs = [self._input(values, name) for name in values.names("inputs")]
+        self._check_count(values, kind, len(inputs))
+        self._check_quantization(values, kind)
+        if kind in cost_layers.INPUTS:
+            if self.costs:
+                raise values.error(
+                    f"is a second cost beside [{self.costs[0].name}]; one is supported"
+                )
+            parameters = self._parameters(values, kind)
+            values.has("gpu")  # A cost runs where its inputs are.
+            reads = [self.seen[name] for name in inputs]
+            self.costs.append(cost_layers.cost(values, kind, parameters, reads, self))
+        else:
+            self._layer(values, kind, inputs)
+
+    def _check_quantization(self, values: Values, kind: str) -> None:
+        sections = [self._parameters(values, kind)]
+        # The layer that `neuron=` stood for in 2012 could have a section of its own.
+        hidden = (self.parameters or {}).get(f"{values.section.name}_neuron")
+        if hidden and values.has("neuron"):
+            sections.append(Values(hidden))
+        for parameters in filter(None, sections):
+            for key in ("quantF", "quantB"):
+                format = parameters.text(key, "default")
+                if format not in ("default", "half"):
+                    raise parameters.error("must be default or half", key)
+                if format == "half":
+                    self.note(f"{key}=half (copies rounded to 16 bits) is not imitated")
+
+    def _data(self, values: Values) -> None:
+        index = values.integer("dataIdx", low=0)
+        if index > 2:
+            raise values.error(
+                "must be 0 (images), 1 or 2 (labels): labelled images offer no other data",
+                "dataIdx",
+            )
+        name = values.section.name
+        self.seen[name] = rows.IMAGE if index == 0 else rows.LABELS
+        self.columns[name] = None
+
+    def _input(self, values: Values, name: str) -> str:
+        if name not in self.seen:
+            near = difflib.get_close_matches(name, self.seen, n=2)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise values.error(f"{name!r} is no earlier layer{hint}", "inputs")
+        self.used.add(name)
+        return name
+
+    def _check_count(self, values: Values, kind: str, count: int) -> None:
+        many = ("conv", "local", "fc", "eltsum", "concat")
+        wanted = cost_layers.INPUTS.get(kind) or (2 if kind == "eltmax" else 1)
+        right = count >= wanted if kind in (*many, "eltmax") else count == wanted
+        if not right:
+            least = "at least " if kind in (*many, "eltmax") else ""
+            raise values.error(f"{kind} takes {least}{wanted} inputs, not {count}", "inputs")
+
+    def _parameters(self, values: Values, kind: str) -> Values | None:
+        """The parameter section of this layer; raises where it must be there and is not."""
+        if self.parameters is None:
+            return None
+        name = values.section.name
+        if name in self.parameters:
+            return Values(self.parameters[name])
+        # In the dialect of 2011 the definition itself held what norms need.
+        in_definition = values.has("scale") and not self.strict
+        random = kind == "pool" and values.text("pool", "") == "rand"
+        if random or kind.startswith("cost.") or kind in _NEED_PARAMETERS and not in_definition:
+            raise values.error(f"{kind} needs a section [{name}] in the parameter file")
+        return None
+
+    def _column(self, values: Values, inputs: list[str]) -> int | None:
+        if values.has("gpu"):
+            self.note("gpu= names the column; --config.placement says where columns are computed")
+            return values.integer("gpu", low=0, high=min(self.gpus or _MOST_GPUS, _MOST_GPUS) - 1)
+        column = self.columns[inputs[0]]
+        if column is None and self.strict:
+            raise values.error("is missing, and the first input has none", "gpu")
+        return column
+
+    def _layer(self, values: Values, kind: str, inputs: list[str]) -> None:
+        name = values.section.name
+        column = self._column(values, inputs)
+        neuron = values.text("neuron", "")
+        try:
+            notation.parse_neuron(neuron or "ident")
+        except UserError as error:
+            raise values.error(str(error), "neuron") from None
+        reads = [self.seen[i] for i in inputs]
+        if rows.LABELS in reads or self.tail.keys() & reads:
+            width = cost_layers.check_tail(values, kind, reads, self.shapes)
+            self.shapes[rows.LABELS] = width or self.shapes[rows.LABELS]
+        if kind in _IMAGES:
+            channels = values.integers("channels", len(inputs), low=1)
+            reads = [
+                self._image(values, i, column, *pair)
+                for i, pair in enumerate(zip(reads, channels, strict=True))
+            ]
+        common = {
+            "name": name,
+            "inputs": tuple(reads),
+            "column": column,
+            "neuron": "" if neuron == "ident" else neuron,
+        }
+        if kind == "softmax" or kind in ("eltsum", "eltmax") and self._differ(reads):
+            common["inputs"] = tuple(
+                self._reread(values, i, column, read, 0) if len(self.shapes[read]) == 3 else read
+                for i, read in enumerate(reads)
+            )
+        layer = kinds.Layer(values, self._parameters(values, kind), reads, common, self.strict)
+        row = _KINDS[kind](layer, self)
+        self._add(values, row)
+        if isinstance(row, rows.WeightRow):
+            self._check_shared(values, row)
+        self.seen[name] = name
+        self.columns[name] = column
+
+    def _add(self, values: Values, row: rows.Row) -> None:
+        try:
+            self.shapes[row.name] = shapes.output_shape(row, [self.shapes[i] for i in row.inputs])
+        except shapes.ShapeError as error:
+            raise values.error(str(error)) from None
+        labelled = rows.LABELS in row.inputs or self.tail.keys() & row.inputs
+        (self.tail if labelled else self.rows)[row.name] = row
+
+    def _image(self, values: Values, index: int, column, name: str, channels: int) -> str:
+        """`name` as an image of `channels` channels: 2012 layers read any vector as one."""
+        shape = self.shapes[name]
+        if len(shape) == 3 and shape[2] == channels:
+            return name
+        count = math.prod(shape)
+        side = math.isqrt(count // channels)
+        if side * side * channels != count:
+            raise values.error(
+                f"{self._title(name)} yields {'x'.join(map(str, shape))} values, which are no "
+                f"square image of {channels} channels",
+                "channels",
+            )
+        return self._reread(values, index, column, name, channels)
+
+    def _reread(self, values: Values, index: int, column, name: str, channels: int) -> str:
+        title = f"{values.section.name}_input{index}"
+        self._add(
+            values, rows.Reinterpret(name=title, inputs=(name,), column=column, channels=channels)
+        )
+        return title
+
+    def _differ(self, reads: list[str]) -> bool:
+        """Whether these hold equally many values in different shapes, which in 2012 were none."""
+        found = {self.shapes[name] for name in reads}
+        return len(found) > 1 and len({math.prod(shape) for shape in found}) == 1
+
+    def _check_shared(self, values: Values, row: rows.WeightRow) -> None:
+        """Refuses kernels that are shared and have other shapes than their owner's."""
+        inputs = [self.shapes[name] for name in row.inputs]
+        known: dict[str, rows.Row] = self.rows | {row.name: row}
+        own = tuple(dataclasses.replace(kernel, source="") for kernel in row.kernels)
+        wanted = shapes.variable_shapes(dataclasses.replace(row, kernels=own), inputs)
+        for name, kernel in zip(shapes.kernel_names(row), row.kernels, strict=True):
+            if not kernel.source:
+                continue
+            source, _, variable = kernel.source.partition("/")
+            owner = known[source]
+            found = shapes.variable_shapes(owner, [self.shapes[i] for i in owner.inputs])[variable]
+            if found != wanted[name]:
+                raise values.error(
+                    f"the matrix of {source} is {'x'.join(map(str, found))}, not "
+                    f"{'x'.join(map(str, wanted[name]))}",
+                    "weightSource",
+                )
+
+    def _title(self, name: str) -> str:
+        return "the image" if name == rows.IMAGE else name
+
+    def finish(self, file: str) -> rows.Cost:
+        """Checks that nothing was left over; returns the cost."""
+        unused = [name for name in self.seen if name not in self.used]
+        if unused:
+            raise ini.DefinitionError(f"{file}: no layer reads {', '.join(unused)}")
+        if not self.costs:
+            raise ini.DefinitionError(f"{file}: holds no cost layer (cost.logreg)")
+        return self.costs[0]
+
+    def note_unread(self, sections: dict[str, ini.Section]) -> None:
+        """Names what the files hold and nobody asked for: misspelt keys, or of another pair."""
+        used = {name for s in sections for name in (s, f"{s}_neuron")}
+        strangers = [name for name in self.parameters or {} if name not in used]
+        if strangers:
+            more = f" and {len(strangers) - 4} more" if len(strangers) > 4 else ""
+            self.note(
+                f"the parameter file has sections of layers that are not there: "
+                f"{', '.join(strangers[:4])}{more}"
+            )
+        mine = {n: s for n, s in (self.parameters or {}).items() if n not in strangers}
+        for place in (sections, mine):
+            for key, (section, option) in ini.unread(place).items():
+                near = difflib.get_close_matches(key, section.asked, n=2)
+                hint = f"; did you mean {' or '.join(near)}?" if near else ""
+                self.note(
+                    f"{section.file}:{option.line}: [{section.name}] {key}={option.value}: "
+                    f"has no meaning here{hint}"
+                )
+
+
+def read(
+    layers: str,
+    layer_params: str = "",
+    *,
+    num_classes: int = 0,
+    input_size: int = 0,
+    strict: bool = False,
+    seed: int = 0,
+    rates: str = "auto",
+    start_rate: float = 0.01,
+    start_bias_rate: float = 0.02,
+    base_rate: float = 0.01,
+    tree: tuple[int, ...] = (),
+    pool_ties: str = "one",
+    gpus: int = 0,
+    outputs: str = "file",
+) -> Table:
+    """The table of a definition file, with the settings of its parameter file.
+
+    Args:
+        layers, layer_params: the files; without the second, learning settings are stand-ins
+            (shapes and counts need none).
+        num_classes: of the dataset, which the output must have; 0: as the file says.
+        input_size: pixels; 0: 24 for nets with untied layers, 224 where the first filters have a
+            stride, else 32 (the files do not say; these are the author's uses).
+        strict: accept only what the final 2012 code accepted.
+        seed: of the channels of `randSparse`.
+        rates, start_rate, start_bias_rate, base_rate: see `rates.Rates`.
+        tree: for `treefc`: parent of every node, -1 for the root; classes come first.
+        pool_ties: "one" or "all" (what the 2012 code did): see `rows.Pool`.
+        gpus: how many the run of 2012 had, which `gpu` must lie below; 0: up to 8.
+        outputs: of the last layer: "file", as many as it says, or "dataset", `num_classes`.
+
+    Raises:
+        DefinitionError: something wrong or unsupported in a file.
+        TableError: `num_classes` is not what the file says.
+    """
+    if input_size < 0:
+        raise TableError(f"config.network.input_size must be 0 or more pixels, not {input_size}")
+    if rates not in MODES:
+        raise TableError(f"config.network.rates must be one of {', '.join(MODES)}, not {rates!r}")
+    sections = ini.read(layers, strict=strict)
+    parameters = ini.read(layer_params, strict=strict) if layer_params else None
+    for file, content, wanted in ((layers, sections, True), (layer_params, parameters, False)):
+        if content and any("type" in section.options for section in content.values()) != wanted:
+            kind = "definition" if wanted else "parameter"
+            raise ini.DefinitionError(
+                f"{file}: is no layer-{kind} file: {'no' if wanted else 'a'} section has a type"
+            )
+    example_dialect = not any("gpu" in section.options for section in sections.values())
+    chosen = Rates(rates, start_rate, start_bias_rate, base_rate, strict)
+    if outputs not in ("file", "dataset"):
+        raise TableError(f"config.network.outputs must be file or dataset, not {outputs!r}")
+    if outputs == "dataset" and num_classes:
+        cost_layers.fit(sections, num_classes)
+        chosen.note("the last layer has as many outputs as the dataset has classes, not the file's")
+    if parameters is None:
+        chosen.note("without a parameter file, rates, decays and norms are stand-ins")
+    else:
+        chosen.resolve(parameters, example_dialect)
+    size = input_size or _usual_size(sections)
+    if not input_size:
+        chosen.note(f"input of {size}x{size} pixels, the author's use; input_size changes it")
+    if pool_ties not in ("one", "all"):
+        raise TableError(f"config.network.pool_ties must be one or all, not {pool_ties!r}")
+    reader = _Reader(parameters, chosen, size, strict, seed, tuple(tree), pool_ties, gpus)
+    for section in sections.values():
+        reader.read(section)
+    cost = reader.finish(layers)
+    reader.note_unread(sections)
+    name = layers.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".cfg")
+    classes = cost_layers.classes(layers, cost, math.prod(reader.shapes[cost.output]), num_classes)
+    return Table(
+        name,
+        tuple(reader.rows.values()),
+        size,
+        classes,
+        output=cost.output,
+        cost=cost,
+        imports=tuple(reader.imports.items()),
+        notes=tuple(chosen.notes),
+    )
+
+
+def _usual_size(sections: dict[str, ini.Section]) -> int:
+    kinds_used = {Values(section).text("type", "") for section in sections.values()}
+    if "local" in kinds_used:
+        return 24
+    strides = [
+        Values(section).text("stride", "1")
+        for section in sections.values()
+        if Values(section).text("type", "") in ("conv", "nailbed")
+    ]
+    return 224 if strides and strides[0] not in ("1", "") else 32

@@ -1,0 +1,45 @@
+"""Names of neurons as the 2012 definition files write them; no TensorFlow."""
+
+from __future__ import annotations
+
+import re
+
+from alexnet_common.errors import UserError
+
+PARAMETERS = {
+    "ident": 0,
+    "relu": 0,
+    "nrelu": 0,
+    "softrelu": 0,
+    "abs": 0,
+    "logistic": 0,
+    "square": 0,
+    "sqrt": 0,
+    "brelu": 1,
+    "drelu": 1,
+    "tanh": 2,
+    "linear": 2,
+}
+"""Number of parameters in brackets of each neuron."""
+
+_NOTATION = re.compile(r"(\w+)(?:\[([-\d.,]+)\])?")
+
+
+def parse_neuron(neuron: str) -> tuple[str, tuple[float, ...]]:
+    """The name and the parameters of `neuron`, such as "tanh[1,1]".
+
+    Raises:
+        UserError: an unknown name, or another number of parameters than it takes.
+    """
+    match = _NOTATION.fullmatch(neuron)
+    name, text = match.groups() if match else (neuron, None)
+    if name not in PARAMETERS:
+        known = ", ".join(sorted(PARAMETERS))
+        raise UserError(f"unknown neuron {neuron!r}; known: {known}")
+    try:
+        parameters = tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        parameters = (0.0,) * 99
+    if len(parameters) != PARAMETERS[name]:
+        raise UserError(f"neuron {neuron!r} takes {PARAMETERS[name]} numbers in [ ]")
+    return name, parameters

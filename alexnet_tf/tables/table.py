@@ -1,0 +1,148 @@
+"""The layer table: a network as rows, its counts, and the recipes that make tables.
+
+Nothing here imports TensorFlow, so recipes and `--print_network` stay light.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alexnet_tf.tables import row_checks, rows, shapes
+from alexnet_tf.tables.rows import TableError
+
+
+@dataclass(frozen=True)
+class Table:
+    """A network as a table of layers.
+
+    Attributes:
+        name: name of the network.
+        layers: rows; each reads earlier ones or `rows.IMAGE`.
+        input_size: side of the input image in pixels.
+        num_classes: number of classes.
+        channels: channels of the input image.
+        output: name of the row that yields the logits; empty: the last row.
+        cost: what training minimises; None: softmax cross-entropy of the output.
+        imports: (variable, variable of another network) pairs: what the network asks to begin
+            with (the 2012 nets that went on from pretrained ones; `weights.choose`).
+        notes: what the reader of a definition file has to say about it.
+    """
+
+    name: str
+    layers: tuple[rows.Row, ...]
+    input_size: int
+    num_classes: int
+    channels: int = 3
+    output: str = ""
+    cost: rows.Cost | None = None
+    imports: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_columns(self) -> int:
+        """Number of columns (towers); 1 where no row names one."""
+        return 1 + max((row.column or 0 for row in self.layers), default=0)
+
+    @property
+    def output_name(self) -> str:
+        """Name of the row that yields the logits."""
+        return self.output or self.layers[-1].name
+
+    def row(self, name: str) -> rows.Row:
+        """The row called `name`; raises TableError with near misses."""
+        for row in self.layers:
+            if row.name == name:
+                return row
+        raise TableError(f"network {self.name} has no layer {name!r}{_near(name, self.layers)}")
+
+    def shapes(self) -> dict[str, shapes.Shape]:
+        """Shapes (without the batch) of the input and of what every row yields.
+
+        Raises TableError for names used twice or before their row, ShapeError for rows that do
+        not fit.
+        """
+        known: dict[str, shapes.Shape] = {
+            rows.IMAGE: (self.input_size, self.input_size, self.channels)
+        }
+        for row in self.layers:
+            if row.name in known:
+                raise TableError(f"network {self.name} has two layers called {row.name!r}")
+            inputs = []
+            for name in row.inputs:
+                if name not in known:
+                    raise TableError(
+                        f"layer {row.name!r} reads {name!r}, which no earlier layer is"
+                    )
+                inputs.append(known[name])
+            known[row.name] = shapes.output_shape(row, inputs)
+        return known
+
+
+def _near(name: str, layers: tuple[rows.Row, ...]) -> str:
+    matches = difflib.get_close_matches(name, [row.name for row in layers], n=3)
+    return f"; did you mean {' or '.join(matches)}?" if matches else ""
+
+
+RECIPES: dict[str, str] = {
+    "alexnet": "alexnet_tf.tables.alexnet:AlexNet",
+    "demo": "alexnet_tf.tables.demo:demo",
+    "cifar_quick": "alexnet_tf.tables.cifar:cifar_quick",
+    "cuda_convnet": "alexnet_tf.tables.cuda_convnet:cuda_convnet",
+}
+"""What makes tables, by the name that `config.network.name` picks.
+
+A function of `num_classes` and options that returns a table, or a dataclass of them with a method
+`table`.
+"""
+
+
+def _recipe(name: str) -> Callable[..., Any]:
+    if name not in RECIPES:
+        matches = difflib.get_close_matches(name, RECIPES, n=3)
+        near = f"; did you mean {' or '.join(matches)}?" if matches else ""
+        raise TableError(
+            f"config.network.name: no network {name!r}{near}; "
+            f"there are {', '.join(sorted(RECIPES))}"
+        )
+    module, _, function = RECIPES[name].partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def options(name: str) -> dict[str, Any]:
+    """`name` and all options of the network `name` with their defaults, for `config.network`."""
+    parameters = inspect.signature(_recipe(name)).parameters.values()
+    return {"name": name} | {p.name: p.default for p in parameters if p.name != "num_classes"}
+
+
+def from_config(network: Mapping[str, Any], num_classes: int) -> Table:
+    """The table that `config.network` asks for.
+
+    Args:
+        network: `name` and any options of that network (`options(name)` lists them).
+        num_classes: outputs of the last layer.
+
+    Raises:
+        TableError: an unknown name or option, or a value that makes no network.
+    """
+    given = dict(network.items())
+    name = given.pop("name", None)
+    if not name:
+        raise TableError(f"config.network.name is missing; there are {', '.join(sorted(RECIPES))}")
+    known = options(name)
+    for option in given:
+        if option not in known:
+            matches = difflib.get_close_matches(option, known, n=3)
+            near = (
+                f"did you mean {' or '.join(matches)}?" if matches else f"it has {', '.join(known)}"
+            )
+            raise TableError(f"config.network.{option}: network {name} has no such option; {near}")
+    made = _recipe(name)(num_classes=num_classes, **given)
+    table = made if isinstance(made, Table) else made.table()
+    row_checks.check(table.layers)
+    table.shapes()
+    return table

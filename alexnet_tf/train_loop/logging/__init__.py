@@ -1,0 +1,1 @@
+"""What is seen of a run: metrics file, progress, TensorBoard, warnings."""

@@ -1,0 +1,166 @@
+"""One update, as it runs on each replica: forward, backward, summed gradients, new weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from alexnet_tf.evaluation import metrics
+from alexnet_tf.input import pipeline, preprocess
+from alexnet_tf.model import costs, layers, placement
+from alexnet_tf.optim import gradients
+from alexnet_tf.optim import optimizer as optimizers
+from alexnet_tf.tables.table import Table
+
+Batch = dict[str, tf.Tensor]
+
+
+def make_train_step(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    prepare: preprocess.Preprocess,
+    *,
+    table: Table,
+    seed: int,
+    batch_size: int,
+    accumulation_steps: int = 1,
+    clip_global_norm: float = 0.0,
+    skip_not_finite: bool = False,
+    placed_gradients: bool = False,
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """The update of section 5 on one replica's rows of a batch.
+
+    Args:
+        model: from float32 pixels to float32 logits.
+        optimizer: as `optimizer.make` returns it.
+        prepare: pixels to network input.
+        table: the network, for its cost.
+        seed: the run's seed, for dropout.
+        batch_size: the global one.
+        accumulation_steps: parts in which the rows are computed one after another, their gradients
+            added up: the same update in less memory.
+        clip_global_norm, skip_not_finite: of `update`.
+        placed_gradients: compute each gradient on the device of its forward operation. A
+            `GradientTape` leaves gradients without a device, which puts the whole backward pass of
+            two columns on the first GPU.
+
+    Returns:
+        A function of (batch, global step int64 [], examples in the global batch float32 [], factor
+        on the colour noise float32 [], factor on the loss float32 [] or None) that updates the
+        weights. It returns the `SUMS` of its rows and what `update` does.
+    """
+    dropout_key = pipeline.seed_key(seed, pipeline.DROPOUT)
+    variables = model.trainable_variables
+
+    def forward(
+        part: Batch, step: Any, count: Any, noise: Any, scale: Any
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = prepare(part["image"], part.get("noise"), noise)
+        # Dropout draws a mask for the whole global batch and takes these rows of it: the same
+        # masks on any number of replicas.
+        with layers.randomness(
+            tf.stack([tf.constant(dropout_key, tf.int64), step]), part["row"], batch_size
+        ):
+            outputs = tf.cast(model(pixels, training=True), tf.float32)
+        losses = costs.per_example(table, outputs, part["label"])
+        # Divided by the true global count, so that replicas' gradients add up to the gradient of
+        # the mean, also when the last batch of an epoch is short.
+        loss = tf.reduce_sum(losses * part["weight"]) / count
+        scores = costs.ranking(table, outputs)
+        loss = loss if scale is None else loss * scale
+        return loss, metrics.sums(losses, scores, part["label"], part["weight"])
+
+    def backward(part: Batch, *values: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
+        if placed_gradients:
+            loss, found = forward(part, *values)
+            return placement.gradients(loss, variables), found
+        with tf.GradientTape() as tape:
+            loss, found = forward(part, *values)
+        return tape.gradient(loss, variables), found
+
+    def accumulated(batch: Batch, *values: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
+        # Inside steps_per_call two workers' batches do not say how many rows they have.
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        rows = pipeline.per_replica_batch_size(batch_size, replicas) // accumulation_steps
+
+        def body(number, parts, total):
+            # Not value[first : first + rows], whose length XLA does not see.
+            part = {
+                key: tf.slice(
+                    value, [number * rows, *[0] * (len(value.shape) - 1)], [rows, *value.shape[1:]]
+                )
+                for key, value in batch.items()
+            }
+            new, found = backward(part, *values)
+            parts = [old + gradient for old, gradient in zip(parts, new, strict=True)]
+            return number + 1, parts, total + found
+
+        zeros = [tf.zeros(variable.shape, tf.float32) for variable in variables]
+        _, whole, total = tf.while_loop(
+            lambda number, *_: number < accumulation_steps,
+            body,
+            (tf.constant(0), zeros, tf.zeros([len(metrics.SUMS)])),
+            # One part at a time: holding several at once is what accumulation is to avoid.
+            parallel_iterations=1,
+        )
+        return whole, total
+
+    def train_step(
+        batch: Batch,
+        step: tf.Tensor,
+        count: tf.Tensor,
+        noise: tf.Tensor,
+        scale: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        compute = backward if accumulation_steps == 1 else accumulated
+        own, found = compute(batch, step, count, noise, scale)
+        norm = update(
+            optimizer,
+            own,
+            variables,
+            scale=scale,
+            clip_global_norm=clip_global_norm,
+            skip_not_finite=skip_not_finite,
+        )
+        return found, norm
+
+    return train_step
+
+
+def update(
+    optimizer: keras.optimizers.Optimizer,
+    own: Sequence[tf.Tensor],
+    variables: Sequence[Any],
+    *,
+    scale: tf.Tensor | None = None,
+    clip_global_norm: float = 0.0,
+    skip_not_finite: bool = False,
+) -> tf.Tensor:
+    """From one replica's gradients to new weights on all of them.
+
+    Args:
+        optimizer: as `optimizer.make` returns it.
+        own: this replica's gradients: its part of a sum over all replicas.
+        variables: whose they are: `model.trainable_variables`.
+        scale: what the loss was multiplied by, float32 []; None: nothing.
+        clip_global_norm: upper limit of the l2 norm of all gradients together (clipping each
+            replica's part would be another rule); 0: none.
+        skip_not_finite: write nothing where that norm is not finite.
+
+    Returns:
+        That norm, float32 [], before clipping and the same on every replica.
+    """
+    found = gradients.summed(own)
+    if scale is not None:
+        found = gradients.scaled(found, variables, 1.0 / scale)
+    norm = gradients.global_norm(found, variables, optimizer.multipliers.learn())
+    if clip_global_norm:
+        found = gradients.scaled(
+            found, variables, clip_global_norm / tf.maximum(norm, clip_global_norm)
+        )
+    finite = tf.math.is_finite(norm) if skip_not_finite else None
+    optimizers.apply_summed(optimizer, found, variables, finite)
+    return norm

@@ -1,1 +1,0 @@
-"""The train loop and what it keeps: position, weights, optimizer and learning rate."""

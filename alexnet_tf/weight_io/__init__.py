@@ -1,0 +1,1 @@
+"""Weights in and out: kinds of weight files, by content, and other programs' formats."""

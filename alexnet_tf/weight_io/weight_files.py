@@ -1,0 +1,163 @@
+"""Files of weights, whoever wrote them: recognised by their content, read without running code."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+
+from alexnet_common.errors import one_line
+from alexnet_tf.weight_io import caffe, pickles, pytorch, torchvision
+from alexnet_tf.weight_io.weights import Values, WeightsError
+
+READABLE = "a .npz file of ours, a PyTorch state dict, or Caffe's blobs as .npy or .npz"
+
+OWN, TORCHVISION, CAFFE, OTHER = "own", "torchvision", "caffe", "other"
+_LAYOUT_WORDS = {
+    OWN: "by our names",
+    TORCHVISION: "torchvision's alexnet",
+    CAFFE: "Caffe's bvlc_alexnet",
+    OTHER: "of an unknown network",
+}
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """Arrays of a file, by its own names.
+
+    Attributes:
+        path: where it lies.
+        container: what kind of file it is, in words.
+        layout: "own", "torchvision", "caffe" or "other": whose names and order of dimensions.
+        arrays: by name.
+    """
+
+    path: str
+    container: str
+    layout: str
+    arrays: Values
+
+    @property
+    def description(self) -> str:
+        """What the file is, in words."""
+        return f"{self.container}, {_LAYOUT_WORDS[self.layout]}"
+
+    def values(self, input_scale: float) -> Values:
+        """The weights by our names, in those of the towers or of merged columns.
+
+        Args:
+            input_scale: what the network that takes them multiplies mean-subtracted pixels with.
+
+        Raises:
+            WeightsError: arrays of another program that make no network of ours, or no numbers.
+        """
+        for name, array in self.arrays.items():
+            if array.dtype.kind not in "biuf":
+                raise WeightsError(f"{name} holds {array.dtype}, which are no numbers")
+        if self.layout == OTHER:
+            raise WeightsError(
+                f"{next(iter(self.arrays))!r} is a name neither of ours nor of torchvision's or "
+                "Caffe's AlexNet"
+            )
+        if self.layout == TORCHVISION:
+            return torchvision.convert(self.arrays, input_scale)
+        return caffe.convert(self.arrays, input_scale) if self.layout == CAFFE else self.arrays
+
+
+def read(path: str) -> WeightFile:
+    """Reads a file of weights.
+
+    Raises:
+        WeightsError: not there, damaged, of a kind that is not known, or a pickle that asks for
+            more than arrays; the message says what would be readable.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(16)
+            file.seek(0)
+            container, arrays = _read(file, start)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise WeightsError(f"{path}: is cut off or damaged: {one_line(error)}") from error
+    except Exception as error:
+        # Damaged bytes can make the readers of pickles and archives raise anything.
+        what = one_line(error) or type(error).__name__
+        raise WeightsError(f"{path}: cannot be read as weights: {what}") from error
+    return WeightFile(path, container, _layout(arrays), arrays)
+
+
+def _read(file: IO[bytes], start: bytes) -> tuple[str, Values]:
+    if not start:
+        raise WeightsError("is empty")
+    if start.startswith(b"PK"):
+        with zipfile.ZipFile(file) as archive:
+            if pytorch.find_pickle(archive.namelist()):
+                return "PyTorch state dict", pytorch.read_zip(archive)
+            return _read_npz(archive)
+    if start.startswith(pytorch.LEGACY_START):
+        return "PyTorch state dict (old format)", pytorch.read_legacy(file)
+    if start.startswith(b"\x93NUMPY"):
+        return ".npy file", _from_dict(_read_array(file))
+    if start[:1] == b"\x80":
+        return "pickle", _from_dict(pickles.Unpickler(file).load())
+    raise WeightsError(f"is no file of weights that is known here; readable are {READABLE}")
+
+
+def _read_npz(archive: zipfile.ZipFile) -> tuple[str, Values]:
+    names = archive.namelist()
+    for name in names:
+        if not name.endswith(".npy"):
+            raise WeightsError(f"is a zip archive with {name!r}; readable are {READABLE}")
+    is_checkpoint = "state.npy" in names and any(name.startswith("weights/") for name in names)
+    if is_checkpoint:
+        names = [name for name in names if name.startswith("weights/")]
+    if not names:
+        raise WeightsError(f"is a zip archive without arrays; readable are {READABLE}")
+    # Whole, so that every array's CRC is checked.
+    arrays = {
+        name.removesuffix(".npy").removeprefix("weights/" if is_checkpoint else ""): _read_array(
+            io.BytesIO(archive.read(name))
+        )
+        for name in names
+    }
+    return ("checkpoint" if is_checkpoint else ".npz file"), caffe.flatten(arrays)
+
+
+def _read_array(file: IO[bytes]) -> Any:
+    """An array in NumPy's format; of pickled objects only arrays and plain containers."""
+    begin = file.tell()
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        header = np.lib.format.read_array_header_2_0
+    _, _, dtype = header(file)
+    if dtype.hasobject:
+        return pickles.Unpickler(file).load()
+    file.seek(begin)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _from_dict(content: Any) -> Values:
+    if isinstance(content, np.ndarray) and content.dtype.hasobject and content.ndim == 0:
+        content = content.item()
+    if not isinstance(content, dict):
+        raise WeightsError(f"holds a {type(content).__name__}, not a dict of arrays by layer")
+    arrays = caffe.flatten(content)
+    if not arrays:
+        raise WeightsError("holds a dict without arrays")
+    return arrays
+
+
+def _layout(arrays: Values) -> str:
+    if any(name.startswith("features.") for name in arrays):
+        return TORCHVISION
+    own = sum(name.rpartition("/")[2].startswith(("kernel", "bias")) for name in arrays)
+    if own < len(arrays) and set(caffe.LAYERS) & set(caffe.pairs(arrays)):
+        return CAFFE
+    return OWN if own else OTHER

@@ -1,0 +1,1 @@
+"""One image file to square uint8 pixels, in exact arithmetic."""

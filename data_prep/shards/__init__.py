@@ -1,0 +1,1 @@
+"""A plan, its shards, their statistics: each shard made alone, the same bytes every time."""

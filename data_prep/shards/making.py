@@ -1,0 +1,246 @@
+"""Makes one shard, alone: read, convert, write, check, rename, sidecar.
+
+A shard depends on its job only, so it may be made on any worker of any machine, any number of
+times, also by two processes at once: every time the same bytes appear under the same name.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from alexnet_common import files
+from alexnet_common.errors import UserError, one_line
+from data_prep.shards import records, sidecars
+from data_prep.shards.plan import Settings
+from data_prep.shards.statistics import Accumulator
+from data_prep.sources import listing
+from data_prep.sources.listing import SourceImage
+
+
+class Cancelled(Exception):
+    """The conversion was stopped while this shard was being made."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """All that a worker needs to make one shard.
+
+    Attributes:
+      write_records, write_statistics: what to make of the images.
+      max_skipped: images that may be left out of this shard, or None for no limit.
+      mean_image_file: .npy of the mean to subtract (store "centered" only).
+    """
+
+    output_dir: str
+    fingerprint: str
+    shard_name: str
+    images: tuple[SourceImage, ...]
+    class_indices: dict[str, int]
+    class_titles: tuple[str, ...]
+    settings: Settings
+    write_records: bool
+    write_statistics: bool
+    max_skipped: int | None
+    mean_image_file: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a job: the skipped images (key, reason), and whether it was done before."""
+
+    skipped: tuple[tuple[str, str], ...]
+    was_finished: bool
+
+
+def make(job: Job, report: Callable[[int], None]) -> Outcome:
+    """Makes the shard of a job, unless it is there, complete and undamaged.
+
+    Args:
+      job: what to make.
+      report: called with the number of images done since the last call; may raise `Cancelled`.
+
+    Raises:
+      UserError: an image cannot be converted and may not be skipped.
+      OSError: the output cannot be written.
+    """
+    finished = _finished(job)
+    if finished is not None:
+        report(len(job.images))
+        return finished
+    skipped: list[tuple[str, str]] = []
+    accumulator = Accumulator(job.settings.image_size)
+    images = _converted(job, skipped, accumulator, report)
+    if job.write_records:
+        result = _write(job, images, skipped)
+        if job.write_statistics:
+            _write_statistics(job, accumulator)
+        sidecars.write_records(job.output_dir, job.fingerprint, result)
+    else:
+        for _ in images:
+            pass
+        _write_statistics(job, accumulator)
+    return Outcome(tuple(skipped), was_finished=False)
+
+
+def file_sha256(path: str) -> str:
+    """SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with files.open_for_reading(path) as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def check(path: str, payload_lengths: tuple[int, ...] | list[int], sha256: str) -> str | None:
+    """Reads a shard again: None if every record and the checksum are right, else what is wrong."""
+    digest = hashlib.sha256()
+    try:
+        with files.open_for_reading(path) as file:
+            lengths = [len(payload) for payload in records.read_payloads(_Hashing(file, digest))]
+    except (OSError, records.RecordError) as error:
+        return str(error)
+    if lengths != list(payload_lengths):
+        return f"holds {len(lengths)} records, expected {len(payload_lengths)}, or other ones"
+    return None if digest.hexdigest() == sha256 else "its checksum differs"
+
+
+class _Hashing:
+    """A file whose checksum grows while it is read, so that it is read once."""
+
+    def __init__(self, file: Any, digest: Any) -> None:
+        self._file, self._digest = file, digest
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._file.read(size)
+        self._digest.update(data)
+        return data
+
+
+def _finished(job: Job) -> Outcome | None:
+    """The outcome of an earlier run, if all that the job makes is there and undamaged."""
+    sums = None
+    if job.write_statistics:
+        sums = sidecars.read_statistics(job.output_dir, job.fingerprint, job.shard_name)
+        if sums is None or (not job.write_records and sums.count != len(job.images)):
+            return None
+    if not job.write_records:
+        return Outcome((), was_finished=True)
+    done = sidecars.read_records(job.output_dir, job.fingerprint, job.shard_name)
+    # An image that was skipped once may have been repaired since.
+    if done is None or done.skipped:
+        return None
+    if job.write_statistics and sums is not None and sums.count != done.count:
+        return None
+    path = files.join(job.output_dir, job.shard_name)
+    if files.size(path) != done.bytes or file_sha256(path) != done.sha256:
+        return None
+    return Outcome((), was_finished=True)
+
+
+def _converted(
+    job: Job,
+    skipped: list[tuple[str, str]],
+    accumulator: Accumulator,
+    report: Callable[[int], None],
+) -> Iterator[tuple[SourceImage, np.ndarray]]:
+    """Yields the images of a job as uint8 squares; those that fail are skipped or end it."""
+    from data_prep.pixels import images
+
+    for image in job.images:
+        try:
+            pixels = images.square_pixels(listing.read_image(image), job.settings.image_size)
+        except (images.ImageError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            skipped.append((image.key, one_line(reason)))
+            if job.max_skipped is not None and len(skipped) > job.max_skipped:
+                advice = (
+                    "repair or remove it, or leave such images out with --on_error=skip"
+                    if job.max_skipped == 0
+                    else f"more than --max_errors={job.max_skipped} images failed"
+                )
+                raise UserError(f"{image.path}: {image.key}: {skipped[-1][1]}; {advice}") from error
+            report(1)
+            continue
+        if job.write_statistics:
+            accumulator.add(pixels)
+        yield image, pixels
+        report(1)
+
+
+def _write(
+    job: Job,
+    converted: Iterator[tuple[SourceImage, np.ndarray]],
+    skipped: list[tuple[str, str]],
+) -> sidecars.Records:
+    path = files.join(job.output_dir, job.shard_name)
+    temporary = files.temporary_name(path)
+    mean = _mean_image(job)
+    digest = hashlib.sha256()
+    lengths: list[int] = []
+    class_counts: dict[int, int] = {}
+    try:
+        with files.open_for_writing(temporary) as file:
+            for image, pixels in converted:
+                framed = encode_record(job, image, pixels, mean)
+                digest.update(framed)
+                file.write(framed)
+                lengths.append(len(framed) - records.FRAME_BYTES)
+                index = job.class_indices[image.class_name]
+                class_counts[index] = class_counts.get(index, 0) + 1
+        sha256 = digest.hexdigest()
+        wrong = check(temporary, lengths, sha256)
+        if wrong:
+            raise OSError(f"{path}: what was written reads back differently ({wrong})")
+        files.publish(temporary, path)
+    except BaseException:
+        files.remove_quietly(temporary)
+        raise
+    return sidecars.Records(
+        name=job.shard_name,
+        count=len(lengths),
+        bytes=sum(lengths) + len(lengths) * records.FRAME_BYTES,
+        sha256=sha256,
+        payload_lengths=tuple(lengths),
+        class_counts=dict(sorted(class_counts.items())),
+        skipped=tuple(skipped),
+    )
+
+
+def _write_statistics(job: Job, accumulator: Accumulator) -> None:
+    sidecars.write_statistics(job.output_dir, job.fingerprint, job.shard_name, accumulator.sums())
+
+
+def encode_record(
+    job: Job, image: SourceImage, pixels: np.ndarray, mean: np.ndarray | None = None
+) -> bytes:
+    """One framed record. `mean` is what the store "centered" subtracts; none means zero."""
+    from data_prep.pixels import images
+
+    settings = job.settings
+    if settings.store == "jpeg":
+        content = images.encode_jpeg(pixels, settings.jpeg_quality)
+    elif settings.store == "uint8":
+        content = pixels.tobytes()
+    else:
+        centered = pixels.astype(np.float32) - (0 if mean is None else mean)
+        content = centered.astype("<f2").tobytes()
+    index = job.class_indices[image.class_name]
+    payload = records.encode_example(
+        image=content,
+        store=settings.store,
+        size=settings.image_size,
+        label=index + settings.label_offset,
+        class_name=image.class_name,
+        class_title=job.class_titles[index] if job.class_titles else None,
+        filename=image.filename,
+    )
+    return records.frame(payload)
+
+
+def _mean_image(job: Job) -> np.ndarray | None:
+    if job.settings.store != "centered" or job.mean_image_file is None:
+        return None
+    return files.array_from_bytes(files.read_bytes(job.mean_image_file))

@@ -1,0 +1,1 @@
+"""What lies where, and of which class: folders, archives, ImageNet, label files."""

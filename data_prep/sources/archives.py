@@ -1,0 +1,231 @@
+"""Tar archives read in place: one pass over the headers, then every file by its offset.
+
+Nothing is ever extracted, so an archive cannot write anywhere; names become keys of images and are
+refused where they are no plain relative paths. An archive that is not what it claims (damaged
+headers, files that reach beyond its end, links, devices, a name twice, a missing end) is refused
+as a whole, because a part of it would be a silently smaller dataset.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from alexnet_common import files
+from alexnet_common.errors import UserError
+
+BLOCK = 512
+_REGULAR = (b"0", b"\0", b"7")
+_DIRECTORY = b"5"
+_LONG_NAME, _LONG_LINK = b"L", b"K"
+_PAX, _PAX_GLOBAL = b"x", b"g"
+_REFUSED = {
+    b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device",
+    b"6": "a pipe", b"S": "a sparse file", b"M": "a continued volume",
+}  # fmt: skip
+# Names and extended headers are short; a longer one is an attack on memory.
+_MAX_EXTENSION_BYTES = 1 << 20
+INDEX_VERSION = 1
+
+
+class Member(NamedTuple):
+    """A regular file within an archive: `size` bytes from `offset` of the archive's file."""
+
+    name: str
+    offset: int
+    size: int
+
+
+class ArchiveError(UserError):
+    """An archive that is refused, in one line: which one, which member, and why."""
+
+
+def members(path: str, begin: int = 0, end: int | None = None) -> list[Member]:
+    """The regular files of a tar archive, by reading its headers only.
+
+    Args:
+      path: the archive's file.
+      begin, end: the part of the file that is the archive, for one within another.
+
+    Raises:
+      ArchiveError: anything about it is not as it should be.
+    """
+    with open(path, "rb") as file:
+        stop = os.fstat(file.fileno()).st_size if end is None else end
+        found = list(_scan(file.fileno(), path, begin, stop))
+    names = set()
+    for member in found:
+        if member.name in names:
+            raise ArchiveError(f"{path}: refused, {member.name!r} is in it twice")
+        names.add(member.name)
+    return found
+
+
+def nested_members(path: str, cache_folder: str | None = None) -> list[Member]:
+    """As `members`, and every member `NAME.tar` becomes the files in it, as `NAME/file`.
+
+    Args:
+      path: the archive's file.
+      cache_folder: where the result is kept as JSON; it is taken from there while the archive has
+        the same size and time of change.
+
+    Raises:
+      ArchiveError: as `members`, or an archive mixes nested archives with other files.
+    """
+    status = os.stat(path)
+    identity = [INDEX_VERSION, status.st_size, status.st_mtime_ns]
+    cache = None
+    if cache_folder is not None:
+        cache = files.join(cache_folder, f"index-{os.path.basename(path)}.json")
+        known = _read_cache(cache, identity, status.st_size)
+        if known is not None:
+            return known
+    found = members(path)
+    nested = [member for member in found if member.name.endswith(".tar")]
+    if nested and len(nested) != len(found):
+        other = next(member.name for member in found if not member.name.endswith(".tar"))
+        raise ArchiveError(f"{path}: refused, holds archives and other files (as {other!r})")
+    if nested:
+        found = []
+        for outer in nested:
+            folder = os.path.basename(outer.name).removesuffix(".tar")
+            inside = members(path, outer.offset, outer.offset + outer.size)
+            if not inside:
+                raise ArchiveError(f"{path}: refused, {outer.name!r} in it is empty")
+            found.extend(inner._replace(name=f"{folder}/{inner.name}") for inner in inside)
+    if cache is not None:
+        files.make_dirs(os.path.dirname(cache))
+        content = json.dumps({"archive": identity, "members": found})
+        files.write_atomically(cache, content.encode())
+    return found
+
+
+def _scan(descriptor: int, path: str, begin: int, end: int) -> Iterator[Member]:
+    position = begin
+    long_name: str | None = None
+    extended: dict[str, str] = {}
+    while True:
+        header = os.pread(descriptor, BLOCK, position) if position + BLOCK <= end else b""
+        if len(header) < BLOCK:
+            raise ArchiveError(
+                f"{path}: refused, it ends at byte {position:,} without its end mark (truncated?)"
+            )
+        if header == bytes(BLOCK):
+            return
+        kind = header[156:157]
+        size = _checked_size(header, path, position)
+        name = long_name or _name(header)
+        if kind in (_LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL):
+            if size > _MAX_EXTENSION_BYTES or position + BLOCK + size > end:
+                raise ArchiveError(f"{path}: refused, a name of {size:,} bytes at {position:,}")
+            content = os.pread(descriptor, size, position + BLOCK)
+            if kind == _LONG_NAME:
+                long_name = content.rstrip(b"\0").decode("utf-8", "surrogateescape")
+            elif kind == _PAX:
+                extended = _pax(content, path, position)
+        else:
+            name = extended.get("path", name)
+            if "size" in extended:
+                size = _pax_size(extended["size"], path, name)
+            if any(key.startswith("GNU.sparse") for key in extended):
+                kind = b"S"
+            if kind in _REFUSED or kind not in (*_REGULAR, _DIRECTORY):
+                what = _REFUSED.get(kind, f"of an unknown type {kind!r}")
+                raise ArchiveError(f"{path}: refused, {name!r} in it is {what}")
+            name = _plain(name, path)
+            if kind == _DIRECTORY:
+                size = 0
+            elif position + BLOCK + size > end:
+                raise ArchiveError(
+                    f"{path}: refused, {name!r} claims {size:,} bytes, "
+                    f"{end - position - BLOCK:,} are left"
+                )
+            else:
+                yield Member(name, position + BLOCK, size)
+            long_name, extended = None, {}
+        position += BLOCK + -(-size // BLOCK) * BLOCK
+
+
+def _checked_size(header: bytes, path: str, position: int) -> int:
+    """The size that a header states, after the header's own checksum."""
+    try:
+        stated = int(header[148:156].rstrip(b"\0 ").strip() or b"-1", 8)
+    except ValueError:
+        stated = -1
+    total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
+    # Some old writers summed signed bytes.
+    if total != stated and _signed_sum(header) != stated:
+        if position == 0 and header[257:262] != b"ustar":
+            raise ArchiveError(f"{path}: is not an uncompressed tar archive")
+        raise ArchiveError(f"{path}: refused, damaged header at byte {position:,}")
+    field = header[124:136]
+    if field[0] & 0x80:
+        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
+    try:
+        size = int(field.rstrip(b"\0 ").strip() or b"0", 8)
+    except ValueError:
+        size = -1
+    if size < 0:
+        raise ArchiveError(f"{path}: refused, no size in the header at byte {position:,}")
+    return size
+
+
+def _signed_sum(header: bytes) -> int:
+    blank = header[:148] + b" " * 8 + header[156:]
+    return sum(byte - 256 if byte > 127 else byte for byte in blank)
+
+
+def _name(header: bytes) -> str:
+    name = header[:100].split(b"\0")[0]
+    prefix = header[345:500].split(b"\0")[0]
+    if header[257:263] == b"ustar\0" and prefix:
+        name = prefix + b"/" + name
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _plain(name: str, path: str) -> str:
+    """The name without a leading `./`, if it stays within its folder."""
+    trimmed = name.rstrip("/")
+    while trimmed.startswith("./"):
+        trimmed = trimmed[2:]
+    parts = trimmed.split("/")
+    if trimmed in ("", "."):
+        return "."
+    if name.startswith("/") or ".." in parts or "" in parts or "\0" in name or "\\" in name:
+        raise ArchiveError(f"{path}: refused, {name!r} in it is not a plain relative path")
+    return trimmed
+
+
+def _pax(content: bytes, path: str, position: int) -> dict[str, str]:
+    """The records `length key=value` of an extended header."""
+    result = {}
+    while content:
+        length_text, _, _ = content.partition(b" ")
+        length = int(length_text) if length_text.isdigit() else 0
+        line = content[len(length_text) + 1 : length]
+        key, equals, value = line.partition(b"=")
+        if not 0 < length <= len(content) or not equals or line[-1:] != b"\n":
+            raise ArchiveError(f"{path}: refused, damaged extended header at byte {position:,}")
+        result[key.decode("utf-8", "replace")] = value[:-1].decode("utf-8", "surrogateescape")
+        content = content[length:]
+    return result
+
+
+def _pax_size(text: str, path: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise ArchiveError(f"{path}: refused, {name!r} claims a size of {text!r}")
+    return int(text)
+
+
+def _read_cache(path: str, identity: list[int], archive_size: int) -> list[Member] | None:
+    try:
+        content = json.loads(files.read_bytes(path))
+        if content["archive"] != identity:
+            return None
+        found = [Member(str(name), int(at), int(size)) for name, at, size in content["members"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    inside = all(
+        member.offset >= 0 and 0 <= member.size <= archive_size - member.offset for member in found
+    )
+    return found if inside else None

@@ -1,0 +1,231 @@
+"""What is particular to ILSVRC: its development kit, its label files, its known sizes.
+
+The devkit numbers the classes 1..1000 in an order of its own (`ILSVRC2012_ID`), which is not the
+sorted order of the WordNet ids; its ground truth holds these numbers, one line per validation
+image in the order of their names. Confusing the two orders gives a network that seems not to learn.
+"""
+
+import dataclasses
+import hashlib
+import io
+import os
+import re
+import tarfile
+from collections.abc import Callable, Sequence
+
+from alexnet_common.errors import UserError, one_line
+from data_prep.sources import matlab
+
+# name: (bytes, MD5), as torchvision checks them (reference: docs/data.md).
+KNOWN_ARCHIVES = {
+    "ILSVRC2012_img_train.tar": (147_897_477_120, "1d675b47d978889d74fa0da5fadfb00e"),
+    "ILSVRC2012_img_val.tar": (6_744_924_160, "29b22e2961454d5413ddabcf34fc5622"),
+    "ILSVRC2012_devkit_t12.tar.gz": (None, "fa75699e90414af021442c21a62c3abf"),
+}
+DEVKIT_PATTERN = re.compile(r"ILSVRC20\d\d_devkit.*\.tar\.gz")
+_MAX_MEMBER_BYTES = 1 << 26
+
+
+@dataclasses.dataclass(frozen=True)
+class Devkit:
+    """A development kit: classes in devkit order, and the ground truth of the validation images.
+
+    Attributes:
+      class_names: WordNet ids; the class of ID i is `class_names[i - 1]`.
+      class_titles: the same in words.
+      validation_ids: ID of every validation image, in the order of the file names; empty if the
+        kit has no ground truth.
+    """
+
+    class_names: tuple[str, ...]
+    class_titles: tuple[str, ...]
+    validation_ids: tuple[int, ...]
+
+
+def find_devkit(beside: str) -> str | None:
+    """The devkit in the folder of `beside`, if there is exactly one."""
+    folder = os.path.dirname(os.path.abspath(beside))
+    try:
+        found = [name for name in os.listdir(folder) if DEVKIT_PATTERN.fullmatch(name)]
+    except OSError:
+        return None
+    return os.path.join(folder, found[0]) if len(found) == 1 else None
+
+
+def read_devkit(path: str) -> Devkit:
+    """Reads `ILSVRC20??_devkit*.tar.gz`, or the folder that it unpacks to.
+
+    Raises:
+      UserError: it is missing, damaged, or holds no synsets.
+    """
+    read = _folder_reader(path) if os.path.isdir(path) else _archive_reader(path)
+    meta = read(r"(.*/)?data/meta\.mat")
+    if meta is None:
+        raise UserError(f"{path}: holds no data/meta.mat, so it is no ILSVRC devkit")
+    try:
+        names, titles = _synsets(meta)
+    except (matlab.MatlabError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: data/meta.mat is damaged ({error})") from error
+    truth = read(r"(.*/)?data/ILSVRC20\d\d_validation_ground_truth\.txt")
+    ids = () if truth is None else parse_ids(truth.decode("ascii", "replace"), path)
+    if ids and max(ids) > len(names):
+        raise UserError(f"{path}: the ground truth names class {max(ids)} of {len(names)}")
+    return Devkit(names, titles, ids)
+
+
+def read_labels(path: str, names: Sequence[str], devkit: Devkit | None) -> dict[str, str]:
+    """Reads a label file: class of every file name.
+
+    Args:
+      path: ILSVRC's ground truth (one ID per line), lines `filename class`, or Kaggle's
+        LOC_val_solution.csv.
+      names: file names of the images, to which the lines of a ground truth belong in order.
+      devkit: what the IDs mean; needed for a ground truth only.
+
+    Raises:
+      UserError: the file is none of these, or does not fit.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a label file ({error})") from error
+    lines = [line for line in lines if line]
+    if not lines:
+        raise UserError(f"{path}: is empty; expected one label per line")
+    if lines[0].replace(" ", "") == "ImageId,PredictionString":
+        return _kaggle(path, lines[1:])
+    if all(line.isdigit() for line in lines):
+        if devkit is None:
+            raise UserError(
+                f"{path}: holds devkit numbers, and only the devkit says which classes they are; "
+                "name it with --devkit"
+            )
+        return ground_truth(path, parse_ids("\n".join(lines), path), names, devkit)
+    labels: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        fields = [field for field in re.split(r"[,\s]+", line) if field]
+        if len(fields) != 2:
+            raise UserError(f"{path}:{number}: expected 'filename class', found {line!r}")
+        if labels.setdefault(os.path.basename(fields[0]), fields[1]) != fields[1]:
+            raise UserError(f"{path}:{number}: a second class for {fields[0]}")
+    return labels
+
+
+def ground_truth(
+    path: str, ids: Sequence[int], names: Sequence[str], devkit: Devkit
+) -> dict[str, str]:
+    """Line i belongs to the i-th image in the order of names.
+
+    Raises:
+      UserError: there are more or fewer lines than images.
+    """
+    if len(ids) != len(names):
+        raise UserError(f"{path}: {len(ids):,} labels for {len(names):,} images")
+    if ids and max(ids) > len(devkit.class_names):
+        raise UserError(f"{path}: class {max(ids)} of {len(devkit.class_names)}")
+    ordered = sorted(names)
+    return {name: devkit.class_names[i - 1] for name, i in zip(ordered, ids, strict=True)}
+
+
+def parse_ids(text: str, path: str) -> tuple[int, ...]:
+    """Devkit numbers, one per line, counted from 1.
+
+    Raises:
+      UserError: a line is something else.
+    """
+    ids = []
+    for number, line in enumerate(text.split(), 1):
+        if not line.isdigit() or not 0 < int(line) < 100_000:
+            raise UserError(f"{path}: ground truth line {number}: {line!r} is no class")
+        ids.append(int(line))
+    return tuple(ids)
+
+
+def check_archive(path: str, checksum: bool) -> str | None:
+    """Compares an archive of a known name with its known size, and on request its MD5.
+
+    Returns:
+      What was found, in one line, or None for a file that is not known.
+
+    Raises:
+      UserError: the size or the checksum is another one.
+    """
+    known = KNOWN_ARCHIVES.get(os.path.basename(path))
+    if known is None:
+        return None
+    size, md5 = known
+    actual = os.path.getsize(path)
+    if size is not None and actual != size:
+        raise UserError(
+            f"{path}: {actual:,} bytes, the published file has {size:,} (incomplete download?)"
+        )
+    if not checksum:
+        return f"{path}: {actual:,} bytes, as published; --checksums compares its MD5 too"
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 22):
+            digest.update(piece)
+    if digest.hexdigest() != md5:
+        raise UserError(f"{path}: MD5 {digest.hexdigest()}, the published file has {md5}")
+    return f"{path}: {actual:,} bytes, MD5 as published"
+
+
+def _kaggle(path: str, lines: list[str]) -> dict[str, str]:
+    labels = {}
+    for number, line in enumerate(lines, 2):
+        image, comma, prediction = line.partition(",")
+        words = prediction.split()
+        if not comma or not image or not words:
+            raise UserError(f"{path}:{number}: expected 'ImageId,class box ...'")
+        labels[f"{image}.JPEG"] = words[0]
+    return labels
+
+
+def _synsets(meta: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The classes without children, in the order of their IDs, which must be 1..n."""
+    rows = matlab.read(meta)["synsets"]
+    id_key = next(key for key in rows[0] if re.fullmatch(r"ILSVRC20\d\d_ID", key))
+    leaves = {}
+    for row in rows:
+        if int(row["num_children"].item()) == 0:
+            leaves[int(row[id_key].item())] = (str(row["WNID"]), str(row["words"]))
+    if sorted(leaves) != list(range(1, len(leaves) + 1)):
+        raise ValueError("its class numbers are not 1, 2, 3, ...")
+    ordered = [leaves[number] for number in sorted(leaves)]
+    return tuple(name for name, _ in ordered), tuple(title for _, title in ordered)
+
+
+def _folder_reader(path: str) -> Callable[[str], bytes | None]:
+    def read(pattern: str) -> bytes | None:
+        for folder, _, names in sorted(os.walk(path)):
+            for name in sorted(names):
+                full = os.path.join(folder, name)
+                if re.fullmatch(pattern, os.path.relpath(full, path).replace(os.sep, "/")):
+                    with open(full, "rb") as file:
+                        return file.read(_MAX_MEMBER_BYTES)
+        return None
+
+    return read
+
+
+def _archive_reader(path: str) -> Callable[[str], bytes | None]:
+    try:
+        with open(path, "rb") as file:
+            packed = file.read(_MAX_MEMBER_BYTES)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+    def read(pattern: str) -> bytes | None:
+        # The kit is small and compressed; it is read from memory and never extracted.
+        try:
+            with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+                for member in archive:
+                    if member.isreg() and re.fullmatch(pattern, member.name.removeprefix("./")):
+                        content = archive.extractfile(member)
+                        return None if content is None else content.read(_MAX_MEMBER_BYTES)
+        except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+            raise UserError(f"{path}: not a readable devkit ({one_line(error)})") from error
+        return None
+
+    return read

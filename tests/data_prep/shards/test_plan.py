@@ -1,0 +1,112 @@
+"""The plan: every image in exactly one shard, whatever the order in which they were found."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from alexnet_common.errors import UsageError, UserError
+from data_prep.shards import plan
+from data_prep.sources.listing import SourceImage
+
+
+def found(count: int) -> list[SourceImage]:
+    return [
+        SourceImage(f"c{number % 5}/{number}.jpg", f"c{number % 5}", f"/x/{number}.jpg")
+        for number in range(count)
+    ]
+
+
+CLASSES = tuple(f"c{number}" for number in range(5))
+
+
+def planned(images: list[SourceImage], seed: int = 0, shards: int | None = 4) -> plan.Plan:
+    settings = plan.Settings(seed=seed)
+    return plan.make_plan(settings, {"train": images}, CLASSES, (), {"train": shards})
+
+
+def keys(the_plan: plan.Plan) -> list[str]:
+    return [image.key for image in the_plan.splits[0].images]
+
+
+def test_every_image_is_in_exactly_one_shard() -> None:
+    (split,) = planned(found(103)).splits
+    parts = [split.shard_images(number) for number in range(4)]
+    assert [len(part) for part in parts] == [26, 26, 26, 25]
+    assert Counter(image.key for part in parts for image in part) == Counter(
+        image.key for image in found(103)
+    )
+
+
+def test_imagenet_has_the_conventional_shards() -> None:
+    assert plan.auto_shards("train", 1_281_167, plan.Settings()) == 1024
+    assert plan.auto_shards("validation", 50_000, plan.Settings()) == 128
+    split = plan.SplitPlan("train", tuple(range(1_281_167)), 1024)  # type: ignore[arg-type]
+    sizes = Counter(len(split.shard_images(number)) for number in range(1024))
+    assert sizes == {1252: 143, 1251: 881}
+    assert split.shard_name(0) == "train-00000-of-01024"
+    assert split.shard_name(1023) == "train-01023-of-01024"
+
+
+def test_other_datasets_have_shards_near_40_megabytes() -> None:
+    assert plan.auto_shards("train", 10, plan.Settings()) == 1
+    # 196,608 bytes of pixels each: 2,000 images are 393 MB.
+    assert plan.auto_shards("train", 2_000, plan.Settings(store="uint8")) == 10
+    assert plan.auto_shards("train", 2_000, plan.Settings(store="centered")) == 20
+    assert plan.auto_shards("validation", 10_000, plan.Settings(image_size=32)) == 1
+
+
+def test_the_order_of_finding_and_the_place_play_no_part() -> None:
+    images = found(50)
+    moved = [image._replace(path="/archive.tar", offset=512, size=7) for image in images]
+    random.Random(3).shuffle(moved)
+    assert keys(planned(images)) == keys(planned(moved))
+    assert planned(images).fingerprint() == planned(moved).fingerprint()
+
+
+def test_images_are_shuffled_and_the_seed_decides_how() -> None:
+    first, second = keys(planned(found(100))), keys(planned(found(100), seed=1))
+    assert first != second
+    assert first != sorted(first)
+    # A fair shuffle mixes the classes: no shard of 25 lacks one (odds below 2 in 100 each).
+    (split,) = planned(found(100)).splits
+    for number in range(4):
+        assert len({image.class_name for image in split.shard_images(number)}) == 5
+
+
+def test_one_image_more_does_not_move_the_others_relative_to_each_other() -> None:
+    with_new = keys(planned(found(51)))
+    with_new.remove("c0/50.jpg")
+    assert with_new == keys(planned(found(50)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: planned(found(49)),
+        lambda: planned(found(50), seed=1),
+        lambda: planned(found(50), shards=5),
+        lambda: planned([i._replace(class_name="c0") for i in found(50)]),
+        lambda: plan.make_plan(plan.Settings(jpeg_quality=90), {"train": found(50)}, CLASSES),
+        lambda: plan.make_plan(plan.Settings(), {"train": found(50)}, CLASSES[::-1]),
+        lambda: plan.make_plan(plan.Settings(), {"train": found(50)}, CLASSES, ["x"] * 5),
+        lambda: plan.make_plan(plan.Settings(), {"validation": found(50)}, CLASSES),
+    ],
+)
+def test_whatever_changes_the_bytes_changes_the_fingerprint(change) -> None:  # type: ignore[no-untyped-def]
+    assert change().fingerprint() != planned(found(50)).fingerprint()
+
+
+def test_two_images_of_one_key_are_refused() -> None:
+    with pytest.raises(UserError, match="same class and name"):
+        planned([*found(5), *found(1)])
+
+
+def test_more_shards_than_images_are_refused() -> None:
+    with pytest.raises(UsageError, match="--train_shards=4 is more than the 3 images"):
+        planned(found(3))
+
+
+def test_an_unknown_class_is_refused() -> None:
+    with pytest.raises(UserError, match="unknown class 'zebra'"):
+        planned([SourceImage("zebra/1.jpg", "zebra", "/1.jpg")], shards=1)

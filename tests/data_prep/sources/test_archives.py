@@ -1,0 +1,215 @@
+"""Tar archives read in place: like the standard library's reader, and never more trusting."""
+
+import io
+import json
+import pathlib
+import tarfile
+
+import pytest
+
+from data_prep.sources import archives
+
+CONTENT = {"a.jpg": b"first", "b.jpg": b"", "c.jpg": b"x" * 513}
+
+
+def write_tar(
+    path: pathlib.Path, contents: dict[str, bytes], tar_format: int = tarfile.PAX_FORMAT
+) -> pathlib.Path:
+    with tarfile.open(path, "w", format=tar_format) as archive:
+        for name, data in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def read_back(path: pathlib.Path, members: list[archives.Member]) -> dict[str, bytes]:
+    data = path.read_bytes()
+    return {member.name: data[member.offset : member.offset + member.size] for member in members}
+
+
+@pytest.mark.parametrize(
+    "tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
+)
+def test_members_lie_where_they_are_said_to(tmp_path: pathlib.Path, tar_format: int) -> None:
+    contents = {**CONTENT, "deep/" * 20 + "name.jpg": b"long", "./dot.jpg": b"dot"}
+    path = write_tar(tmp_path / "x.tar", contents, tar_format)
+    expected = {name.removeprefix("./"): data for name, data in contents.items()}
+    assert read_back(path, archives.members(str(path))) == expected
+
+
+@pytest.mark.parametrize("tar_format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_very_long_and_foreign_names(tmp_path: pathlib.Path, tar_format: int) -> None:
+    contents = {"d" * 90 + "/" + "n" * 240 + ".jpg": b"1", "caf\u00e9.jpg": b"2"}
+    path = write_tar(tmp_path / "x.tar", contents, tar_format)
+    assert read_back(path, archives.members(str(path))) == contents
+
+
+def test_folders_are_passed_over(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "n1").mkdir()
+    (tmp_path / "n1" / "a.jpg").write_bytes(b"data")
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(tmp_path / "n1", "top/n1")
+    path = tmp_path / "x.tar"
+    assert read_back(path, archives.members(str(path))) == {"top/n1/a.jpg": b"data"}
+
+
+def test_archives_within_an_archive(tmp_path: pathlib.Path) -> None:
+    inner = {
+        name: write_tar(tmp_path / name, CONTENT).read_bytes() for name in ("n1.tar", "n2.tar")
+    }
+    path = write_tar(tmp_path / "outer.tar", inner)
+    expected = {
+        f"{folder}/{name}": data for folder in ("n1", "n2") for name, data in CONTENT.items()
+    }
+    assert read_back(path, archives.nested_members(str(path))) == expected
+
+
+def test_the_index_is_kept_as_json_and_used_while_it_fits(tmp_path: pathlib.Path) -> None:
+    path = write_tar(tmp_path / "x.tar", CONTENT)
+    folder = tmp_path / "cache"
+    first = archives.nested_members(str(path), str(folder))
+    cache = folder / "index-x.tar.json"
+    stored = json.loads(cache.read_bytes())
+    assert [member[0] for member in stored["members"]] == list(CONTENT)
+    stored["members"][0][0] = "from the cache"
+    cache.write_text(json.dumps(stored))
+    assert archives.nested_members(str(path), str(folder))[0].name == "from the cache"
+    write_tar(path, {**CONTENT, "d.jpg": b"new"})
+    assert archives.nested_members(str(path), str(folder)) == archives.members(str(path))
+    assert len(first) == 3
+    for damage in ("", "{", "[]", '{"archive": 1}'):
+        cache.write_text(damage)
+        assert len(archives.nested_members(str(path), str(folder))) == 4
+
+
+def test_a_cache_that_points_outside_is_not_believed(tmp_path: pathlib.Path) -> None:
+    path = write_tar(tmp_path / "x.tar", CONTENT)
+    archives.nested_members(str(path), str(tmp_path))
+    cache = tmp_path / "index-x.tar.json"
+    stored = json.loads(cache.read_bytes())
+    stored["members"][0][2] = 10**12
+    cache.write_text(json.dumps(stored))
+    assert archives.nested_members(str(path), str(tmp_path)) == archives.members(str(path))
+
+
+def hostile(tmp_path: pathlib.Path, **fields: object) -> pathlib.Path:
+    """An archive with one good member and one whose header is as given."""
+    member = tarfile.TarInfo("evil.jpg")
+    for name, value in fields.items():
+        setattr(member, name, value)
+    with tarfile.open(tmp_path / "evil.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        good = tarfile.TarInfo("good.jpg")
+        good.size = 4
+        archive.addfile(good, io.BytesIO(b"data"))
+        archive.addfile(member, io.BytesIO(b"x" * 600) if member.isreg() else None)
+    return tmp_path / "evil.tar"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"name": "../../etc/passwd"}, "not a plain relative path"),
+        ({"name": "n1/../../x.jpg"}, "not a plain relative path"),
+        ({"name": "/etc/passwd"}, "not a plain relative path"),
+        ({"name": "n1\\..\\x.jpg"}, "not a plain relative path"),
+        ({"name": "n1//x.jpg"}, "not a plain relative path"),
+        ({"name": "good.jpg"}, "is in it twice"),
+        ({"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "symbolic link"),
+        ({"type": tarfile.LNKTYPE, "linkname": "good.jpg"}, "hard link"),
+        ({"type": tarfile.CHRTYPE}, "device"),
+        ({"type": tarfile.BLKTYPE}, "device"),
+        ({"type": tarfile.FIFOTYPE}, "pipe"),
+        ({"type": tarfile.GNUTYPE_SPARSE}, "sparse"),
+        ({"type": b"Z"}, "unknown type"),
+        ({"size": 600}, None),
+    ],
+)
+def test_hostile_members_are_refused(
+    tmp_path: pathlib.Path, fields: dict[str, object], reason: str | None
+) -> None:
+    path = hostile(tmp_path, **fields)
+    if reason is None:
+        assert len(archives.members(str(path))) == 2
+        return
+    with pytest.raises(archives.ArchiveError, match=reason) as raised:
+        archives.members(str(path))
+    assert "evil.tar" in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("size", [10_000_000, 8**11 - 1, 2**60])
+def test_an_archive_that_lies_about_sizes_is_refused(tmp_path: pathlib.Path, size: int) -> None:
+    header = tarfile.TarInfo("liar.jpg")
+    header.size = size
+    path = tmp_path / "liar.tar"
+    path.write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
+    with pytest.raises(archives.ArchiveError, match="claims"):
+        archives.members(str(path))
+
+
+def test_an_inner_archive_cannot_reach_into_the_next(tmp_path: pathlib.Path) -> None:
+    header = tarfile.TarInfo("liar.jpg")
+    header.size = 2_000
+    liar = header.tobuf() + bytes(1_024)
+    path = write_tar(tmp_path / "x.tar", {"n1.tar": liar, "n2.tar": bytes(10_240)})
+    with pytest.raises(archives.ArchiveError, match="claims 2,000 bytes"):
+        archives.nested_members(str(path))
+
+
+def test_a_negative_or_garbled_extended_size_is_refused(tmp_path: pathlib.Path) -> None:
+    for size in ("-512", "9" * 30, "1e3", "\u0663"):
+        member = tarfile.TarInfo("x.jpg")
+        member.pax_headers = {"size": size}
+        path = tmp_path / "x.tar"
+        path.write_bytes(member.tobuf(tarfile.PAX_FORMAT) + bytes(1_024))
+        with pytest.raises(archives.ArchiveError, match="claims a size"):
+            archives.members(str(path))
+
+
+def test_every_truncation_is_refused(tmp_path: pathlib.Path) -> None:
+    path = write_tar(tmp_path / "x.tar", CONTENT)
+    data = path.read_bytes()
+    end_mark = 512 * 5  # three headers, data of one and of two blocks, rounded up
+    assert data[end_mark + 512 : end_mark + 1024] == bytes(512)
+    for length in range(0, end_mark + 512, 100):
+        path.write_bytes(data[:length])
+        with pytest.raises(archives.ArchiveError):
+            archives.members(str(path))
+
+
+def test_a_damaged_header_is_refused(tmp_path: pathlib.Path) -> None:
+    path = write_tar(tmp_path / "x.tar", CONTENT)
+    data = bytearray(path.read_bytes())
+    data[1024 + 5] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(archives.ArchiveError, match="damaged header at byte 1,024"):
+        archives.members(str(path))
+
+
+@pytest.mark.parametrize("data", [b"\x1f\x8b" + bytes(2_000), b"\xff\xd8" * 600, b"text " * 300])
+def test_other_files_are_no_archives(tmp_path: pathlib.Path, data: bytes) -> None:
+    (tmp_path / "x.tar").write_bytes(data)
+    with pytest.raises(archives.ArchiveError, match="not an uncompressed tar"):
+        archives.members(str(tmp_path / "x.tar"))
+
+
+def test_checksums_of_signed_bytes_are_known(tmp_path: pathlib.Path) -> None:
+    """As some old writers summed them; the standard library accepts both, too."""
+    header = bytearray(tarfile.TarInfo("caf\u00e9.jpg").tobuf(tarfile.GNU_FORMAT))
+    header[148:156] = b" " * 8
+    signed = sum(byte - 256 if byte > 127 else byte for byte in header)
+    header[148:156] = b"%06o\0 " % signed
+    (tmp_path / "x.tar").write_bytes(bytes(header) + bytes(1_024))
+    assert [member.name for member in archives.members(str(tmp_path / "x.tar"))] == [
+        "caf\u00e9.jpg"
+    ]
+
+
+def test_mixed_and_empty_inner_archives_are_refused(tmp_path: pathlib.Path) -> None:
+    inner = write_tar(tmp_path / "n1.tar", CONTENT).read_bytes()
+    mixed = write_tar(tmp_path / "mixed.tar", {"n1.tar": inner, "stray.jpg": b"x"})
+    with pytest.raises(archives.ArchiveError, match="'stray.jpg'"):
+        archives.nested_members(str(mixed))
+    empty = write_tar(tmp_path / "empty.tar", {"n1.tar": inner, "n2.tar": bytes(10_240)})
+    with pytest.raises(archives.ArchiveError, match=r"'n2.tar' in it is empty"):
+        archives.nested_members(str(empty))

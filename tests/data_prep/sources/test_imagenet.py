@@ -1,0 +1,137 @@
+"""Devkit, label files and known sizes."""
+
+import pathlib
+import tarfile
+
+import pytest
+
+from alexnet_common.errors import UserError
+from data_prep.sources import imagenet
+from tests.helpers import imagenet_standin
+
+KIT = imagenet.Devkit(("n3", "n1", "n2"), ("three", "one", "two"), (2, 2, 3))
+NAMES = ["val_3.JPEG", "val_1.JPEG", "val_2.JPEG"]
+
+
+def test_the_devkit_gives_classes_in_its_own_order(stand_in: imagenet_standin.StandIn) -> None:
+    kit = imagenet.read_devkit(str(stand_in.devkit))
+    assert list(kit.class_names) == stand_in.devkit_names
+    assert kit.class_titles[4] == f"thing {stand_in.devkit_names[4]}, item"
+    names = sorted(stand_in.validation_classes)
+    truth = imagenet.ground_truth("kit", kit.validation_ids, names[::-1], kit)
+    assert truth == stand_in.validation_classes
+
+
+def test_the_unpacked_devkit_is_the_same(
+    stand_in: imagenet_standin.StandIn, tmp_path: pathlib.Path
+) -> None:
+    with tarfile.open(stand_in.devkit) as archive:
+        archive.extractall(tmp_path, filter="data")
+    packed = imagenet.read_devkit(str(stand_in.devkit))
+    assert imagenet.read_devkit(str(tmp_path)) == packed
+    assert imagenet.read_devkit(str(tmp_path / "ILSVRC2012_devkit_t12")) == packed
+
+
+def test_the_devkit_beside_the_images_is_found(stand_in: imagenet_standin.StandIn) -> None:
+    assert imagenet.find_devkit(str(stand_in.train_tar)) == str(stand_in.devkit)
+    assert imagenet.find_devkit(str(stand_in.flat_validation / "x")) is None
+
+
+def test_ground_truth_lines_belong_to_sorted_names(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "ILSVRC2012_validation_ground_truth.txt"
+    path.write_text("1\n3\n2\n")
+    labels = imagenet.read_labels(str(path), NAMES, KIT)
+    assert labels == {"val_1.JPEG": "n3", "val_2.JPEG": "n2", "val_3.JPEG": "n1"}
+
+
+@pytest.mark.parametrize(
+    "text", ["a.JPEG n1\nb.JPEG n2\n", "val/a.JPEG,n1\nval/b.JPEG,n2", "a.JPEG\tn1\r\nb.JPEG\tn2"]
+)
+def test_lines_of_filename_and_class(tmp_path: pathlib.Path, text: str) -> None:
+    (tmp_path / "labels.txt").write_text(text)
+    labels = imagenet.read_labels(str(tmp_path / "labels.txt"), [], None)
+    assert labels == {"a.JPEG": "n1", "b.JPEG": "n2"}
+
+
+def test_kaggles_solution_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "LOC_val_solution.csv"
+    path.write_text(
+        "ImageId,PredictionString\n"
+        "ILSVRC2012_val_00048981,n03995372 85 1 499 272 \n"
+        "ILSVRC2012_val_00037956,n03481172 131 0 499 254 n03481172 1 2 3 4 \n"
+    )
+    assert imagenet.read_labels(str(path), [], None) == {
+        "ILSVRC2012_val_00048981.JPEG": "n03995372",
+        "ILSVRC2012_val_00037956.JPEG": "n03481172",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "is empty"),
+        ("1\n2\n", "2 labels for 3 images"),
+        ("1\n2\n9\n", "class 9 of 3"),
+        ("1\n0\n2\n", "'0' is no class"),
+        ("a.JPEG\n", "expected 'filename class'"),
+        ("a.JPEG n1\na.JPEG n2\n", "a second class for a.JPEG"),
+        ("ImageId,PredictionString\nx\n", "expected 'ImageId,class box"),
+        ("a.JPEG n1 n2\n", ":1: expected 'filename class'"),
+    ],
+)
+def test_label_files_that_do_not_fit(tmp_path: pathlib.Path, text: str, reason: str) -> None:
+    (tmp_path / "labels.txt").write_text(text)
+    with pytest.raises(UserError, match=reason):
+        imagenet.read_labels(str(tmp_path / "labels.txt"), NAMES, KIT)
+
+
+def test_numbers_need_the_devkit(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "labels.txt").write_text("1\n2\n3\n")
+    with pytest.raises(UserError, match="only the devkit says"):
+        imagenet.read_labels(str(tmp_path / "labels.txt"), NAMES, None)
+
+
+def test_a_binary_label_file(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "labels.txt").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(UserError, match="cannot be read as a label file"):
+        imagenet.read_labels(str(tmp_path / "labels.txt"), NAMES, KIT)
+
+
+@pytest.mark.parametrize("damage", ["missing", "text", "cut", "no meta", "bad meta"])
+def test_a_damaged_devkit_is_one_line(
+    stand_in: imagenet_standin.StandIn, tmp_path: pathlib.Path, damage: str
+) -> None:
+    path = tmp_path / "ILSVRC2012_devkit_t12.tar.gz"
+    if damage == "text":
+        path.write_text("not an archive")
+    elif damage == "cut":
+        path.write_bytes(stand_in.devkit.read_bytes()[:300])
+    elif damage in ("no meta", "bad meta"):
+        source = tmp_path / "data"
+        source.mkdir()
+        (source / ("meta.mat" if damage == "bad meta" else "other.mat")).write_bytes(bytes(300))
+        with tarfile.open(path, "w:gz") as archive:
+            archive.add(source, "devkit/data")
+    with pytest.raises(UserError) as raised:
+        imagenet.read_devkit(str(path))
+    assert "\n" not in str(raised.value) and path.name in str(raised.value)
+
+
+def test_known_archives_of_another_size_are_refused(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "ILSVRC2012_img_val.tar"
+    path.write_bytes(bytes(100))
+    with pytest.raises(UserError, match=r"100 bytes, the published file has 6,744,924,160"):
+        imagenet.check_archive(str(path), checksum=False)
+    assert imagenet.check_archive(str(tmp_path / "mine.tar"), checksum=True) is None
+
+
+def test_the_published_size_passes_and_the_checksum_is_looked_at(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "ILSVRC2012_img_val.tar"
+    with open(path, "wb") as file:
+        file.truncate(6_744_924_160)  # a hole, no bytes on the disk
+    found = imagenet.check_archive(str(path), checksum=False)
+    assert found is not None and "as published" in found
+    kit = tmp_path / "ILSVRC2012_devkit_t12.tar.gz"
+    kit.write_bytes(b"other")
+    with pytest.raises(UserError, match="MD5"):
+        imagenet.check_archive(str(kit), checksum=True)

@@ -1,0 +1,56 @@
+"""The .mat reader, on a file that SciPy wrote and on damaged ones."""
+
+import base64
+import random
+
+import pytest
+
+from data_prep.sources import matlab
+from tests.helpers import imagenet_standin
+
+# scipy.io.savemat 1.17 of a struct array shaped like `synsets` of the devkit, compressed: IDs 1..4,
+# of which the last has three children, and a title with an accent.
+BY_SCIPY = base64.b64decode(
+    "TUFUTEFCIDUuMCBNQVQtZmlsZSBQbGF0Zm9ybTogcG9zaXgsIENyZWF0ZWQgb246IFNhdCBOb3YgMjEgMTg6MzU6"
+    "NTYgMjAyNgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABSU0PAAAA"
+    "cQEAAHic42NgYBDgZGBgA9IcQMzEAAGsUD4LEDNCMTsQF1fmFaeWFAPlWRgEoeIdQOzpExwW5GxkYGgU7+kCMiDc"
+    "D0LDQXl+UUoxskB6Tn4xikBeaW58ckZmTkpRah5YAIUDMyMvtSQ+IzUzPaMEqqWkKDEzLz4zNzE9tZiBDyhowYDw"
+    "DxuafxiRMAhwQsUh4IM9SL8Dkn4WLPo5kfQLQPl5BhBgDBUnxhxuNHNA/JKMzKIUHYWcxOISuDkeBMwRQTNHBBa4"
+    "CvlpCmgGUhY+EP0GSPr50PTDAEw/D5I+Su0lW3/AFAcK7XegNF0Y4vAHNnNY0cwB8dMyi8ARSIw7+ND0g/jw9AA1"
+    "aDQdkGM/B8XpwAiHP7CZw8KAmQ6SE9MOr2QgLh3wMuBJB1CDRtMBOfYLUJwOLHH4A5s5bGjmgPgFicB6sYS4dMCP"
+    "ph/Eh6cDqEHUyBfI9RR6OgDpY2ZATQcSSHxYu4MZR7iQ4x5K0hcAUAtj9Q=="
+)
+
+
+def test_reads_what_scipy_wrote() -> None:
+    rows = matlab.read(BY_SCIPY)["synsets"]
+    assert [row["WNID"] for row in rows] == ["n00000003", "n00000001", "n00000002", "n00000009"]
+    assert [row["words"] for row in rows] == ["third, last", "first", "caf\u00e9", "parent"]
+    assert [int(row["num_children"].item()) for row in rows] == [0, 0, 0, 3]
+    assert rows[3]["children"].ravel().tolist() == [1, 2, 3]
+
+
+def test_reads_the_stand_in() -> None:
+    data = imagenet_standin.mat_file(
+        "synsets", [{"ILSVRC2012_ID": 7, "WNID": "n1", "words": "a, b"}]
+    )
+    (row,) = matlab.read(data)["synsets"]
+    assert (row["ILSVRC2012_ID"].item(), row["WNID"], row["words"]) == (7, "n1", "a, b")
+
+
+@pytest.mark.parametrize("data", [b"", b"MATLAB 7.3 MAT-file", b"\x89HDF" * 100, bytes(200)])
+def test_refuses_other_files(data: bytes) -> None:
+    with pytest.raises(matlab.MatlabError):
+        matlab.read(data)
+
+
+def test_damage_is_an_error_and_nothing_worse() -> None:
+    generator = random.Random(0)
+    for _ in range(300):
+        damaged = bytearray(BY_SCIPY)
+        for _ in range(3):
+            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+        try:
+            matlab.read(bytes(damaged[: generator.randrange(100, len(damaged))]))
+        except matlab.MatlabError:
+            pass

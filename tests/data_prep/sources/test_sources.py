@@ -1,0 +1,160 @@
+"""Finding images: every layout gives the same keys, every mistake one clear line."""
+
+import pathlib
+import shutil
+import tarfile
+
+import pytest
+
+from alexnet_common.errors import UsageError, UserError
+from data_prep.sources import inputs, listing
+from tests.helpers import imagenet_standin
+
+
+def keyed(images: list[listing.SourceImage]) -> dict[str, bytes]:
+    return {image.key: listing.read_image(image) for image in images}
+
+
+def test_tars_and_folders_hold_the_same(stand_in: imagenet_standin.StandIn) -> None:
+    from_tars = inputs.find(str(stand_in.train_tar), str(stand_in.validation_tar))
+    from_folders = inputs.find(
+        str(stand_in.train_folder),
+        str(stand_in.validation_folder),
+        devkit_path=str(stand_in.devkit),
+    )
+    assert from_tars.class_names == from_folders.class_names
+    assert from_tars.class_titles == from_folders.class_titles
+    for split in ("train", "validation"):
+        assert keyed(from_tars.images[split]) == keyed(from_folders.images[split])
+    assert len(from_tars.images["train"]) == 20 * 6
+    assert len(from_tars.images["validation"]) == 40
+
+
+def test_the_layout_of_ilsvrc_2010(small: imagenet_standin.StandIn, tmp_path: pathlib.Path) -> None:
+    """Validation images in a folder `val/` of their tar, IDs and files named 2010."""
+    shutil.copy(small.train_tar, tmp_path / "ILSVRC2010_images_train.tar")
+    names = sorted(small.validation_classes)
+    with tarfile.open(tmp_path / "ILSVRC2010_images_val.tar", "w") as archive:
+        contents = {f"val/{name}": (small.flat_validation / name).read_bytes() for name in names}
+        imagenet_standin.add(archive, contents)
+    ids = [small.devkit_names.index(small.validation_classes[name]) + 1 for name in names]
+    kit = tmp_path / "ILSVRC2010_devkit-1.0.tar.gz"
+    imagenet_standin.write_devkit(kit, small.devkit_names, ids, year=2010)
+    found = inputs.find(
+        str(tmp_path / "ILSVRC2010_images_train.tar"), str(tmp_path / "ILSVRC2010_images_val.tar")
+    )
+    expected = inputs.find(str(small.train_tar), str(small.validation_tar))
+    assert found.class_names == expected.class_names
+    assert found.class_titles == expected.class_titles
+    for split in ("train", "validation"):
+        assert keyed(found.images[split]) == keyed(expected.images[split])
+
+
+def test_a_flat_folder_with_the_devkit(stand_in: imagenet_standin.StandIn) -> None:
+    found = inputs.find(
+        str(stand_in.train_folder), str(stand_in.flat_validation), devkit_path=str(stand_in.devkit)
+    )
+    classes = {image.filename: image.class_name for image in found.images["validation"]}
+    assert classes == stand_in.validation_classes
+
+
+def test_a_flat_folder_with_a_label_file(
+    stand_in: imagenet_standin.StandIn, tmp_path: pathlib.Path
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("".join(f"{f} {c}\n" for f, c in stand_in.validation_classes.items()))
+    found = inputs.find(
+        str(stand_in.train_folder), str(stand_in.flat_validation), validation_labels=str(labels)
+    )
+    classes = {image.filename: image.class_name for image in found.images["validation"]}
+    assert classes == stand_in.validation_classes
+
+
+def test_label_orders(stand_in: imagenet_standin.StandIn) -> None:
+    in_order = inputs.find(str(stand_in.train_tar), None)
+    assert list(in_order.class_names) == sorted(stand_in.devkit_names)
+    assert in_order.class_titles[0] == f"thing {in_order.class_names[0]}, item"
+    devkit = inputs.find(str(stand_in.train_tar), None, label_order="devkit")
+    assert list(devkit.class_names) == stand_in.devkit_names
+    assert devkit.class_titles[0] == f"thing {stand_in.devkit_names[0]}, item"
+
+
+def test_devkit_order_needs_the_devkit(
+    small: imagenet_standin.StandIn, tmp_path: pathlib.Path
+) -> None:
+    moved = tmp_path / "elsewhere"
+    moved.symlink_to(small.train_folder)
+    with pytest.raises(UsageError, match="needs the devkit"):
+        inputs.find(str(moved), None, label_order="devkit")
+
+
+def test_folders_within_class_folders_and_hidden_files(tmp_path: pathlib.Path) -> None:
+    for name in ("a/1.jpg", "a/more/2.jpg", "b/3.jpg", "b/.DS_Store", ".hidden/4.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = listing.find_images(str(tmp_path))
+    assert [(image.key, image.class_name) for image in found] == [
+        ("a/1.jpg", "a"),
+        ("a/more/2.jpg", "a"),
+        ("b/3.jpg", "b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        ([], "is empty"),
+        (["a/", "b/1.jpg"], "/a: class without images"),
+        (["1.jpg", "2.jpg"], "no class folders"),
+        (["a/1.jpg", "readme.txt"], "1 files lie beside the class folders"),
+    ],
+)
+def test_folders_that_are_no_training_images(
+    tmp_path: pathlib.Path, names: list[str], reason: str
+) -> None:
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if name.endswith("/") else path.write_bytes(b"x")
+    with pytest.raises(UserError, match=reason):
+        listing.find_images(str(tmp_path))
+
+
+def test_one_class_and_unknown_classes(tmp_path: pathlib.Path) -> None:
+    for name in ("one/a/1.jpg", "two/a/1.jpg", "two/b/1.jpg", "three/a/1.jpg", "three/z/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UserError, match="only one class"):
+        inputs.find(str(tmp_path / "one"), None)
+    with pytest.raises(UserError, match="three: has 1 classes .* have not: z"):
+        inputs.find(str(tmp_path / "two"), str(tmp_path / "three"))
+
+
+def test_labels_and_images_must_match(
+    small: imagenet_standin.StandIn, tmp_path: pathlib.Path
+) -> None:
+    labels = tmp_path / "labels.txt"
+    pairs = list(small.validation_classes.items())
+
+    def find(lines: list[tuple[str, str]]) -> None:
+        labels.write_text("".join(f"{name} {label}\n" for name, label in lines))
+        inputs.find(
+            str(small.train_folder), str(small.flat_validation), validation_labels=str(labels)
+        )
+
+    find(pairs)
+    with pytest.raises(UserError, match="1 of 4 images have no label"):
+        find(pairs[1:])
+    with pytest.raises(UserError, match="'extra.JPEG' is not there"):
+        find([*pairs, ("extra.JPEG", pairs[0][1])])
+
+
+def test_files_that_shrink_or_are_too_large(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(bytes(100))
+    with pytest.raises(OSError, match="only 50 of 90 bytes"):
+        listing.read_image(listing.SourceImage("a/x", "a", str(path), 50, 90))
+    with open(path, "wb") as file:
+        file.truncate(listing.MAX_FILE_BYTES + 1)
+    with pytest.raises(OSError, match="more than"):
+        listing.read_image(listing.SourceImage("a/x", "a", str(path)))

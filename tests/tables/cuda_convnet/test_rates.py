@@ -1,0 +1,135 @@
+"""Rates and schedules that parameter files and their notations mean."""
+
+import pytest
+
+from alexnet_tf.tables.cuda_convnet import ini, reader
+from alexnet_tf.tables.rows import TableError
+from tests.tables.cuda_convnet.definitions import SMALL, small, write
+
+
+def test_a_last_state_is_not_where_training_begins(files):
+    net = reader.read(*files("145"), base_rate=0.01)
+    conv1 = net.row("conv1a")
+    assert conv1.kernels[0].learning_rate_multiplier == 1.0
+    assert conv1.bias.learning_rate_multiplier == 2.0
+    assert any("begins with 0.01 for weights and 0.02 for biases" in note for note in net.notes)
+    as_filed = reader.read(*files("145"), rates="file", base_rate=1e-5)
+    assert as_filed.row("conv1a").kernels[0].learning_rate_multiplier == 0
+    assert as_filed.row("conv3a").kernels[1].learning_rate_multiplier == pytest.approx(1)
+    assert as_filed.row("conv3a").bias.learning_rate_multiplier == pytest.approx(2000)
+
+
+def test_the_examples_files_hold_their_own_start(files):
+    net = reader.read(*files("80sec"), base_rate=0.001)
+    assert net.row("conv2").kernels[0].learning_rate_multiplier == pytest.approx(1)
+    assert net.row("fc10").bias.learning_rate_multiplier == pytest.approx(2)
+    assert net.row("fc10").kernels[0].weight_decay == 0.03
+    assert net.row("fc10").kernels[0].momentum == 0.9
+
+
+def test_old_schedules_are_read_tolerantly_and_refused_strictly(files):
+    net = reader.read(*files("167"))
+    kernel = net.row("conv2a").kernels[0]
+    assert (kernel.schedule.kind, kernel.schedule.target, kernel.schedule.steps) == (
+        "dexp",
+        1000,
+        4,
+    )
+    assert net.row("conv2a").bias.schedule.steps == 2
+    # conv1 was frozen late in the run: a new one begins like the others.
+    assert net.row("conv1a").kernels[0].learning_rate_multiplier == 1
+    with pytest.raises(ini.DefinitionError, match=r"layer-params-167.cfg:8: \[conv1a\] schedW"):
+        reader.read(*files("167"), strict=True)
+
+
+def test_jumping_schedules_of_two_runs_meant_the_rate_before(tmp_path):
+    params = "[fc]\nepsW=0.01\nepsB=0.02\nmomW=0.9\nmomB=0.9\nschedW=jdexp[250,4]\n"
+    params += "[logprob]\ncoeff=1\n"
+    rates = {}
+    for run in (172, 174):
+        path = write(tmp_path, params, f"layer-params-{run}.cfg")
+        kernel = small(tmp_path, layer_params=path).row("fc").kernels[0]
+        rates[run] = kernel.schedule.rate(0.01, 0.4)
+    assert rates == pytest.approx({172: 0.01, 174: 0.00398422}, rel=1e-5)
+
+
+FC = "[fc]\nepsW=0.01\nepsB=0.02\nmomW=0.9\nmomB=0.8\n{more}[logprob]\ncoeff=1\n"
+
+
+def settings(tmp_path, more, **options):
+    path = write(tmp_path, FC.format(more=more), "layer-params-x.cfg")
+    return small(tmp_path, layer_params=path, **options).row("fc")
+
+
+@pytest.mark.parametrize("key", ["epsW", "epsB", "momW", "momB"])
+def test_rates_and_momenta_are_required(tmp_path, key):
+    lines = [line for line in FC.format(more="").split("\n") if not line.startswith(key)]
+    path = write(tmp_path, "\n".join(lines), "layer-params-x.cfg")
+    with pytest.raises(ini.DefinitionError, match=rf"\[fc\] {key}: is missing"):
+        small(tmp_path, layer_params=path)
+
+
+def test_defaults_of_what_is_optional(tmp_path):
+    row = settings(tmp_path, "")
+    kernel = row.kernels[0]
+    assert (kernel.weight_decay, kernel.norm_ball, kernel.schedule) == (0, 0, None)
+    assert (kernel.momentum, row.bias.momentum) == (0.9, 0.8)
+    row = settings(tmp_path, "wc=0.5\nwball=0.25\nsuperMom=7\nwcNorm=7\nschedW=default\n")
+    assert (row.kernels[0].weight_decay, row.kernels[0].norm_ball) == (0.5, 0.25)
+    assert row.kernels[0].schedule is None
+    # Decay and limits are those of weights.
+    assert row.bias.weight_decay == 0
+
+
+def test_one_key_of_the_oldest_notation_serves_weights_and_biases(tmp_path):
+    row = settings(tmp_path, "sched=exp[250]\n")
+    assert row.kernels[0].schedule == row.bias.schedule
+    assert row.bias.schedule.rate(0.02, 1.0) == pytest.approx(0.02 / 250)
+    row = settings(tmp_path, "sched=exp[250]\nschedW=linear[10]\n")
+    assert row.kernels[0].schedule.kind == "linear" and row.bias.schedule.kind == "exp"
+
+
+def test_the_oldest_notation_is_strictly_no_schedule(tmp_path):
+    path = write(tmp_path, FC.format(more="sched=exp[250]\n"), "layer-params-x.cfg")
+    text = SMALL.format(middle="", top="data", init="0.1")
+    text = text.replace("type=fc", "type=fc\ngpu=0").replace("[logprob]", "[logprob]\ngpu=0")
+    layers = write(tmp_path, text)
+    row = reader.read(layers, path, input_size=8, strict=True).row("fc")
+    assert row.kernels[0].schedule is None and row.bias.schedule is None
+
+
+def test_each_kernel_has_rates_of_its_own_and_a_rate_of_zero_freezes(tmp_path):
+    path = write(
+        tmp_path,
+        FC.format(more="wc=0.1,0.2\n")
+        .replace("epsW=0.01", "epsW=0.03,-1")
+        .replace("momW=0.9", "momW=0.5,0.6"),
+        "layer-params-x.cfg",
+    )
+    options = {"layer_params": path, "rates": "file", "base_rate": 0.01}
+    row = small(tmp_path, top="data,data", init="0.1,0.2", **options).row("fc")
+    first, second = row.kernels
+    assert first.learning_rate_multiplier == pytest.approx(3)
+    assert second.learning_rate_multiplier == 0
+    assert [k.weight_decay for k in row.kernels] == [0.1, 0.2]
+    assert [k.momentum for k in row.kernels] == [0.5, 0.6]
+    assert [k.init_stddev for k in row.kernels] == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("superEps=0.1\n", "superEps=0.1: is not supported"),
+        ("wcNormMin=2\nwcNormMax=1\n", "must not be above wcNormMax"),
+        ("schedW=cosine[3]\n", "schedW=cosine.*: unknown schedule"),
+        ("wc=0.1,0.2\n", "must hold 1 value"),
+    ],
+)
+def test_wrong_settings_name_their_key(tmp_path, more, message):
+    with pytest.raises(ini.DefinitionError, match=message):
+        settings(tmp_path, more)
+
+
+def test_an_unknown_mode_is_refused(tmp_path):
+    with pytest.raises(TableError, match="rates must be one of auto, file, start"):
+        settings(tmp_path, "", rates="files")

@@ -1,0 +1,75 @@
+"""Runs that are stopped, and runs whose words nobody can hear."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from alexnet_tf.evaluation import evaluator
+from tests.train_loop import test_loop
+from tests.train_loop.test_loop import arguments, assert_same_run, call, newest
+
+data = test_loop.data
+undisturbed = test_loop.undisturbed
+
+
+def test_a_signal_within_an_evaluation_is_obeyed_at_once(
+    data, undisturbed, tmp_path, monkeypatch, capsys
+):
+    """Ten images in batches of 4: the signal comes with the first, the rest are not looked at."""
+    workdir, batches = tmp_path / "run", []
+    make_batches = evaluator.Evaluator._batches
+
+    def interrupted(self):
+        for batch in make_batches(self):
+            batches.append(batch)
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluator.Evaluator, "_batches", interrupted)
+        assert call(arguments(data, workdir)) == 75
+    assert len(batches) == 1
+    assert "stopped by SIGTERM at step 3, within its evaluation" in capsys.readouterr().err
+    assert newest(workdir).state["step"] == 3
+    assert newest(workdir).state["epoch"] == 0
+    assert call(arguments(data, workdir)) == 0
+    assert_same_run(undisturbed, workdir)
+
+
+def test_a_stopped_run_keeps_the_profile_that_it_was_recording(data, tmp_path, monkeypatch, capsys):
+    def interrupted(self, wants_to_stop):
+        raise evaluator.Interrupted
+
+    monkeypatch.setattr(evaluator.Evaluator, "__call__", interrupted)
+    workdir = tmp_path / "run"
+    assert call(arguments(data, workdir, log__profile_steps="(2,100)")) == 75
+    assert "profile of steps 2 to 3: " in capsys.readouterr().err
+    assert list(workdir.glob("tensorboard/plugins/profile/*/*.pb"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_log_that_cannot_be_written_ends_no_run_but_a_lost_result_is_an_error(
+    data, undisturbed, tmp_path, stream
+):
+    workdir = tmp_path / "run"
+    other = {"stdout": "stderr", "stderr": "stdout"}[stream]
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "alexnet_tf.train", *arguments(data, workdir)],
+            text=True,
+            **{stream: full, other: subprocess.PIPE},
+        )
+        said = process.communicate(timeout=120)[other == "stderr"]
+    assert_same_run(undisturbed, workdir)
+    if stream == "stderr":
+        assert process.returncode == 0
+        assert json.loads(said)["step"] == 9
+    else:
+        assert process.returncode == 1
+        last = said.splitlines()[-1]
+        assert last.startswith("error: ") and "No space left on device" in last
