@@ -13,7 +13,7 @@ RECIPES = "alexnet_tf.recipes"
 # Keras 3.12 or newer), with `addons` the 2.15.1 that tensorflow-addons was built for.
 BETWEEN_THE_STACKS = ",".join(f"!=2.{minor}.*" for minor in range(16, 21))
 
-TESTING = ["pytest>=8"]
+TESTING = ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.4", "httpx>=0.27"]
 
 setup(
     name="alexnet-tf",
@@ -41,10 +41,26 @@ setup(
         "tqdm>=4.66",
         "google-crc32c>=1.5",
         "pillow>=10",
+        # Figures and reports.
+        "matplotlib>=3.8",
+        "jinja2>=3.1",
+        # Intervals and significance.
+        "scipy>=1.11",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]"],
         "addons": ["tensorflow==2.15.1", "keras==2.15.*", "tensorflow-addons==0.23.0"],
+        # The web server of alexnet_tf.serve.
+        "serve": [
+            "starlette>=0.40",
+            "uvicorn>=0.30",
+            "python-multipart>=0.0.9",
+            "prometheus-client>=0.20",
+        ],
+        # Exact search of alexnet_tf.retrieve in large sets.
+        "retrieve": ["faiss-cpu>=1.8"],
+        # Features as Zarr, predictions as Parquet.
+        "columns": ["zarr>=2.18", "pyarrow>=15"],
         "benchmark": ["opencv-python-headless>=4.8"],
         "test": TESTING,
         # setuptools and wheel: the tests build the wheel without reaching for a package index.

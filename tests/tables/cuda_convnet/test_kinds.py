@@ -5,6 +5,7 @@ import pytest
 
 from alexnet_tf.tables import summary
 from alexnet_tf.tables.cuda_convnet import ini, reader
+from alexnet_tf.tables.rows import TableError
 from tests.tables.cuda_convnet.definitions import CONV, SMALL, small, write
 
 
@@ -248,7 +249,7 @@ def test_pool_settings_and_ties(tmp_path):
     assert (row.kind, row.size, row.stride, row.start, row.outputs) == ("max", 3, 2, -1, 5)
     assert row.ties == "one"
     assert small(tmp_path, text, "pool", pool_ties="all").row("pool").ties == "all"
-    with pytest.raises(rows.TableError, match="pool_ties must be one or all"):
+    with pytest.raises(TableError, match="pool_ties must be one or all"):
         small(tmp_path, text, "pool", pool_ties="some")
     for wrong, message in (
         (("stride=2", "stride=4"), "stride=4: must be from 1 to 3"),
