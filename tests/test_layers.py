@@ -26,6 +26,7 @@ ORDER = (
     "alexnet_tf/optim",
     "alexnet_tf/runs",
     "alexnet_tf/evaluation",
+    "alexnet_tf/analysis",
     "alexnet_tf/train_loop",
     "alexnet_tf/serving",
     "alexnet_tf/benchmarks",
