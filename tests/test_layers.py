@@ -19,6 +19,7 @@ ORDER = (
     "alexnet_tf/tables",
     "alexnet_tf/config.py",
     "alexnet_tf/settings.py",
+    "alexnet_tf/pictures",
     "alexnet_tf/model",
     "alexnet_tf/weight_io",
     "alexnet_tf/input",

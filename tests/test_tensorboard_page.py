@@ -21,8 +21,8 @@ from PIL import Image
 
 from alexnet_common import command
 from alexnet_tf import train
+from alexnet_tf.pictures import kernels
 from alexnet_tf.runs import checkpoint
-from alexnet_tf.train_loop.logging import kernel_grid
 from tests.helpers import small_dataset
 
 pytestmark = pytest.mark.slow
@@ -177,5 +177,5 @@ def test_the_page_shows_the_kernels(browser, address, run, tmp_path):
     browser.save_screenshot(str(tmp_path / "kernels.png"))
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB"))
     weights = checkpoint.load_newest(run / "checkpoints").weights
-    expected = kernel_grid.draw([weights[f"conv1{column}/kernel"] for column in "ab"])
+    expected = kernels.draw([weights[f"conv1{column}/kernel"] for column in "ab"])
     assert np.array_equal(shown, expected)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from alexnet_common.errors import UsageError
-from alexnet_tf.train_loop.logging import callbacks, kernel_grid, tensorboard
+from alexnet_tf.pictures import kernels as kernel_pictures
+from alexnet_tf.train_loop.logging import callbacks, tensorboard
 
 LOGS = {
     "epoch": 2.0,
@@ -205,48 +206,6 @@ def test_the_summary_is_of_the_whole_run(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_kernels_share_one_scale_and_lie_by_column():
-    first, second = np.zeros((11, 11, 3, 17)), np.full((5, 5, 3, 2), -1.0)
-    first[..., 16] = 3.0
-    second[0, 0, 1, 1] = 1.0
-    picture = kernel_grid.draw([first, second])
-    # 11 pixels enlarged 4 times, 5 pixels 8 times; borders of 2 pixels; 12 between columns.
-    assert picture.shape == (2 * 46 + 2 + 12 + 42 + 2, 16 * 46 + 2, 3)
-    assert picture.dtype == np.uint8
-
-    def shade(value):
-        return round((value + 1) / 4 * 255)
-
-    assert (picture[2:46, 2:46] == shade(0)).all()
-    # The 17th kernel begins the second row.
-    assert (picture[48:92, 2:46] == shade(3)).all() and shade(3) == 255
-    assert (picture[48:92, 48:92] == 255).all()
-    top = 94 + 12 + 2
-    assert (picture[top : top + 40, 2:42] == 0).all()
-    corner = picture[top : top + 8, 44:52]
-    assert (corner == [0, shade(1), 0]).all()
-    assert (picture[top + 8 : top + 40, 44:84] == 0).all()
-    assert (picture[:2] == 255).all() and (picture[94:106] == 255).all()
-
-
-def test_equal_weights_make_a_picture_too():
-    assert kernel_grid.draw([np.ones((3, 3, 3, 1))]).shape[2] == 3
-
-
-def test_first_kernels_are_found_by_column():
-    variables = {
-        "conv1b/kernel": np.zeros((3, 3, 3, 4)),
-        "conv1a/kernel": np.ones((3, 3, 3, 4)),
-        "conv1a/bias": np.zeros(4),
-        "conv2a/kernel": np.zeros((3, 3, 4, 4)),
-        "fc/kernel": np.zeros((4, 3)),
-    }
-    name, kernels = kernel_grid.first_kernels(variables)
-    assert name == "conv1"
-    assert [kernel.mean() for kernel in kernels] == [1, 0]
-    assert kernel_grid.first_kernels({"fc/kernel": np.zeros((4, 3))}) == ("", [])
-
-
 @pytest.fixture(scope="module")
 def model():
     from alexnet_tf import config as recipes
@@ -302,7 +261,7 @@ def test_tensorboard_files(tmp_path, model):
     # The smallest and the largest weight of both columns are the only full black and full white
     # inside kernels; borders are white.
     assert (picture == 0).any()
-    expected = kernel_grid.draw(kernels)
+    expected = kernel_pictures.draw(kernels)
     assert np.array_equal(picture, expected)
 
 

@@ -14,7 +14,8 @@ import tensorflow as tf
 from alexnet_common.errors import UsageError, one_line
 from alexnet_common.messages import log
 from alexnet_tf.model import build
-from alexnet_tf.train_loop.logging import kernel_grid, log_keys
+from alexnet_tf.pictures import kernels as kernel_pictures
+from alexnet_tf.train_loop.logging import log_keys
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -94,12 +95,12 @@ class TensorBoard(keras.callbacks.Callback):
             self._write(name, int(logs["step"]), scalars)
 
     def _write_kernels(self, step: int) -> None:
-        layer, kernels = kernel_grid.first_kernels(build.named_variables(self.model))
+        layer, kernels = kernel_pictures.first_kernels(build.named_variables(self.model))
         if kernels:
-            picture = kernel_grid.draw([_array(kernel) for kernel in kernels])
+            picture = kernel_pictures.draw([_array(kernel) for kernel in kernels])
             explanation = (
-                "Rows of 16, columns below one another; one scale, from the smallest weight of all "
-                "(black) to the largest (white)."
+                "Rows of 16, columns below one another; each kernel on its own scale: a weight "
+                "of 0 is mid-grey, the largest magnitude black or white."
             )
             self._write(
                 "train",
