@@ -20,6 +20,7 @@ from alexnet_common import command, files
 from alexnet_common.errors import FAILED, UsageError
 from alexnet_common.messages import log
 from data_prep import dataset
+from data_prep.pixels.errors import ImageError
 from data_prep.shards import making, records, workers
 
 # Of every shard this many records are decoded by --decode=sample, spread over all of it.
@@ -222,7 +223,7 @@ def _pixel_problem(task: Task, content: bytes) -> str | None:
 
     try:
         decoded = images.decode(content)
-    except images.ImageError as error:
+    except ImageError as error:
         return str(error)
     side = task.image_size
     return None if decoded.shape == (side, side, 3) else f"has pixels {list(decoded.shape)}"

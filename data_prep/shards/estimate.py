@@ -8,6 +8,7 @@ from typing import Any
 from alexnet_common import files
 from alexnet_common.errors import one_line
 from alexnet_common.messages import log
+from data_prep.pixels.errors import ImageError
 from data_prep.shards import making, plan, workers
 from data_prep.shards.plan import Plan, SplitPlan
 from data_prep.sources import listing
@@ -96,7 +97,7 @@ def measure_sample(job: making.Job, report: workers.Report) -> dict[str, Any]:
             begin = time.perf_counter()
         try:
             pixels = images.square_pixels(listing.read_image(image), job.settings.image_size)
-        except (images.ImageError, OSError) as error:
+        except (ImageError, OSError) as error:
             failed.append({"key": image.key, "reason": one_line(error)})
         else:
             if job.write_statistics:

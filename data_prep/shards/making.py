@@ -13,6 +13,7 @@ import numpy as np
 
 from alexnet_common import files
 from alexnet_common.errors import UserError, one_line
+from data_prep.pixels.errors import ImageError
 from data_prep.shards import records, sidecars
 from data_prep.shards.plan import Settings
 from data_prep.shards.statistics import Accumulator
@@ -152,7 +153,7 @@ def _converted(
     for image in job.images:
         try:
             pixels = images.square_pixels(listing.read_image(image), job.settings.image_size)
-        except (images.ImageError, OSError) as error:
+        except (ImageError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             skipped.append((image.key, one_line(reason)))
             if job.max_skipped is not None and len(skipped) > job.max_skipped:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from data_prep import dataset, verify
 from data_prep.pixels import images
+from data_prep.pixels.errors import ImageError
 from tests.helpers import imagenet_standin
 
 KINDS = (None, "png", "bmp", "gif", "cmyk", "grey", "progressive", "exif", "trailing")
@@ -110,7 +111,7 @@ def test_mutations_within_one_process(count: int) -> None:
     for _ in range(count):
         try:
             square = images.square_pixels(mutated(files, generator), 32)
-        except images.ImageError as error:
+        except ImageError as error:
             assert str(error) and "\n" not in str(error)
             results["refused"] += 1
         else:
