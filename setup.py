@@ -60,7 +60,7 @@ setup(
         # Exact search of alexnet_tf.retrieve in large sets.
         "retrieve": ["faiss-cpu>=1.8"],
         # Features as Zarr, predictions as Parquet.
-        "columns": ["zarr>=2.18", "pyarrow>=15"],
+        "columns": ["zarr>=3", "pyarrow>=15"],
         "benchmark": ["opencv-python-headless>=4.8"],
         "test": TESTING,
         # setuptools and wheel: the tests build the wheel without reaching for a package index.
@@ -73,6 +73,7 @@ setup(
             "alexnet-evaluate=alexnet_tf.evaluate:run",
             "alexnet-predict=alexnet_tf.predict:run",
             "alexnet-export=alexnet_tf.export:run",
+            "alexnet-features=alexnet_tf.features:run",
             "alexnet-weights=alexnet_tf.weights:run",
             "alexnet-launch=alexnet_tf.launch:run",
             "alexnet-benchmark=alexnet_tf.benchmark:run",

@@ -27,6 +27,7 @@ ORDER = (
     "alexnet_tf/optim",
     "alexnet_tf/runs",
     "alexnet_tf/evaluation",
+    "alexnet_tf/inference",
     "alexnet_tf/analysis",
     "alexnet_tf/train_loop",
     "alexnet_tf/serving",

@@ -1,0 +1,81 @@
+"""Which rows of a network a layer's name means: one column's, or all columns' joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alexnet_common.errors import UsageError
+from alexnet_common.suggestions import near_misses
+from alexnet_tf.tables.shapes import Shape
+from alexnet_tf.tables.table import Table
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A layer whose outputs are wanted.
+
+    Attributes:
+        name: as it was asked for: "conv5", "fc7", or one column's "conv5a".
+        rows: rows of the table, in the order of their columns; their outputs are joined along the
+            last axis (channels, or values of a vector).
+        shape: of the joined outputs of one image: (height, width, channels) or (values,).
+    """
+
+    name: str
+    rows: tuple[str, ...]
+    shape: Shape
+
+
+def choose(table: Table, names: Sequence[str]) -> list[Selection]:
+    """The layers of `table` that `names` mean.
+
+    `conv5` is the row of that name or, where every column has its own, `conv5a`, `conv5b`, ...,
+    joined in the order of the columns: what a network without columns has as its channels.
+
+    Raises:
+        UsageError: no name, a name twice, or one that no layer has (near misses are named).
+    """
+    if not names:
+        raise UsageError(f"no layer named; network {table.name} has {', '.join(layers(table))}")
+    known = _joined(table)
+    rows = {row.name: (row.name,) for row in table.layers}
+    shapes = table.shapes()
+    found = []
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"layer {name} is named twice")
+        chosen = rows.get(name) or known.get(name)
+        if chosen is None:
+            near = near_misses(name, {*rows, *known})
+            hint = f"did you mean {' or '.join(near)}?" if near else ""
+            listed = f"it has {', '.join(layers(table))}"
+            raise UsageError(f"network {table.name} has no layer {name!r}; {hint or listed}")
+        first = shapes[chosen[0]]
+        channels = sum(shapes[row][-1] for row in chosen)
+        found.append(Selection(name, chosen, (*first[:-1], channels)))
+    return found
+
+
+def layers(table: Table) -> list[str]:
+    """The names of the layers in the table's order, columns joined."""
+    letters = {row: stem for stem, rows in _joined(table).items() for row in rows}
+    return list(dict.fromkeys(letters.get(row.name, row.name) for row in table.layers))
+
+
+def _joined(table: Table) -> dict[str, tuple[str, ...]]:
+    """Rows by the name without the column's letter, where their outputs can be joined."""
+    if table.num_columns == 1:
+        return {}
+    names = {row.name for row in table.layers}
+    shapes = table.shapes()
+    groups: dict[str, list[str]] = {}
+    for row in table.layers:
+        stem, letter = row.name[:-1], row.name[-1:]
+        if stem and stem not in names and letter in "abcdefgh":
+            groups.setdefault(stem, []).append(row.name)
+    return {
+        stem: tuple(sorted(rows))
+        for stem, rows in groups.items()
+        if len(rows) > 1 and len({shapes[row][:-1] for row in rows}) == 1
+    }
