@@ -10,6 +10,7 @@ from alexnet_tf import train
 
 # Classes of the last layer (layer_definitions.md 6).
 CLASSES = {
+    "100": 1000,
     "145": 1000,
     "145-half": 1000,
     "147": 1000,

@@ -146,13 +146,18 @@ class WeightLayer(RowLayer):
     def kernel(self, index: int) -> tf.Tensor:
         """Kernel number `index` in the compute dtype, a shared one from its owner."""
         assert isinstance(self.row, rows.WeightRow)
-        source = self.row.kernels[index].source
-        if source:
-            layer_name, _, name = source.partition("/")
-            variable = self._find_source(layer_name).row_variables[name]
-        else:
+        weights = self.row.kernels[index]
+        if not weights.source:
             variable = self._owned.variables[shapes.kernel_names(self.row)[index]]
-        return tf.cast(tf.convert_to_tensor(variable), self.compute_dtype)
+            return tf.cast(tf.convert_to_tensor(variable), self.compute_dtype)
+        layer_name, _, name = weights.source.partition("/")
+        variable = self._find_source(layer_name).row_variables[name]
+        value = tf.cast(tf.convert_to_tensor(variable), self.compute_dtype)
+        if weights.gradient_share == 1:
+            return value
+        # The value to the bit, with another gradient.
+        constant = tf.stop_gradient(value)
+        return constant + tf.cast(weights.gradient_share, value.dtype) * (value - constant)
 
     def bias(self) -> tf.Tensor:
         """The bias in the compute dtype."""

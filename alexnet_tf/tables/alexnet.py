@@ -135,7 +135,7 @@ class AlexNet:
             values = getattr(self, name)
             if len(values) != length:
                 raise TableError(
-                    f"config.network.{name} must hold {length} values, not {len(values)}"
+                    f"config.network.{name} must have {length} values, not {len(values)}"
                 )
         check_columns(self.columns)
         # What would not be seen in the rows, or stop before there are any.
@@ -163,11 +163,12 @@ class AlexNet:
             # Those that are pooled.
             "neuron_after_pool": (self.neuron_after_pool, (1, 2, 5)),
         }
-        for name, (values, known) in choices.items():
+        for name, (values, allowed) in choices.items():
             for value in values:
-                if value not in known:
+                if value not in allowed:
                     raise TableError(
-                        f"config.network.{name} knows {', '.join(map(str, known))}, not {value!r}"
+                        f"config.network.{name}: {value!r} is not one of "
+                        f"{', '.join(map(str, allowed))}"
                     )
 
     def _weights(self, number: int, fan_in: int) -> dict[str, Any]:

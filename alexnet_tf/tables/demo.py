@@ -46,11 +46,12 @@ def demo(
         TableError: a width that the columns cannot share equally.
     """
     stack = Stack(columns, input_size)
-    for option, width in (*(("filters", each) for each in filters), ("hidden", hidden)):
+    widths = [("filters", width) for width in filters] + [("hidden", hidden)]
+    for option, width in widths:
         if width < 1 or width % columns:
             raise TableError(
                 f"config.network.{option}: {width} outputs cannot be shared by {columns} columns; "
-                f"each layer needs a multiple of {columns}"
+                f"every layer needs a multiple of {columns}"
             )
     for number, total in enumerate(filters, start=1):
         size = {1: conv1_size, 2: 5}.get(number, 3)

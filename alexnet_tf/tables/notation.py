@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from alexnet_common.counting import counted
 from alexnet_common.errors import UserError
 
 PARAMETERS = {
@@ -22,7 +23,8 @@ PARAMETERS = {
 }
 """Number of parameters in brackets of each neuron."""
 
-_NOTATION = re.compile(r"(\w+)(?:\[([-\d.,]+)\])?")
+# No exponents, and no blanks around a plain name; they may stand in and before brackets.
+_NOTATION = re.compile(r"(\w+)(?:\s*\[([-\d.,\s]*)\])?")
 
 
 def parse_neuron(neuron: str) -> tuple[str, tuple[float, ...]]:
@@ -34,12 +36,13 @@ def parse_neuron(neuron: str) -> tuple[str, tuple[float, ...]]:
     match = _NOTATION.fullmatch(neuron)
     name, text = match.groups() if match else (neuron, None)
     if name not in PARAMETERS:
-        known = ", ".join(sorted(PARAMETERS))
-        raise UserError(f"unknown neuron {neuron!r}; known: {known}")
+        names = ", ".join(sorted(PARAMETERS))
+        raise UserError(f"unknown neuron {neuron!r}; neurons are {names}")
     try:
         parameters = tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:
         parameters = (0.0,) * 99
     if len(parameters) != PARAMETERS[name]:
-        raise UserError(f"neuron {neuron!r} takes {PARAMETERS[name]} numbers in [ ]")
+        numbers = counted(PARAMETERS[name], "number")
+        raise UserError(f"neuron {neuron!r} takes {numbers} in [ ]")
     return name, parameters

@@ -33,6 +33,7 @@ class Weights:
         learning_rate_multiplier: factor on the run's learning rate; 0 freezes the matrix.
         momentum: momentum of its own, or None for the run's.
         source: `row/kernel` of an earlier row whose matrix is shared, or empty.
+        gradient_share: factor on what this row adds to the gradient of a shared matrix.
         norm_ball: upper limit of the l2 norm of each unit's weights per fan-in (`wball`), 0 for
             none.
         norm_range: lower and upper limit of each filter's root of squared deviations over its
@@ -45,6 +46,7 @@ class Weights:
     learning_rate_multiplier: float = 1.0
     momentum: float | None = None
     source: str = ""
+    gradient_share: float = 1.0
     norm_ball: float = 0.0
     norm_range: tuple[float, float] = (0.0, 0.0)
     schedule: Schedule | None = None

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from alexnet_common.counting import counted
 from alexnet_common.errors import UserError
 
 _NOTATION = re.compile(r"(\w+)\s*(?:\[(.*)\])?\s*$", re.DOTALL)
@@ -84,7 +85,7 @@ def parse(text: str, *, strict: bool = False, jumps_back: bool = False) -> Sched
     match = _NOTATION.match(text.strip())
     kind = match.group(1).lower() if match else ""
     if not match or kind not in _NAMES:
-        raise UserError(f"unknown schedule; known: {', '.join(_NAMES)}")
+        raise UserError(f"unknown schedule; schedules are {', '.join(_NAMES)}")
     names = _NAMES[kind]
     parts = [part.strip() for part in (match.group(2) or "").split(",") if part.strip()]
     values = _named(parts, names) if any("=" in part for part in parts) else None
@@ -122,7 +123,7 @@ def _named(parts: list[str], names: tuple[str, ...]) -> dict[str, float]:
 
 def _positional(parts: list[str], names: tuple[str, ...]) -> dict[str, float]:
     if not names or len(parts) > len(names):
-        raise UserError(f"takes {len(names)} values")
+        raise UserError(f"takes {counted(len(names), 'value')}")
     if len(parts) == 2 and len(names) == 3:
         names = ("tgtfactor", "numsteps")
     return {name: _number(part) for name, part in zip(names, parts, strict=False)}

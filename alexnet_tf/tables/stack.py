@@ -70,5 +70,5 @@ class Stack:
 
     def fan_in(self, names: Sequence[str], size: int = 0) -> int:
         """Inputs of a unit that reads these rows, in windows of `size` pixels or whole."""
-        found = [self.shapes[name] for name in names]
-        return sum(size * size * shape[-1] if size else math.prod(shape) for shape in found)
+        inputs = [self.shapes[name] for name in names]
+        return sum(size * size * shape[-1] if size else math.prod(shape) for shape in inputs)

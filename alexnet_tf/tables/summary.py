@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from alexnet_common.counting import counted
 from alexnet_tf.tables import rows, shapes
 from alexnet_tf.tables.table import Table
 
@@ -93,13 +94,13 @@ def _receptive(row: rows.Row, fields: list[tuple[int, int]], shape: shapes.Shape
 
 def layers(table: Table) -> list[LayerSummary]:
     """Every row of `table` in numbers, in its order; raises TableError or ShapeError."""
-    known = table.shapes()
+    net_shapes = table.shapes()
     fields = {rows.IMAGE: (1, 1)}
     result = []
     for row in table.layers:
-        inputs = [known[name] for name in row.inputs]
+        inputs = [net_shapes[name] for name in row.inputs]
         variables = shapes.variable_shapes(row, inputs)
-        shape = known[row.name]
+        shape = net_shapes[row.name]
         fields[row.name] = _receptive(row, [fields[name] for name in row.inputs], shape)
         result.append(
             LayerSummary(
@@ -170,7 +171,7 @@ def text(table: Table) -> str:
         f"network {table.name}: {total:,} parameters ({total - biases:,} weights and {biases:,} "
         f"biases), {sum(s.neurons for s in summaries):,} neurons "
         f"(outputs of layers with weights; the {math.prod(table.shapes()[rows.IMAGE]):,} inputs "
-        f"not counted), {table.num_columns} column{'s' * (table.num_columns > 1)}",
+        f"not counted), {counted(table.num_columns, 'column')}",
     ]
     if cost is not None and cost.kind != "logreg":
         formatted.append(f"cost {cost.kind} of {cost.output}, times {cost.coefficient:g}")

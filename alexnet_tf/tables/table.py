@@ -5,13 +5,13 @@ Nothing here imports TensorFlow, so recipes and `--print_network` stay light.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alexnet_common.suggestions import did_you_mean
 from alexnet_tf.tables import row_checks, rows, shapes
 from alexnet_tf.tables.rows import TableError
 
@@ -58,7 +58,8 @@ class Table:
         for row in self.layers:
             if row.name == name:
                 return row
-        raise TableError(f"network {self.name} has no layer {name!r}{_near(name, self.layers)}")
+        near = did_you_mean(name, [row.name for row in self.layers])
+        raise TableError(f"network {self.name} has no layer {name!r}{near}")
 
     def shapes(self) -> dict[str, shapes.Shape]:
         """Shapes (without the batch) of the input and of what every row yields.
@@ -66,26 +67,21 @@ class Table:
         Raises TableError for names used twice or before their row, ShapeError for rows that do
         not fit.
         """
-        known: dict[str, shapes.Shape] = {
+        outputs: dict[str, shapes.Shape] = {
             rows.IMAGE: (self.input_size, self.input_size, self.channels)
         }
         for row in self.layers:
-            if row.name in known:
+            if row.name in outputs:
                 raise TableError(f"network {self.name} has two layers called {row.name!r}")
             inputs = []
             for name in row.inputs:
-                if name not in known:
+                if name not in outputs:
                     raise TableError(
-                        f"layer {row.name!r} reads {name!r}, which no earlier layer is"
+                        f"layer {row.name!r} reads {name!r}, which is not an earlier layer"
                     )
-                inputs.append(known[name])
-            known[row.name] = shapes.output_shape(row, inputs)
-        return known
-
-
-def _near(name: str, layers: tuple[rows.Row, ...]) -> str:
-    matches = difflib.get_close_matches(name, [row.name for row in layers], n=3)
-    return f"; did you mean {' or '.join(matches)}?" if matches else ""
+                inputs.append(outputs[name])
+            outputs[row.name] = shapes.output_shape(row, inputs)
+        return outputs
 
 
 RECIPES: dict[str, str] = {
@@ -103,10 +99,8 @@ A function of `num_classes` and options that returns a table, or a dataclass of 
 
 def _recipe(name: str) -> Callable[..., Any]:
     if name not in RECIPES:
-        matches = difflib.get_close_matches(name, RECIPES, n=3)
-        near = f"; did you mean {' or '.join(matches)}?" if matches else ""
         raise TableError(
-            f"config.network.name: no network {name!r}{near}; "
+            f"config.network.name: no network {name!r}{did_you_mean(name, RECIPES)}; "
             f"there are {', '.join(sorted(RECIPES))}"
         )
     module, _, function = RECIPES[name].partition(":")
@@ -133,16 +127,14 @@ def from_config(network: Mapping[str, Any], num_classes: int) -> Table:
     name = given.pop("name", None)
     if not name:
         raise TableError(f"config.network.name is missing; there are {', '.join(sorted(RECIPES))}")
-    known = options(name)
+    options_of_network = options(name)
     for option in given:
-        if option not in known:
-            matches = difflib.get_close_matches(option, known, n=3)
-            near = (
-                f"did you mean {' or '.join(matches)}?" if matches else f"it has {', '.join(known)}"
-            )
-            raise TableError(f"config.network.{option}: network {name} has no such option; {near}")
-    made = _recipe(name)(num_classes=num_classes, **given)
-    table = made if isinstance(made, Table) else made.table()
+        if option not in options_of_network:
+            hint = did_you_mean(option, options_of_network)
+            hint = hint or f"; it has {', '.join(options_of_network)}"
+            raise TableError(f"config.network.{option}: network {name} has no such option{hint}")
+    result = _recipe(name)(num_classes=num_classes, **given)
+    table = result if isinstance(result, Table) else result.table()
     row_checks.check(table.layers)
     table.shapes()
     return table

@@ -14,7 +14,7 @@ SMALL = {"name": "alexnet", "input_size": 67, "filters": (16, 32, 48, 48, 32), "
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neuron": "rellu"}, "unknown neuron 'rellu'; known: .*relu"),
+        ({"neuron": "rellu"}, "unknown neuron 'rellu'; neurons are .*relu"),
         ({"lrn_k": 0.0}, "lrn1a: k must be above 0, not 0"),
         ({"lrn_alpha": math.nan}, "lrn1a: alpha must be a finite number, not nan"),
         ({"lrn_size": 0}, "lrn1a: size must be 1 or more"),
@@ -30,9 +30,9 @@ SMALL = {"name": "alexnet", "input_size": 67, "filters": (16, 32, 48, 48, 32), "
         ({"columns": 16}, "config.network.columns must be from 1 to 8, not 16"),
         ({"columns": 0}, "config.network.columns must be from 1 to 8, not 0"),
         # Numbers of layers that there are not would otherwise change nothing, unseen.
-        ({"lrn_layers": (1, 9)}, "config.network.lrn_layers knows 1, 2, 3, 4, 5, not 9"),
-        ({"all_column_convs": (7,)}, "config.network.all_column_convs knows"),
-        ({"neuron_after_pool": (3,)}, "config.network.neuron_after_pool knows 1, 2, 5, not 3"),
+        ({"lrn_layers": (1, 9)}, "config.network.lrn_layers: 9 is not one of 1, 2, 3, 4, 5"),
+        ({"all_column_convs": (7,)}, "config.network.all_column_convs: 7 is not one of"),
+        ({"neuron_after_pool": (3,)}, "config.network.neuron_after_pool: 3 is not one of 1, 2, 5"),
     ],
 )
 def test_what_makes_no_network_is_named(options, message):

@@ -176,7 +176,7 @@ def test_unknown_names_are_one_clear_line():
         table.from_config({"name": "alexnett"}, 10)
     with pytest.raises(UserError, match="lrn_alfa.*did you mean lrn_alpha"):
         table.from_config({"name": "alexnet", "lrn_alfa": 1}, 10)
-    with pytest.raises(UserError, match="filters must hold 5"):
+    with pytest.raises(UserError, match="filters must have 5"):
         table.from_config({"name": "alexnet", "filters": (1, 2)}, 10)
     with pytest.raises(UserError, match="divide by 3"):
         table.from_config({"name": "alexnet", "columns": 3, "filters": (97,) * 5}, 10)

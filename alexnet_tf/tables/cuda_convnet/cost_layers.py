@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from alexnet_common.counting import counted
 from alexnet_tf.tables import rows
 from alexnet_tf.tables.cuda_convnet.ini import Option, Section
 from alexnet_tf.tables.cuda_convnet.values import Values
@@ -48,7 +49,7 @@ class Net(Protocol):
 
 
 def check_tail(
-    values: Values, kind: str, reads: Sequence[str], known: Mapping[str, Shape]
+    values: Values, kind: str, reads: Sequence[str], net_shapes: Mapping[str, Shape]
 ) -> Shape | None:
     """Refuses layers that cannot lie between the labels and a cost.
 
@@ -57,13 +58,13 @@ def check_tail(
     """
     if kind not in _TAIL:
         raise values.error(
-            f"{kind} cannot read the labels, which a prediction has not; "
+            f"{kind} cannot read the labels, which a prediction does not have; "
             f"on their way to a cost lie only {', '.join(_TAIL)}",
             "inputs",
         )
     if rows.LABELS not in reads:
         return None
-    others = [known[name] for name in reads if name != rows.LABELS]
+    others = [net_shapes[name] for name in reads if name != rows.LABELS]
     if kind not in ("eltsum", "eltmax") or not others or len(others[0]) != 1:
         raise values.error(
             "labels are first compared, by eltsum or eltmax, with a layer that yields a vector",
@@ -136,7 +137,7 @@ def _check_inputs(values: Values, kind: str, first: str, output: str, net: Net) 
                 "inputs",
             )
     elif first != rows.LABELS or output == rows.LABELS or output in net.tail:
-        raise values.error("must hold the labels and a layer that does not read them", "inputs")
+        raise values.error("must name the labels and a layer that does not read them", "inputs")
 
 
 def _tail_to(values: Values, last: str, net: Net) -> tuple[tuple[Row, ...], str]:
@@ -148,8 +149,8 @@ def _tail_to(values: Values, last: str, net: Net) -> tuple[tuple[Row, ...], str]
     compared = sorted(wanted - net.tail.keys() - {rows.LABELS})
     if len(compared) != 1:
         raise values.error(
-            f"compares the labels with {len(compared)} layers ({', '.join(compared)}); one must "
-            "say what the classes of an image are",
+            f"compares the labels with {counted(len(compared), 'layer')} ({', '.join(compared)}); "
+            "one must say what the classes of an image are",
             "inputs",
         )
     return tuple(row for name, row in net.tail.items() if name in wanted), compared[0]
@@ -159,7 +160,7 @@ def fit(sections: Mapping[str, Section], count: int) -> None:
     """Gives the layer that the labels are compared with `count` outputs instead of its own.
 
     Raises:
-        DefinitionError: it is no fully connected layer.
+        DefinitionError: it is not a fully connected layer.
     """
     kinds = {name: Values(section).text("type", "") for name, section in sections.items()}
     name = next((name for name, kind in kinds.items() if kind.startswith("cost.")), "")
@@ -175,7 +176,7 @@ def fit(sections: Mapping[str, Section], count: int) -> None:
             raise values.error(
                 f"{kinds[name]} cannot take the {count} classes of the dataset", "type"
             )
-        below = [each for each in values.names("inputs") if kinds.get(each) != "data"]
+        below = [name for name in values.names("inputs") if kinds.get(name) != "data"]
         name = below[-1] if below else ""
 
 
@@ -186,21 +187,21 @@ def classes(file: str, chosen: rows.Cost, outputs: int, wanted: int) -> int:
         file: name of the definition file, for errors.
         chosen: the cost.
         outputs: number of values that are compared with the labels.
-        wanted: classes of the dataset; 0: not known.
+        wanted: classes of the dataset; 0: any number.
 
     Raises:
         TableError: not `wanted`, or gates that class numbers cannot be.
     """
-    found = 2 if outputs == 1 and chosen.kind != "logreg" else outputs
-    if wanted and found != wanted:
-        count = "1 output, for 2 classes" if found != outputs else f"{outputs} outputs"
+    count = 2 if outputs == 1 and chosen.kind != "logreg" else outputs
+    if wanted and count != wanted:
+        has = counted(outputs, "output") + (", for 2 classes" if count != outputs else "")
         raise TableError(
-            f"{file} has {count}, but the dataset has {wanted} classes; "
+            f"{file} has {has}, but the dataset has {wanted} classes; "
             "config.network.outputs=dataset changes the last layer"
         )
-    if chosen.kind == "gsum2" and found != 2:
+    if chosen.kind == "gsum2" and count != 2:
         raise TableError(
             f"{file}: cost.gsum2 needs a gate of 0 or 1 for each image from the data provider; "
-            f"the class numbers of {found} classes are none"
+            f"the class numbers of {counted(count, 'class', 'classes')} are not gates"
         )
-    return found
+    return count

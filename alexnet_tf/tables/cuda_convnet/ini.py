@@ -1,7 +1,7 @@
 """The INI dialect of the 2012 files: that of Python 2's SafeConfigParser, with line numbers.
 
 Python 3's `configparser` reads another dialect: it refuses repeated sections (which two of the 2012
-parameter files have), and knows neither `rem` comments nor the rule for comments after values.
+parameter files have), and has neither `rem` comments nor the rule for comments after values.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Option:
 
 @dataclass
 class Section:
-    """The options of one section by their names in lower case, and which of them were asked for."""
+    """The options of one section by their names in lower case, and which of them were read."""
 
     file: str
     name: str
@@ -62,7 +62,7 @@ def read(path: str, *, strict: bool = False) -> dict[str, Section]:
     except OSError as error:
         raise DefinitionError(f"{path}: cannot be read: {error.strerror}") from error
     if b"\0" in data:
-        raise DefinitionError(f"{path}: is no text file (ASCII or UTF-8)")
+        raise DefinitionError(f"{path}: is not a text file (ASCII or UTF-8)")
     text = data.decode("utf-8", errors="replace")
     if not strict:
         text = text.removeprefix("\ufeff")
@@ -128,16 +128,16 @@ def _short(line: str) -> str:
 
 
 def unread(sections: dict[str, Section]) -> dict[str, tuple[Section, Option]]:
-    """Keys that nobody asked for, each with the first place where it stands."""
+    """Keys that nothing read, with the first section and line that have them."""
     asked = {section.options[key].line for section in sections.values() for key in section.asked
              if key in section.options}  # fmt: skip
-    found: dict[str, tuple[Section, Option]] = {}
+    first: dict[str, tuple[Section, Option]] = {}
     for section in sections.values():
         for key, option in section.options.items():
-            # One that [DEFAULT] gives to all sections need not mean something in each.
+            # A key of [DEFAULT] need not mean something in every section.
             if key not in section.asked and option.line not in asked:
-                found.setdefault(key, (section, option))
-    return found
+                first.setdefault(key, (section, option))
+    return first
 
 
 def _interpolate(section: Section, key: str, depth: int) -> str:

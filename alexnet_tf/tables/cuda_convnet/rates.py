@@ -77,46 +77,55 @@ class Rates:
         """Remembers something to tell the user, once."""
         self.notes[text] = None
 
-    def weights(self, values: Values | None, init: list[float], sources: list[str]) -> list[dict]:
-        """Fields of `rows.Weights` for each input of a layer."""
+    def weights(
+        self, values: Values | None, init: list[float], sources: list[str], kind: str
+    ) -> list[dict[str, Any]]:
+        """Fields of `rows.Weights` for each input of a layer of the type `kind`.
+
+        What the 2012 layer of this type did not read is not read here: limits on the norms of
+        filters are those of `conv`, and `treefc` has neither schedules nor limits.
+        """
         fields: list[dict[str, Any]] = [
-            {"init_stddev": i, "source": s} for i, s in zip(init, sources, strict=True)
+            {"init_stddev": stddev, "source": source}
+            for stddev, source in zip(init, sources, strict=True)
         ]
         if values is None:
             return fields
         count = len(init)
-        schedule = self._schedule(values, "schedW")
         momenta = values.numbers("momW", count, low=0, high=1)
         decays = values.numbers("wc", count, 0.0)
-        balls = values.numbers("wball", count, 0.0)
-        lows = values.numbers("wcNormMin", count, 0.0)
-        highs = values.numbers("wcNormMax", count, 0.0)
-        if values.number("superEps", 0.0) > 0:
-            raise values.error("is not supported above 0 (no shipped file uses it)", "superEps")
         for key in _DEAD_KEYS:
             values.has(key)
-        for index, eps in enumerate(values.numbers("epsW", count)):
-            if lows[index] > highs[index]:
-                raise values.error("must not be above wcNormMax", "wcNormMin")
+        for index, rate in enumerate(values.numbers("epsW", count)):
             fields[index] |= {
-                "learning_rate_multiplier": self._multiplier(eps, bias=False),
+                "learning_rate_multiplier": self._multiplier(rate, bias=False),
                 "weight_decay": decays[index],
                 "momentum": momenta[index],
-                "norm_ball": balls[index],
-                "norm_range": (lows[index], highs[index]) if highs[index] > 0 else (0.0, 0.0),
-                "schedule": schedule,
             }
+        if kind != "treefc":
+            if values.number("superEps", 0.0) > 0:
+                raise values.error("is not supported above 0 (no shipped file uses it)", "superEps")
+            schedule = self._schedule(values, "schedW")
+            for field, ball in zip(fields, values.numbers("wball", count, 0.0), strict=True):
+                field |= {"norm_ball": ball, "schedule": schedule}
+        if kind == "conv":
+            lows = values.numbers("wcNormMin", count, 0.0)
+            highs = values.numbers("wcNormMax", count, 0.0)
+            for field, low, high in zip(fields, lows, highs, strict=True):
+                if low > high:
+                    raise values.error("must not be above wcNormMax", "wcNormMin")
+                field["norm_range"] = (low, high) if high > 0 else (0.0, 0.0)
         return fields
 
-    def bias(self, values: Values | None, init: float) -> rows.Bias:
-        """The bias of a layer."""
+    def bias(self, values: Values | None, init: float, *, scheduled: bool = True) -> rows.Bias:
+        """The bias of a layer; `scheduled`: whether its type has schedules."""
         if values is None:
             return rows.Bias(init=init)
         return rows.Bias(
             init=init,
             learning_rate_multiplier=self._multiplier(values.number("epsB"), bias=True),
             momentum=values.number("momB", low=0, high=1),
-            schedule=self._schedule(values, "schedB"),
+            schedule=self._schedule(values, "schedB") if scheduled else None,
         )
 
     def _multiplier(self, rate: float, *, bias: bool) -> float:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Mapping
 
+from alexnet_common.counting import counted
 from alexnet_common.errors import UserError
+from alexnet_common.suggestions import did_you_mean
 from alexnet_tf.tables import notation, rows, shapes
-from alexnet_tf.tables.cuda_convnet import cost_layers, ini, kinds
+from alexnet_tf.tables.cuda_convnet import cost_layers, ini, kinds, weight_kinds
+from alexnet_tf.tables.cuda_convnet.layer import Context, Layer
 from alexnet_tf.tables.cuda_convnet.rates import MODES, Rates
 from alexnet_tf.tables.cuda_convnet.values import Values
 from alexnet_tf.tables.rows import TableError
 from alexnet_tf.tables.table import Table
 
-_KINDS: Mapping[str, Callable[[kinds.Layer, kinds.Context], rows.Row]] = {
-    "conv": kinds.conv,
-    "local": kinds.conv,
-    "fc": kinds.fully_connected,
-    "treefc": kinds.tree,
+_KINDS: Mapping[str, Callable[[Layer, Context], rows.Row]] = {
+    "conv": weight_kinds.conv,
+    "local": weight_kinds.conv,
+    "fc": weight_kinds.fully_connected,
+    "treefc": weight_kinds.tree,
     "pool": kinds.pool,
     "cmrnorm": kinds.norm,
     "rnorm": kinds.norm,
@@ -30,9 +32,12 @@ _KINDS: Mapping[str, Callable[[kinds.Layer, kinds.Context], rows.Row]] = {
      "rscale", "rgb2yuv", "rgb2lab"),
     kinds.simple,
 )  # fmt: skip
-# Types that read images and say with how many channels.
+# Types that read images and say with how many channels; those of colours have three.
 _IMAGES = {"conv", "local", "pool", "cmrnorm", "rnorm", "cnorm", "blur", "nailbed", "href",
            "resize", "rscale"}  # fmt: skip
+_COLOURS = {"rgb2yuv", "rgb2lab"}
+# Images of the run archive; a net of CIFAR-10 whose untied layers lie above pools had crops.
+_IMAGENET, _CIFAR, _CIFAR_CROP, _GRADIENT_CHECK = 224, 32, 24, 8
 _MOST_GPUS = 8
 _NEED_PARAMETERS = {"conv", "local", "fc", "treefc", "cmrnorm", "rnorm", "cnorm", "hs"}
 
@@ -52,8 +57,9 @@ class _Reader:
         # Rows that read the labels, themselves or through others.
         self.tail: dict[str, rows.Row] = {}
         self.costs: list[rows.Cost] = []
-        self.seen: dict[str, str] = {}
-        self.used: set[str] = set()
+        # Rows by the names of their sections: data have no rows of their own.
+        self.row_names: dict[str, str] = {}
+        self.read_sections: set[str] = set()
         self.shapes: dict[str, shapes.Shape] = {rows.IMAGE: (input_size, input_size, 3)}
         self.columns: dict[str, int | None] = {}
         self.imports: dict[str, str] = {}
@@ -61,8 +67,8 @@ class _Reader:
     def shape(self, name: str) -> shapes.Shape:
         return self.shapes[name]
 
-    def made(self, name: str) -> rows.Row | None:
-        return self.rows.get(self.seen.get(name, ""))
+    def row(self, name: str) -> rows.Row | None:
+        return self.rows.get(self.row_names.get(name, ""))
 
     def above_weights(self, name: str) -> bool:
         row = self.rows.get(name)
@@ -83,9 +89,9 @@ class _Reader:
             self._data(values)
             return
         if kind not in _KINDS and kind not in cost_layers.INPUTS:
-            near = difflib.get_close_matches(kind, [*_KINDS, *cost_layers.INPUTS, "data"], n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else "known: " + ", ".join(_KINDS)
-            raise values.error(f"unknown type; {hint}", "type")
+            types = [*_KINDS, *cost_layers.INPUTS, "data"]
+            hint = did_you_mean(kind, types, 2) or f"; types are {', '.join(types)}"
+            raise values.error(f"unknown type{hint}", "type")
         inputs = [self._input(values, name) for name in values.names("inputs")]
         self._check_count(values, kind, len(inputs))
         self._check_quantization(values, kind)
@@ -95,8 +101,8 @@ class _Reader:
                     f"is a second cost beside [{self.costs[0].name}]; one is supported"
                 )
             parameters = self._parameters(values, kind)
-            values.has("gpu")  # A cost runs where its inputs are.
-            reads = [self.seen[name] for name in inputs]
+            self._column(values, inputs)
+            reads = [self.row_names[name] for name in inputs]
             self.costs.append(cost_layers.cost(values, kind, parameters, reads, self))
         else:
             self._layer(values, kind, inputs)
@@ -109,10 +115,10 @@ class _Reader:
             sections.append(Values(hidden))
         for parameters in filter(None, sections):
             for key in ("quantF", "quantB"):
-                format = parameters.text(key, "default")
-                if format not in ("default", "half"):
+                copies = parameters.text(key, "default")
+                if copies not in ("default", "half"):
                     raise parameters.error("must be default or half", key)
-                if format == "half":
+                if copies == "half":
                     self.note(f"{key}=half (copies rounded to 16 bits) is not imitated")
 
     def _data(self, values: Values) -> None:
@@ -123,15 +129,14 @@ class _Reader:
                 "dataIdx",
             )
         name = values.section.name
-        self.seen[name] = rows.IMAGE if index == 0 else rows.LABELS
+        self.row_names[name] = rows.IMAGE if index == 0 else rows.LABELS
         self.columns[name] = None
 
     def _input(self, values: Values, name: str) -> str:
-        if name not in self.seen:
-            near = difflib.get_close_matches(name, self.seen, n=2)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise values.error(f"{name!r} is no earlier layer{hint}", "inputs")
-        self.used.add(name)
+        if name not in self.row_names:
+            near = did_you_mean(name, self.row_names, 2)
+            raise values.error(f"{name!r} is not an earlier layer{near}", "inputs")
+        self.read_sections.add(name)
         return name
 
     def _check_count(self, values: Values, kind: str, count: int) -> None:
@@ -140,7 +145,9 @@ class _Reader:
         right = count >= wanted if kind in (*many, "eltmax") else count == wanted
         if not right:
             least = "at least " if kind in (*many, "eltmax") else ""
-            raise values.error(f"{kind} takes {least}{wanted} inputs, not {count}", "inputs")
+            raise values.error(
+                f"{kind} takes {least}{counted(wanted, 'input')}, not {count}", "inputs"
+            )
 
     def _parameters(self, values: Values, kind: str) -> Values | None:
         """The parameter section of this layer; raises where it must be there and is not."""
@@ -173,12 +180,13 @@ class _Reader:
             notation.parse_neuron(neuron or "ident")
         except UserError as error:
             raise values.error(str(error), "neuron") from None
-        reads = [self.seen[i] for i in inputs]
+        reads = [self.row_names[section] for section in inputs]
         if rows.LABELS in reads or self.tail.keys() & reads:
             width = cost_layers.check_tail(values, kind, reads, self.shapes)
             self.shapes[rows.LABELS] = width or self.shapes[rows.LABELS]
-        if kind in _IMAGES:
-            channels = values.integers("channels", len(inputs), low=1)
+        if kind in _IMAGES or kind in _COLOURS:
+            one = [3] * len(inputs)
+            channels = one if kind in _COLOURS else values.integers("channels", len(inputs), low=1)
             reads = [
                 self._image(values, i, column, *pair)
                 for i, pair in enumerate(zip(reads, channels, strict=True))
@@ -194,12 +202,12 @@ class _Reader:
                 self._reread(values, i, column, read, 0) if len(self.shapes[read]) == 3 else read
                 for i, read in enumerate(reads)
             )
-        layer = kinds.Layer(values, self._parameters(values, kind), reads, common, self.strict)
+        layer = Layer(values, self._parameters(values, kind), reads, common, self.strict)
         row = _KINDS[kind](layer, self)
         self._add(values, row)
         if isinstance(row, rows.WeightRow):
             self._check_shared(values, row)
-        self.seen[name] = name
+        self.row_names[name] = name
         self.columns[name] = column
 
     def _add(self, values: Values, row: rows.Row) -> None:
@@ -219,8 +227,8 @@ class _Reader:
         side = math.isqrt(count // channels)
         if side * side * channels != count:
             raise values.error(
-                f"{self._title(name)} yields {'x'.join(map(str, shape))} values, which are no "
-                f"square image of {channels} channels",
+                f"{self._title(name)} yields {'x'.join(map(str, shape))} values, which are not a "
+                f"square image of {counted(channels, 'channel')}",
                 "channels",
             )
         return self._reread(values, index, column, name, channels)
@@ -233,25 +241,25 @@ class _Reader:
         return title
 
     def _differ(self, reads: list[str]) -> bool:
-        """Whether these hold equally many values in different shapes, which in 2012 were none."""
-        found = {self.shapes[name] for name in reads}
-        return len(found) > 1 and len({math.prod(shape) for shape in found}) == 1
+        """Whether these are equally long vectors of 2012 that have different shapes here."""
+        different = {self.shapes[name] for name in reads}
+        return len(different) > 1 and len({math.prod(shape) for shape in different}) == 1
 
     def _check_shared(self, values: Values, row: rows.WeightRow) -> None:
         """Refuses kernels that are shared and have other shapes than their owner's."""
         inputs = [self.shapes[name] for name in row.inputs]
-        known: dict[str, rows.Row] = self.rows | {row.name: row}
+        owners: dict[str, rows.Row] = self.rows | {row.name: row}
         own = tuple(dataclasses.replace(kernel, source="") for kernel in row.kernels)
         wanted = shapes.variable_shapes(dataclasses.replace(row, kernels=own), inputs)
         for name, kernel in zip(shapes.kernel_names(row), row.kernels, strict=True):
             if not kernel.source:
                 continue
             source, _, variable = kernel.source.partition("/")
-            owner = known[source]
-            found = shapes.variable_shapes(owner, [self.shapes[i] for i in owner.inputs])[variable]
-            if found != wanted[name]:
+            owner = owners[source]
+            owned = shapes.variable_shapes(owner, [self.shapes[i] for i in owner.inputs])[variable]
+            if owned != wanted[name]:
                 raise values.error(
-                    f"the matrix of {source} is {'x'.join(map(str, found))}, not "
+                    f"the matrix of {source} is {'x'.join(map(str, owned))}, not "
                     f"{'x'.join(map(str, wanted[name]))}",
                     "weightSource",
                 )
@@ -261,31 +269,29 @@ class _Reader:
 
     def finish(self, file: str) -> rows.Cost:
         """Checks that nothing was left over; returns the cost."""
-        unused = [name for name in self.seen if name not in self.used]
+        unused = [name for name in self.row_names if name not in self.read_sections]
         if unused:
             raise ini.DefinitionError(f"{file}: no layer reads {', '.join(unused)}")
         if not self.costs:
-            raise ini.DefinitionError(f"{file}: holds no cost layer (cost.logreg)")
+            raise ini.DefinitionError(f"{file}: has no cost layer (cost.logreg)")
         return self.costs[0]
 
     def note_unread(self, sections: dict[str, ini.Section]) -> None:
-        """Names what the files hold and nobody asked for: misspelt keys, or of another pair."""
-        used = {name for s in sections for name in (s, f"{s}_neuron")}
-        strangers = [name for name in self.parameters or {} if name not in used]
-        if strangers:
-            more = f" and {len(strangers) - 4} more" if len(strangers) > 4 else ""
+        """Names what the files have and nothing reads: misspelt keys, or of another pair."""
+        layers = {name for section in sections for name in (section, f"{section}_neuron")}
+        unpaired = [name for name in self.parameters or {} if name not in layers]
+        if unpaired:
+            more = f" and {len(unpaired) - 4} more" if len(unpaired) > 4 else ""
             self.note(
                 f"the parameter file has sections of layers that are not there: "
-                f"{', '.join(strangers[:4])}{more}"
+                f"{', '.join(unpaired[:4])}{more}"
             )
-        mine = {n: s for n, s in (self.parameters or {}).items() if n not in strangers}
-        for place in (sections, mine):
-            for key, (section, option) in ini.unread(place).items():
-                near = difflib.get_close_matches(key, section.asked, n=2)
-                hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        paired = {n: s for n, s in (self.parameters or {}).items() if n not in unpaired}
+        for file_sections in (sections, paired):
+            for key, (section, option) in ini.unread(file_sections).items():
                 self.note(
                     f"{section.file}:{option.line}: [{section.name}] {key}={option.value}: "
-                    f"has no meaning here{hint}"
+                    f"has no meaning here{did_you_mean(key, section.asked, 2)}"
                 )
 
 
@@ -312,8 +318,9 @@ def read(
         layers, layer_params: the files; without the second, learning settings are stand-ins
             (shapes and counts need none).
         num_classes: of the dataset, which the output must have; 0: as the file says.
-        input_size: pixels; 0: 24 for nets with untied layers, 224 where the first filters have a
-            stride, else 32 (the files do not say; these are the author's uses).
+        input_size: pixels; 0: the author's use (the files do not say): 224 where the first filters
+            have a stride, else 32; 24 for nets with untied layers where one layer reads the image;
+            8 for `layers.gc.cfg`.
         strict: accept only what the final 2012 code accepted.
         seed: of the channels of `randSparse`.
         rates, start_rate, start_bias_rate, base_rate: see `rates.Rates`.
@@ -336,7 +343,7 @@ def read(
         if content and any("type" in section.options for section in content.values()) != wanted:
             kind = "definition" if wanted else "parameter"
             raise ini.DefinitionError(
-                f"{file}: is no layer-{kind} file: {'no' if wanted else 'a'} section has a type"
+                f"{file}: is not a layer-{kind} file: {'no' if wanted else 'a'} section has a type"
             )
     example_dialect = not any("gpu" in section.options for section in sections.values())
     chosen = Rates(rates, start_rate, start_bias_rate, base_rate, strict)
@@ -349,7 +356,8 @@ def read(
         chosen.note("without a parameter file, rates, decays and norms are stand-ins")
     else:
         chosen.resolve(parameters, example_dialect)
-    size = input_size or _usual_size(sections)
+    file_name = layers.replace("\\", "/").rsplit("/", 1)[-1]
+    size = input_size or _usual_size(file_name, sections)
     if not input_size:
         chosen.note(f"input of {size}x{size} pixels, the author's use; input_size changes it")
     if pool_ties not in ("one", "all"):
@@ -359,10 +367,9 @@ def read(
         reader.read(section)
     cost = reader.finish(layers)
     reader.note_unread(sections)
-    name = layers.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".cfg")
     classes = cost_layers.classes(layers, cost, math.prod(reader.shapes[cost.output]), num_classes)
     return Table(
-        name,
+        file_name.removesuffix(".cfg"),
         tuple(reader.rows.values()),
         size,
         classes,
@@ -373,13 +380,20 @@ def read(
     )
 
 
-def _usual_size(sections: dict[str, ini.Section]) -> int:
-    kinds_used = {Values(section).text("type", "") for section in sections.values()}
-    if "local" in kinds_used:
-        return 24
-    strides = [
-        Values(section).text("stride", "1")
-        for section in sections.values()
-        if Values(section).text("type", "") in ("conv", "nailbed")
-    ]
-    return 224 if strides and strides[0] not in ("1", "") else 32
+def _usual_size(file_name: str, sections: dict[str, ini.Section]) -> int:
+    """Side of the author's images in pixels, which the files do not say."""
+    if file_name == "layers.gc.cfg":
+        return _GRADIENT_CHECK
+    layers = [Values(section) for section in sections.values()]
+    types = {values.section.name: values.text("type", "") for values in layers}
+    if "local" in types.values():
+        images = {v.section.name for v in layers if v.text("dataIdx", "") == "0"}
+        readers = [
+            v
+            for v in layers
+            if "inputs" in v.section.options and types[v.section.name][:4] != "cost"
+        ]
+        of_image = [v for v in readers if images & set(v.names("inputs"))]
+        return _CIFAR_CROP if len(of_image) == 1 else _CIFAR
+    strides = [v.text("stride", "1") for v in layers if v.text("type", "") in ("conv", "nailbed")]
+    return _IMAGENET if strides and strides[0] not in ("1", "") else _CIFAR

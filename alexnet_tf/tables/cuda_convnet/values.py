@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from alexnet_common.counting import counted
 from alexnet_tf.tables.cuda_convnet.ini import Section
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class Values:
         return option.line if option else self.section.line
 
     def has(self, key: str) -> bool:
-        """Whether the section holds `key`."""
+        """Whether the section has `key`."""
         self.section.asked.add(key.lower())
         return key.lower() in self.section.options
 
@@ -87,11 +88,15 @@ class Values:
     def _list(self, key: str, count: int, default, convert, what: str) -> list:
         if not self.has(key) and default is not REQUIRED:
             return [default] * count
+        return [self._convert(key, part, convert, what) for part in self.texts(key, count)]
+
+    def texts(self, key: str, count: int) -> list[str]:
+        """`count` texts, one per input."""
         parts = [part.strip() for part in self.text(key).split(",")]
         if len(parts) != count:
-            plural = "value" if count == 1 else "values"
-            raise self.error(f"must hold {count} {plural}, one per input, not {len(parts)}", key)
-        return [self._convert(key, part, convert, what) for part in parts]
+            wanted = counted(count, "value")
+            raise self.error(f"must have {wanted}, one per input, not {len(parts)}", key)
+        return parts
 
     def integers(
         self, key: str, count: int, default: int = REQUIRED, low=None, high=None
@@ -115,5 +120,5 @@ class Values:
         """The value of `key` as names; at least one."""
         names = [name.strip() for name in self.text(key).split(",")]
         if not all(names):
-            raise self.error("holds an empty name", key)
+            raise self.error("has an empty name", key)
         return names

@@ -104,7 +104,7 @@ FILTERS = "[c]\ntype=conv\nchannels=1\nfilters=16\nfilterSize=1\ninitW=1\n"
         ("[cost]\ntype=cost.tica\ninputs=fc\n", "cost.tica: is not supported"),
         ("[cost]\ntype=cost.sum2\ninputs=fc\n", "fc does not depend on the labels"),
         ("[cost]\ntype=cost.sum2\ninputs=labels\n", "must end with an eltsum"),
-        ("[cost]\ntype=cost.rflickr\ninputs=fc,labels\n", "must hold the labels and a layer"),
+        ("[cost]\ntype=cost.rflickr\ninputs=fc,labels\n", "must name the labels and a layer"),
         ("[cost]\ntype=cost.rflickr\ninputs=labels\n", "takes 2 inputs, not 1"),
         (DIFFERENCE + "[cost]\ntype=cost.rflickr\ninputs=labels,diff\n", "does not read them"),
         (FILTERS + "inputs=labels\n", "conv cannot read the labels"),
@@ -156,7 +156,7 @@ def test_the_last_layer_takes_the_classes_of_the_dataset_where_it_is_asked_to(tm
         reader.read(*files("146-2011"), num_classes=7, outputs="dataset")
     squares = DIFFERENCE + "[cost]\ntype=cost.sum2\ninputs=diff\n"
     assert with_cost(tmp_path, squares, num_classes=4, outputs="dataset").num_classes == 4
-    with pytest.raises(ini.DefinitionError, match="'fc' is no earlier layer"):
+    with pytest.raises(ini.DefinitionError, match="'fc' is not an earlier layer"):
         around = "[fc]\ntype=neuron\ninputs=fc\nneuron=relu\n[c]\ntype=cost.sum2\ninputs=fc\n"
         reader.read(write(tmp_path, around), num_classes=4, outputs="dataset")
     with pytest.raises(TableError, match="outputs must be file or dataset"):

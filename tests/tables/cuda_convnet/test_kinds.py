@@ -134,41 +134,6 @@ def test_groups_random_connections_and_shared_weights(tmp_path):
     assert small(tmp_path, middle.replace("\n    ", "\n"), "four", seed=1) != net
 
 
-def test_shared_weights_are_one_variable(tmp_path):
-    pytest.importorskip("tensorflow")
-    from alexnet_tf.model import build
-
-    middle = """
-    [one]
-    type=fc
-    inputs=data
-    outputs=192
-    initW=0.1
-
-    [two]
-    type=fc
-    inputs=one,one,data,one
-    outputs=192
-    initW=0.1,0.1,0.1,0.1
-    initB=3
-    weightSource=,two[0],one,two[1]
-    """
-    net = small(tmp_path, middle, "two")
-    assert [k.source for k in net.row("two").kernels] == [
-        "", "two/kernel0", "one/kernel", "two/kernel0",
-    ]  # fmt: skip
-    model = build.build(net)
-    weights = {name: np.asarray(v) for name, v in build.named_variables(model).items()}
-    assert set(weights) == {
-        "one/kernel", "one/bias", "two/kernel0", "two/bias", "fc/kernel", "fc/bias",
-    }  # fmt: skip
-    x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
-    flat = x.reshape(2, -1)
-    one = flat @ weights["one/kernel"]
-    two = 3 * one @ weights["two/kernel0"] + flat @ weights["one/kernel"] + 3
-    np.testing.assert_allclose(model(x), two @ weights["fc/kernel"], rtol=1e-3, atol=1e-2)
-
-
 def test_strict_channels_and_layers_without_gradient(tmp_path):
     norm = "[n]\ntype=rnorm\ninputs=conv\nchannels=18\nsize=3\n"
     odd = CONV.replace("filters=16", "filters=18")
@@ -338,25 +303,3 @@ def test_vectors_of_equal_length_join_whatever_their_shapes(tmp_path):
     joined = stored + v + np.maximum(stored, v) + soft
     expected = joined @ weights["fc/kernel"]
     np.testing.assert_allclose(model(tf.constant(x)), expected, rtol=1e-3, atol=1e-4)
-
-
-def test_shared_matrices_must_fit(tmp_path):
-    def shared(own="outputs=192", source="one", **options):
-        text = "[one]\ntype=fc\ninputs=data\noutputs=192\ninitW=0.1\ngpu=0\n"
-        text += f"[two]\ntype=fc\ninputs=one\n{own}\ninitW=0.1\nweightSource={source}\ngpu=0\n"
-        return small(tmp_path, text, "two", **options)
-
-    assert any("rates of the owner" in note for note in shared().notes)
-    with pytest.raises(ini.DefinitionError, match="the matrix of one is 192x192, not 192x64"):
-        shared("outputs=64")
-    with pytest.raises(ini.DefinitionError, match="one has 1 kernels"):
-        shared(source="one[1]")
-    with pytest.raises(ini.DefinitionError, match="three is no earlier layer of this type"):
-        shared(source="three")
-    # Without neighbours that lack a gpu, which strict reading would refuse first.
-    other = tmp_path / "layers-gpus.cfg"
-    text = "[one]\ntype=fc\ninputs=data\noutputs=192\ninitW=0.1\ngpu=0\n"
-    text += "[two]\ntype=fc\ninputs=one\noutputs=192\ninitW=0.1\nweightSource=one\ngpu=1\n"
-    other.write_text(SMALL.format(middle=text, top="two", init="0.1"))
-    with pytest.raises(ini.DefinitionError, match="weightSource=one: one lies on another gpu"):
-        reader.read(str(other), input_size=8, strict=True)

@@ -4,7 +4,7 @@ import pytest
 
 from alexnet_tf.tables.cuda_convnet import ini, reader
 from alexnet_tf.tables.rows import TableError
-from tests.tables.cuda_convnet.definitions import SMALL, small, write
+from tests.tables.cuda_convnet.definitions import CONV, SMALL, small, write
 
 
 def test_a_last_state_is_not_where_training_begins(files):
@@ -120,14 +120,31 @@ def test_each_kernel_has_rates_of_its_own_and_a_rate_of_zero_freezes(tmp_path):
     ("more", "message"),
     [
         ("superEps=0.1\n", "superEps=0.1: is not supported"),
-        ("wcNormMin=2\nwcNormMax=1\n", "must not be above wcNormMax"),
         ("schedW=cosine[3]\n", "schedW=cosine.*: unknown schedule"),
-        ("wc=0.1,0.2\n", "must hold 1 value"),
+        ("wc=0.1,0.2\n", "must have 1 value"),
     ],
 )
 def test_wrong_settings_name_their_key(tmp_path, more, message):
     with pytest.raises(ini.DefinitionError, match=message):
         settings(tmp_path, more)
+
+
+CONV_PARAMS = "[conv]\nepsW=0.01\nepsB=0.02\nmomW=0.9\nmomB=0.8\n{more}" + FC.format(more="")
+
+
+def test_limits_on_filters_are_those_of_convolutions(tmp_path):
+    # Section 4.1: "conv only: wcNormMin[], wcNormMax[] (def 0, min <= max)".
+    def conv(more):
+        path = write(tmp_path, CONV_PARAMS.format(more=more), "layer-params-x.cfg")
+        return small(tmp_path, CONV, "conv", layer_params=path).row("conv").kernels[0].norm_range
+
+    assert conv("") == (0, 0)
+    assert conv("wcNormMin=0.001\nwcNormMax=0.002\n") == (0.001, 0.002)
+    assert conv("wcNormMin=0\nwcNormMax=0\n") == (0, 0)
+    with pytest.raises(ini.DefinitionError, match="wcNormMin=2: must not be above wcNormMax"):
+        conv("wcNormMin=2\nwcNormMax=1\n")
+    # What a fully connected layer does not know it ignores, as wrong as it may be.
+    assert settings(tmp_path, "wcNormMin=2\nwcNormMax=1\n").kernels[0].norm_range == (0, 0)
 
 
 def test_an_unknown_mode_is_refused(tmp_path):

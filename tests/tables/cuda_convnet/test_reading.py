@@ -16,9 +16,9 @@ from tests.tables.cuda_convnet.definitions import CONV, small, write
         (("filters=16", ""), r":11: \[conv\] filters: is missing"),
         (("channels=3", "channels=4"), r"\[conv\] channels=4: the image yields 8x8x3 values"),
         (("filterSize=3", "filterSize=13"), r"filterSize=13: is larger than the padded image"),
-        (("padding=1", "padding=1,1"), r"padding=1,1: must hold 1 value, one per input, not 2"),
+        (("padding=1", "padding=1,1"), r"padding=1,1: must have 1 value, one per input, not 2"),
         (("padding=1", "padding=-1"), r"padding=-1: must be 0 or more"),
-        (("inputs=data", "inputs=dat"), r"'dat' is no earlier layer; did you mean data"),
+        (("inputs=data", "inputs=dat"), r"'dat' is not an earlier layer; did you mean data"),
         (("initW=0.1", "initW=0.1\nneuron=rellu"), r"neuron=rellu: unknown neuron"),
         (("initW=0.1", "initW=0.1\nneuron=tanh"), r"takes 2 numbers"),
         (("initW=0.1", "initW=0.1\ngroups=2"), r"groups=2: must divide 3 channels"),
@@ -156,16 +156,16 @@ def test_keys_that_nobody_knows_change_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "inputs", "message"),
     [
-        ("fc", "", "holds an empty name"),
-        ("pool", "data,data", "pool takes 1 inputs, not 2"),
-        ("treefc", "data,data", "treefc takes 1 inputs, not 2"),
-        ("hs", "data,data", "hs takes 1 inputs"),
-        ("softmax", "data,data", "softmax takes 1 inputs"),
-        ("rnorm", "data,data", "rnorm takes 1 inputs"),
-        ("nailbed", "data,data", "nailbed takes 1 inputs"),
+        ("fc", "", "has an empty name"),
+        ("pool", "data,data", "pool takes 1 input, not 2"),
+        ("treefc", "data,data", "treefc takes 1 input, not 2"),
+        ("hs", "data,data", "hs takes 1 input,"),
+        ("softmax", "data,data", "softmax takes 1 input,"),
+        ("rnorm", "data,data", "rnorm takes 1 input,"),
+        ("nailbed", "data,data", "nailbed takes 1 input,"),
         ("eltmax", "data", "eltmax takes at least 2 inputs"),
         ("cost.gsum2", "data", "cost.gsum2 takes 2 inputs"),
-        ("cost.sum2", "data,data", "cost.sum2 takes 1 inputs"),
+        ("cost.sum2", "data,data", "cost.sum2 takes 1 input,"),
     ],
 )
 def test_numbers_of_inputs(tmp_path, kind, inputs, message):
@@ -265,10 +265,10 @@ def test_numbers_that_cannot_train_are_refused(tmp_path, key, value, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"PK\x03\x04\0\0\0", "is no text file"),
-        ("[data]\n".encode("utf-16"), "is no text file"),
+        (b"PK\x03\x04\0\0\0", "is not a text file"),
+        ("[data]\n".encode("utf-16"), "is not a text file"),
         (b"x" * 9000, r"'x{60}\.\.\.' stands before any"),
-        (b"[fc]\nepsW=1\n", "is no layer-definition file: no section has a type"),
+        (b"[fc]\nepsW=1\n", "is not a layer-definition file: no section has a type"),
     ],
 )
 def test_files_of_another_kind_are_said_to_be(tmp_path, content, message):
@@ -278,7 +278,7 @@ def test_files_of_another_kind_are_said_to_be(tmp_path, content, message):
         reader.read(str(path))
     assert len(str(error.value)) < 300
     definition = write(tmp_path, "[data]\ntype=data\ndataIdx=0\n", "layers-y.cfg")
-    with pytest.raises(ini.DefinitionError, match="is no layer-parameter file: a section has"):
+    with pytest.raises(ini.DefinitionError, match="is not a layer-parameter file: a section has"):
         reader.read(str(definition), str(definition))
 
 

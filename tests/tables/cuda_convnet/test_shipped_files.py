@@ -1,4 +1,4 @@
-"""The eleven pairs of files at hand: every layer's shape, parameters and receptive field."""
+"""The twelve pairs of files at hand: every layer's shape, parameters and receptive field."""
 
 import configparser
 
@@ -46,6 +46,20 @@ fc1000 - 1000 4097000 all
 probs - 1000 0 all
 """
 LAYERS = {
+    # Random channels: the groups of conv2 see 16 of 32 channels, so its kernels are 3 x 25 x 128
+    # and twice 16 x 25 x 128, and its bias 128: 112,128.
+    "100": """
+        blur0 224 3 0 9
+        nails0 56 3 0 9
+        conv1ab 55 32 11648 11
+        pool1ab 27 32 0 19
+        rnorm1ab 27 32 0 19
+        conv2ab 27 128 112128 51
+        rnorm2ab 27 128 0 51
+        """
+    + TOP_WITHOUT_NORM
+    + FULL
+    + OUTPUT,
     "145": BOTTOM + NORMS + TOP + FULL + OUTPUT,
     "145-half": """
         conv1a 55 48 17472 11
@@ -166,6 +180,7 @@ LAYERS = {
 }
 # Weights and biases (6.1).
 COUNTS = {
+    "100": (60_859_840, 10_536),
     "145": (60_954_656, 10_568),
     "145-half": (59_788_304, 10_008),
     "147": (60_954_656, 10_568),
@@ -180,17 +195,17 @@ COUNTS = {
 }
 
 
-def stated(name):
+def stated(file):
     """(shape, parameters, receptive field) of every layer, as the table above says."""
-    known = {}
-    for line in LAYERS[name].split("\n"):
+    layers = {}
+    for line in LAYERS[file].split("\n"):
         if line.strip():
             layer, side, maps, parameters, field = line.split()
             shape = (int(maps),) if side == "-" else (int(side), int(side), int(maps))
             both = layer.endswith("ab")
-            for each in (layer[:-1], layer[:-2] + "b") if both else (layer,):
-                known[each] = (shape, int(parameters), 0 if field == "all" else int(field))
-    return known
+            for name in (layer[:-1], layer[:-2] + "b") if both else (layer,):
+                layers[name] = (shape, int(parameters), 0 if field == "all" else int(field))
+    return layers
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -198,8 +213,8 @@ def test_every_layer_has_the_shape_parameters_and_field_that_are_stated(files, n
     weights, biases = COUNTS[name]
     for net in (reader.read(*files(name)), reader.read(files(name)[0])):
         layers = summary.layers(net)
-        found = {s.name: (s.shape, s.parameters, s.receptive_field) for s in layers}
-        assert found == stated(name)
+        counted = {s.name: (s.shape, s.parameters, s.receptive_field) for s in layers}
+        assert counted == stated(name)
         assert summary.parameter_count(net) == weights + biases
         assert f"({weights:,} weights and {biases:,} biases)" in summary.text(net)
 
@@ -235,7 +250,7 @@ def test_run_145_says_what_its_files_say(files):
 
 
 def test_strict_reading_accepts_the_final_dialect_only(files):
-    for name in ("145", "145-half", "146-2011", "147", "148", "150"):
+    for name in ("100", "145", "145-half", "146-2011", "147", "148", "150"):
         assert reader.read(*files(name), strict=True) == reader.read(*files(name))
     with pytest.raises(ini.DefinitionError, match=r"\[conv1\] gpu: is missing"):
         reader.read(*files("18pct"), strict=True)
