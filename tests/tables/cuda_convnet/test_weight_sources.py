@@ -135,9 +135,7 @@ def test_what_sharers_add_to_a_gradient(tmp_path, definition, rate, expected):
     def gradient(model):
         with tf.GradientTape() as tape:
             outputs = tf.reduce_sum(model(image)[:, 0])
-        kernel = build.named_variables(model)["one/kernel"]
-        kernel = getattr(kernel, "value", kernel)
-        return tape.gradient(outputs, kernel() if callable(kernel) else kernel)
+        return tape.gradient(outputs, [build.named_variables(model)["one/kernel"]])[0]
 
     # The same net whose second layer has a matrix of its own: what the owner adds alone.
     alone = small(tmp_path, definition.replace("weightSource=one", ""), "both", layer_params=path)
