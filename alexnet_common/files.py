@@ -15,7 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_common.errors import UserError
+
 _TEMPORARY = ".tmp-"
+# What `atomic_writer` has begun and not yet published.
+_UNFINISHED: set[str] = set()
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
@@ -145,14 +149,20 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[Any]:
     """A binary file object whose content appears under `path` when the block ends, or not at all.
 
     The folder is made if needed. The content is on the disk before the name is, so that the file is
-    whole or absent also after a power cut; `path` keeps what it held if anything fails.
+    whole or absent also after a power cut; `path` keeps what it held if anything fails. A pipe or a
+    device, such as /dev/stdout, is written to as it is.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
     final = os.fspath(path)
+    if _is_special(final):
+        with open(final, "wb") as special:
+            yield special
+        return
     make_dirs(os.path.dirname(final) or ".")
     temporary = temporary_name(final)
+    _UNFINISHED.add(temporary)
     try:
         with open_for_writing(temporary) as file:
             yield file
@@ -160,6 +170,56 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[Any]:
     except BaseException:
         remove_quietly(temporary)
         raise
+    finally:
+        _UNFINISHED.discard(temporary)
+
+
+def remove_unfinished() -> None:
+    """Removes the local temporary files that `atomic_writer` has open, before a sudden end."""
+    for temporary in list(_UNFINISHED):
+        if not is_remote(temporary):
+            remove_quietly(temporary)
+
+
+def check_writable(path: str, flag: str) -> None:
+    """Makes sure that a file can be written under `path`, before what it shall hold is computed.
+
+    Its folder is made if needed.
+
+    Args:
+        path: a file, there already or not.
+        flag: names it in the message, such as "--output".
+
+    Raises:
+        UserError: it is a folder, or its folder cannot be made or written.
+    """
+    if is_dir(path):
+        raise UserError(f"{flag} {path} is a folder; name a file")
+    if _is_special(path):
+        return
+    probe = temporary_name(path)
+    try:
+        make_dirs(os.path.dirname(path) or ".")
+        with open_for_writing(probe):
+            pass
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(
+            f"{flag} {path} cannot be written: a part of its path is a file, not a folder"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{flag} {path} cannot be written: {error.strerror or error}") from error
+    finally:
+        remove_quietly(probe)
+
+
+def _is_special(path: str) -> bool:
+    """Whether something lies there that is neither a file nor a folder."""
+    return (
+        not is_remote(path)
+        and os.path.exists(path)
+        and not os.path.isfile(path)
+        and not os.path.isdir(path)
+    )
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

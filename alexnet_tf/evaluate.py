@@ -9,6 +9,10 @@ the mean of the ten softmax outputs; the centre view alone is reported beside it
 folders are evaluated one by one and as an ensemble (the mean of their probabilities). The loss is
 the network's own cost of these means: softmax cross-entropy, unless a definition file of 2012 has
 another one. A table goes to stderr, the same as JSON to stdout, or to --output.
+
+For scripts, --max_top_1_error and --max_top_5_error (shares, 0..1) judge the result: of the
+ensemble, or of the one run, on all its views.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 an error above its limit, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,11 +23,14 @@ from collections.abc import Callable
 
 from absl import flags
 
-from alexnet_common import command, files
+from alexnet_common import command, files, signals
 from alexnet_common.errors import UsageError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
+
+# Exit status of an evaluation that went well and found an error above its limit.
+ABOVE_LIMIT = 3
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -53,12 +60,23 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     flags.DEFINE_string("output", "", "Write the JSON to this file.", flag_values=flag_values)
+    for k in (1, 5):
+        flags.DEFINE_float(
+            f"max_top_{k}_error",
+            None,
+            f"End with status {ABOVE_LIMIT} if the top-{k} error is larger; a share, such as 0.43.",
+            lower_bound=0.0,
+            upper_bound=1.0,
+            flag_values=flag_values,
+        )
 
 
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Runs the command."""
     if arguments:
         raise UsageError(f"unexpected argument {arguments[0]!r}")
+    if flag_values.output:
+        files.check_writable(flag_values.output, "--output")
     # TensorFlow takes seconds to import: after the flags are known to be right.
     import_tensorflow()
     from alexnet_tf.evaluation import ensemble
@@ -70,17 +88,22 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         data_dir=flag_values.data_dir,
         batch_size=flag_values.batch_size,
     )
-    report = ensemble.evaluate_runs(flag_values.workdir, settings, _progress)
+    report = ensemble.evaluate_runs(flag_values.workdir, settings, progress_bar)
+    limits = {k: flag_values[f"max_top_{k}_error"].value for k in (1, 5)}
+    verdicts = ensemble.above_limits(report, limits)
+    report["above_limits"] = verdicts
     log(ensemble.table_text(report))
     text = json.dumps(report, indent=2) + "\n"
     if flag_values.output:
         files.write_atomically(flag_values.output, text.encode())
     else:
         print(text, end="")
-    return 0
+    for verdict in verdicts:
+        log(f"FAILED: {verdict}")
+    return ABOVE_LIMIT if verdicts else 0
 
 
-def _progress(label: str, total: int) -> Callable[[int], None]:
+def progress_bar(label: str, total: int) -> Callable[[int], None]:
     """A bar on a terminal, one line otherwise."""
     from tqdm import tqdm
 
@@ -99,7 +122,9 @@ def _progress(label: str, total: int) -> Callable[[int], None]:
 
 def run() -> None:
     """Console entry point."""
-    command.run(define_flags, main, __doc__)
+    with signals.ends_on_interrupt():
+        status = command.call(define_flags, main, __doc__, sys.argv[1:])
+    signals.leave(status)
 
 
 if __name__ == "__main__":

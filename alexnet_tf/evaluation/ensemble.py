@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from alexnet_common.errors import UsageError, UserError
 from alexnet_tf import config as recipes
-from alexnet_tf.devices import distribution
-from alexnet_tf.evaluation.evaluator import Collected, Evaluator, errors_of
+from alexnet_tf.devices import distribution, failures
+from alexnet_tf.evaluation import predict
+from alexnet_tf.evaluation.evaluator import Errors, Evaluator, Scored, errors_of
 from alexnet_tf.runs import dataset_copy, restore
 from alexnet_tf.tables.table import Table
 from data_prep import dataset
@@ -45,6 +47,103 @@ class Settings:
     batch_size: int = 0
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Opened:
+    """Runs that were found to fit together, and the data to evaluate them on."""
+
+    runs: list[restore.TrainedRun]
+    data: dataset.Dataset
+    settings: Settings
+
+    @property
+    def view_counts(self) -> tuple[int, ...]:
+        """For how many views errors are reported."""
+        return predict.view_counts(self.settings.views)
+
+    def evaluators(self) -> list[Evaluator]:
+        """One for each run, with batches of one size."""
+        # Ten views are ten rows of the network's batch: divided, they need no more memory than one.
+        smallest = min(run.config.evaluation.batch_size for run in self.runs)
+        batch_size = self.settings.batch_size or max(1, smallest // self.settings.views)
+        return [
+            Evaluator(
+                run.model,
+                run.prepare,
+                self.data,
+                one_device(),
+                split=self.settings.split,
+                table=run.table,
+                views=self.settings.views,
+                batch_size=batch_size,
+                threads=run.config.input.threads,
+            )
+            for run in self.runs
+        ]
+
+
+def open_runs(workdirs: Sequence[str], settings: Settings) -> Opened:
+    """Restores runs and finds whatever keeps them from being evaluated, before any computing.
+
+    Raises:
+        UserError: a folder without a run, classes that differ, a dataset that is not there, no
+            such split or no image in it.
+    """
+    _check_distinct(workdirs)
+    data: dataset.Dataset | None = None
+    runs: list[restore.TrainedRun] = []
+    for workdir in workdirs:
+        run = restore.load(workdir, settings.checkpoint, settings.data_dir)
+        if data is None:
+            data = _data(run, settings.data_dir)
+            if not data.split(settings.split).count:
+                raise UserError(f"{data.directory}: the split {settings.split} has no images")
+        dataset_copy.check_classes(run.facts, data, f"the run in {workdir}")
+        _check_size(run, data)
+        if runs:
+            _check_cost(runs[0].table, run)
+        runs.append(run)
+    assert data is not None
+    return Opened(runs, data, settings)
+
+
+def score(
+    opened: Opened, evaluators: Sequence[Evaluator], progress: Progress | None = None
+) -> Iterator[tuple[tuple[Scored, ...], Scored]]:
+    """What each run says of the images of the split, and the mean of them; batch by batch.
+
+    Memory holds one batch at a time, however many runs there are.
+
+    Args:
+        opened: the runs.
+        evaluators: as `opened.evaluators()` made them; at the end they have their runs' errors.
+        progress: told how it goes.
+
+    Yields:
+        For consecutive images what each run says, in the order of the runs, and the mean of their
+        probabilities (of one run: the same).
+
+    Raises:
+        UserError: a record is damaged, or the device has too little memory.
+    """
+    views = opened.settings.views
+    names = " + ".join(run.folder.name for run in opened.runs)
+    label = f"{names}, {views} view{'s' if views > 1 else ''}"
+    update = progress(label, evaluators[0].examples) if progress else lambda count: None
+    try:
+        for parts in zip(*(evaluator.scored() for evaluator in evaluators), strict=True):
+            first = parts[0]
+            means = {
+                count: sum(part.probabilities[count] for part in parts) / np.float32(len(parts))
+                for count in opened.view_counts
+            }
+            yield parts, Scored(first.first, first.labels, means)
+            update(len(first.labels))
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError("out of memory on the device; try a smaller --batch_size") from error
+    except tf.errors.OpError as error:
+        raise failures.explain(error, workers=1) from error
+
+
 def evaluate_runs(
     workdirs: Sequence[str], settings: Settings, progress: Progress | None = None
 ) -> dict[str, Any]:
@@ -55,45 +154,51 @@ def evaluate_runs(
         by number of views) and `ensemble` (the same, or None for one run).
 
     Raises:
-        UserError: a folder without a run, classes that differ, a dataset that is not there.
+        UserError: as `open_runs` and `score`.
     """
-    _check_distinct(workdirs)
-    views = (1,) if settings.views == 1 else (1, settings.views)
-    sums: dict[int, np.ndarray] = {}
-    labels: np.ndarray | None = None
-    reports: list[dict[str, Any]] = []
-    data: dataset.Dataset | None = None
-    table: Table | None = None
-    for workdir in workdirs:
-        run = restore.load(workdir, settings.checkpoint, settings.data_dir)
-        if data is None:
-            data = _data(run, settings.data_dir)
-        dataset_copy.check_classes(run.facts, data, f"the run in {workdir}")
-        _check_size(run, data)
-        table = table or run.table
-        _check_cost(table, run)
-        found = {}
-        for count in views:
-            collected = _collect(run, data, count, settings, progress)
-            found[count] = collected.errors
-            labels = collected.labels
-            if len(workdirs) > 1:
-                sums[count] = sums.get(count, 0.0) + collected.probabilities
-        reports.append(_describe(run) | {"errors": _by_views(found)})
-    assert data is not None and table is not None and labels is not None
-    ensemble = None
-    if len(workdirs) > 1:
-        means = {count: total / len(workdirs) for count, total in sums.items()}
-        errors = {count: errors_of(table, mean, labels) for count, mean in means.items()}
-        ensemble = {"runs": len(workdirs), "errors": _by_views(errors)}
+    opened = open_runs(workdirs, settings)
+    evaluators = opened.evaluators()
+    several = len(opened.runs) > 1
+    of_mean: dict[int, Errors] = {}
+    for _, mean in score(opened, evaluators, progress):
+        if several:
+            for views, probabilities in mean.probabilities.items():
+                errors = errors_of(opened.runs[0].table, probabilities, mean.labels)
+                of_mean[views] = of_mean[views] + errors if views in of_mean else errors
     return {
-        "data_dir": data.directory,
+        "data_dir": opened.data.directory,
         "split": settings.split,
-        "count": len(labels),
-        "num_classes": data.num_classes,
-        "runs": reports,
-        "ensemble": ensemble,
+        "count": evaluators[0].examples,
+        "num_classes": opened.data.num_classes,
+        "runs": [
+            describe(run) | {"errors": _by_views(evaluator.errors)}
+            for run, evaluator in zip(opened.runs, evaluators, strict=True)
+        ],
+        "ensemble": {"runs": len(opened.runs), "errors": _by_views(of_mean)} if several else None,
     }
+
+
+def above_limits(report: dict[str, Any], limits: Mapping[int, float | None]) -> list[str]:
+    """What is above its limit in a report of `evaluate_runs`, a line each.
+
+    Judged are the errors of the ensemble, or of the one run, averaged over all views.
+
+    Args:
+        report: as `evaluate_runs` returns it.
+        limits: the largest top-k error (a share, 0..1) by k; None: no limit.
+    """
+    judged = report["ensemble"] or report["runs"][0]
+    views, errors = list(judged["errors"].items())[-1]
+    lines = []
+    for k, limit in limits.items():
+        error = errors[f"top_{k}_error"]
+        if limit is not None and error > limit:
+            lines.append(
+                f"top-{k} error {error:.2%} ({errors[f'top_{k}_errors']:,} of {errors['count']:,} "
+                f"images, {views} view{'s' if views != '1' else ''}) is above the limit of "
+                f"{100 * limit:g}%"
+            )
+    return lines
 
 
 def table_text(report: dict[str, Any]) -> str:
@@ -126,30 +231,6 @@ def _name(run: dict[str, Any]) -> str:
     return f"{run['workdir']} (epoch {run['epoch']}, {run['checkpoint']})"
 
 
-def _collect(
-    run: restore.TrainedRun,
-    data: dataset.Dataset,
-    views: int,
-    settings: Settings,
-    progress: Progress | None,
-) -> Collected:
-    # Ten views are ten rows of the network's batch: divided, they need no more memory than one.
-    batch_size = settings.batch_size or max(1, run.config.evaluation.batch_size // views)
-    evaluator = Evaluator(
-        run.model,
-        run.prepare,
-        data,
-        one_device(),
-        split=settings.split,
-        table=run.table,
-        views=views,
-        batch_size=batch_size,
-        threads=run.config.input.threads,
-    )
-    label = f"{run.folder.name}, {views} view{'s' if views > 1 else ''}"
-    return evaluator.collect(progress and progress(label, evaluator.examples))
-
-
 def one_device() -> distribution.Distribution:
     """Where evaluation computes, also of a run that trained on many devices: the default."""
     return distribution.make(recipes.load("default"))
@@ -167,7 +248,8 @@ def _data(run: restore.TrainedRun, data_dir: str) -> dataset.Dataset:
         ) from error
 
 
-def _describe(run: restore.TrainedRun) -> dict[str, Any]:
+def describe(run: restore.TrainedRun) -> dict[str, Any]:
+    """Which run, and which of its checkpoints, for JSON."""
     return {
         "workdir": str(run.folder),
         "recipe": run.config.name,
@@ -178,8 +260,8 @@ def _describe(run: restore.TrainedRun) -> dict[str, Any]:
     }
 
 
-def _by_views(errors: dict[int, Any]) -> dict[str, Any]:
-    return {str(views): found.as_dict() for views, found in errors.items()}
+def _by_views(errors: dict[int, Errors]) -> dict[str, Any]:
+    return {str(views): total.as_dict() for views, total in errors.items()}
 
 
 def _check_size(run: restore.TrainedRun, data: dataset.Dataset) -> None:
@@ -193,7 +275,7 @@ def _check_size(run: restore.TrainedRun, data: dataset.Dataset) -> None:
 
 def _check_cost(first: Table, run: restore.TrainedRun) -> None:
     """Scores of different meaning have no mean."""
-    kinds = [each.cost.kind if each.cost else "logreg" for each in (first, run.table)]
+    kinds = [table.cost.kind if table.cost else "logreg" for table in (first, run.table)]
     if kinds[0] != kinds[1]:
         raise UserError(
             f"{run.folder} was trained with the cost {kinds[1]}, the runs before it with "

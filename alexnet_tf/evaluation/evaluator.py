@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,6 +27,15 @@ class Errors:
     top_1_errors: int
     top_5_errors: int
     count: int
+
+    def __add__(self, other: Errors) -> Errors:
+        """Totals over the images of both."""
+        return Errors(
+            self.loss_sum + other.loss_sum,
+            self.top_1_errors + other.top_1_errors,
+            self.top_5_errors + other.top_5_errors,
+            self.count + other.count,
+        )
 
     @classmethod
     def from_sums(cls, sums: np.ndarray) -> Errors:
@@ -64,18 +74,34 @@ class Interrupted(Exception):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Collected:
-    """What was said of every image of a split, in its order.
+class Scored:
+    """What the network says of some consecutive images of a split.
 
     Attributes:
-        errors: the totals.
-        probabilities: float32 [N, classes], averaged over the views.
-        labels: int32 [N], from 0.
+        first: the number of the first of them in the split, from 0.
+        labels: int32 [n], from 0.
+        probabilities: float32 [n, classes] by number of views averaged over: 1, and 10 where ten
+            were asked for.
     """
 
-    errors: Errors
-    probabilities: np.ndarray
+    first: int
     labels: np.ndarray
+    probabilities: dict[int, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Collected:
+    """What the network says of every image of a split, in its order.
+
+    Attributes:
+        labels: int32 [N], from 0.
+        probabilities: float32 [N, classes] by number of views, as in `Scored`.
+        errors: the totals, by number of views.
+    """
+
+    labels: np.ndarray
+    probabilities: dict[int, np.ndarray]
+    errors: dict[int, Errors]
 
 
 def errors_of(table: Table, probabilities: np.ndarray, labels: np.ndarray) -> Errors:
@@ -106,7 +132,7 @@ class Evaluator:
         data: the dataset that holds the split.
         split: "validation" or "train".
         table: the network, for its input size and its cost.
-        views: 1 (centre) or 10.
+        views: 1 (centre), or 10, of which the centre alone is reported too.
         batch_size: images per step, over all replicas.
         examples: how many images of the split; None for all.
     """
@@ -130,6 +156,7 @@ class Evaluator:
         if self.examples == 0:
             raise UserError(f"{data.directory}: the split {split} has no images")
         self.views = views
+        self.view_counts = predict.view_counts(views)
         self._distribution = distribution
         span = pipeline.Span(self.examples, batch_size)
         # Made once: each has its own open files, and its own graphs.
@@ -142,7 +169,7 @@ class Evaluator:
 
         def one_replica(batch, wish):
             sums, probabilities = step(batch)
-            return tf.concat([sums, wish], 0), probabilities
+            return tf.concat([tf.reshape(sums, [-1]), wish], 0), probabilities
 
         @tf.function(autograph=False)
         def compiled(batch, wish):
@@ -150,9 +177,11 @@ class Evaluator:
             return distribution.sum(per_replica), probabilities
 
         self._step = compiled
+        # By number of views, of the last time that the split was run over to its end.
+        self.errors: dict[int, Errors] = {}
 
     def __call__(self, wants_to_stop: Callable[[], bool] = lambda: False) -> Errors:
-        """Runs over the split once.
+        """Runs over the split once, and returns the errors of all views together.
 
         Args:
             wants_to_stop: asked before each batch. All workers add their answers up within the
@@ -162,20 +191,14 @@ class Evaluator:
             Interrupted: a worker wants to stop.
             RuntimeError: not every image was seen exactly once, which would be our own error.
         """
-        total = np.zeros(len(metrics.SUMS), np.float64)
-        for batch in self._batches():
-            found, _ = self._step(batch, tf.constant([float(wants_to_stop())]))
-            *sums, wishes = found.numpy()
-            if wishes:
-                raise Interrupted
-            total += sums
-        return self._checked(Errors.from_sums(total))
+        for _ in self._run(wants_to_stop):
+            pass
+        return self.errors[self.views]
 
-    def collect(self, progress: Callable[[int], None] | None = None) -> Collected:
-        """Runs over the split once and keeps what was said of every image, in the split's order.
+    def scored(self) -> Iterator[Scored]:
+        """Runs over the split once, and yields what is said of its images, in the split's order.
 
-        Args:
-            progress: told after each batch how many images it held.
+        Memory holds one batch at a time. At the end `errors` has the totals.
 
         Raises:
             RuntimeError: not every image was seen exactly once.
@@ -183,27 +206,47 @@ class Evaluator:
         """
         if self._distribution.replicas.total > 1:
             raise ValueError("probabilities are collected on one replica only")
-        total = np.zeros(len(metrics.SUMS), np.float64)
-        probabilities, labels = [], []
-        for batch in self._batches():
-            sums, said = self._step(batch, tf.zeros([1]))
-            total += sums.numpy()[:-1]
+        first = 0
+        for batch, probabilities in self._run():
             real = batch["weight"].numpy() > 0
-            probabilities.append(said.numpy()[real])
-            labels.append(batch["label"].numpy()[real])
+            labels = batch["label"].numpy()[real]
+            of_views = probabilities.numpy()[:, real]
+            yield Scored(first, labels, dict(zip(self.view_counts, of_views, strict=True)))
+            first += len(labels)
+
+    def collect(self, progress: Callable[[int], None] | None = None) -> Collected:
+        """All that `scored` yields, in one piece.
+
+        Args:
+            progress: told after each batch how many images it held.
+        """
+        labels, probabilities = [], []
+        for part in self.scored():
+            labels.append(part.labels)
+            probabilities.append(part.probabilities)
             if progress is not None:
-                progress(int(real.sum()))
-        errors = self._checked(Errors.from_sums(total))
-        return Collected(errors, np.concatenate(probabilities), np.concatenate(labels))
+                progress(len(part.labels))
+        joined = {
+            views: np.concatenate([part[views] for part in probabilities])
+            for views in self.view_counts
+        }
+        return Collected(np.concatenate(labels), joined, self.errors)
 
-    def probabilities(self) -> np.ndarray:
-        """Averaged probabilities of every image in the split's order, float32 [N, classes]."""
-        return self.collect().probabilities
-
-    def _checked(self, errors: Errors) -> Errors:
-        if errors.count != self.examples:
-            raise RuntimeError(f"evaluated {errors.count} of {self.examples} images")
-        return errors
+    def _run(self, wants_to_stop: Callable[[], bool] = lambda: False) -> Iterator[tuple[Any, Any]]:
+        """Yields batches and their probabilities; then the totals are in `errors`."""
+        totals = np.zeros((len(self.view_counts), len(metrics.SUMS)), np.float64)
+        for batch in self._batches():
+            found, probabilities = self._step(batch, tf.constant([float(wants_to_stop())]))
+            *sums, wishes = found.numpy()
+            if wishes:
+                raise Interrupted
+            totals += np.reshape(sums, totals.shape)
+            yield batch, probabilities
+        errors = [Errors.from_sums(total) for total in totals]
+        for total in errors:
+            if total.count != self.examples:
+                raise RuntimeError(f"evaluated {total.count} of {self.examples} images")
+        self.errors = dict(zip(self.view_counts, errors, strict=True))
 
     def _batches(self) -> Iterator:
         return self._distribution.once(self._split_batches)

@@ -34,6 +34,11 @@ def views(images: tf.Tensor, crop: int, count: int) -> tf.Tensor:
     return tf.concat(crops + [tf.reverse(part, [2]) for part in crops], axis=0)
 
 
+def centre_view(count: int) -> int:
+    """The place of the unmirrored centre among `count` views, from 0."""
+    return 0 if count == 1 else 2
+
+
 def color_noise_directions(data: dataset.Dataset, kind: str) -> tuple[np.ndarray | None, float]:
     """The matrix that turns three normal draws into an RGB offset in grey levels.
 

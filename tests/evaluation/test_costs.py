@@ -11,13 +11,12 @@ import tensorflow as tf
 
 from alexnet_common import command
 from alexnet_tf import train
-from alexnet_tf.evaluation import ensemble
 from alexnet_tf.model import build
 from alexnet_tf.runs import restore
 from alexnet_tf.serving import saved_model
 from alexnet_tf.tables.cuda_convnet import reader
-from data_prep import dataset
 from tests.helpers import small_dataset
+from tests.helpers.evaluated import evaluate
 
 SIZE, CROP, COUNT = 16, 12, 24
 
@@ -209,8 +208,7 @@ def test_evaluation_and_export_average_the_nets_own_scores(trained, views, tmp_p
             # The model stops where the cost applies the logistic function itself.
             said.append(kind.scores(outputs) if run.table.cost.from_logits else outputs)
     scores = np.mean(said, axis=0)
-    settings = ensemble.Settings(views=views)
-    found = ensemble._collect(run, dataset.load(data), views, settings, None)
+    found = evaluate(workdir, views)
     np.testing.assert_allclose(found.probabilities, of_classes(kind, scores), atol=1e-5)
     assert found.errors.loss == pytest.approx(mean_cost(kind, scores, labels), rel=1e-4)
     wrong = of_classes(kind, scores).argmax(axis=1) != labels

@@ -12,7 +12,7 @@ from alexnet_common.errors import UsageError
 from alexnet_tf.evaluation import ensemble, evaluator
 from alexnet_tf.runs import restore
 from alexnet_tf.tables import table
-from data_prep import dataset
+from tests.helpers.evaluated import evaluate
 
 SIZE, CROP = 38, 32
 SOFTMAX = table.Table("net", (), CROP, 7)
@@ -59,8 +59,7 @@ def ranks(probabilities, labels):
 @pytest.mark.parametrize("views", [1, 10])
 def test_probabilities_and_errors_equal_numpy(run, workdir, data_dir, images, labels, views):
     expected = by_hand(run, data_dir, images, views)
-    settings = ensemble.Settings(views=views)
-    collected = ensemble._collect(run, dataset.load(data_dir), views, settings, None)
+    collected = evaluate(workdir, views)
     np.testing.assert_array_equal(collected.labels, labels)
     np.testing.assert_allclose(collected.probabilities, expected, atol=2e-5)
     rank = ranks(expected, labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.helpers import finished_run
+from tests.helpers.evaluated import evaluate
 from tests.serving.test_squares import encoded, photograph
 
 
@@ -12,10 +13,9 @@ def test_export_on_files_equals_the_evaluator_on_their_conversion(tmp_path):
     import tensorflow as tf
 
     from alexnet_common import command
-    from alexnet_tf.evaluation import ensemble, evaluator
     from alexnet_tf.runs import restore
     from alexnet_tf.serving import saved_model
-    from data_prep import build_tfrecords, dataset
+    from data_prep import build_tfrecords
 
     files = {
         "cat/landscape.JPEG": encoded(photograph(60, 90)),
@@ -38,19 +38,9 @@ def test_export_on_files_equals_the_evaluator_on_their_conversion(tmp_path):
         [*flags, "--store=uint8", "--workers=1"],
     )
     assert status == 0
-    data = dataset.load(tmp_path / "data")
-    run = restore.load(str(finished_run.make(tmp_path / "run", tmp_path / "data")))
-    evaluator = evaluator.Evaluator(
-        run.model,
-        run.prepare,
-        data,
-        ensemble.one_device(),
-        split="train",
-        table=run.table,
-        views=10,
-        batch_size=3,
-    )
-    expected = evaluator.collect()
+    workdir = finished_run.make(tmp_path / "run", tmp_path / "data")
+    expected = evaluate(workdir, 10, split="train")
+    run = restore.load(str(workdir))
     saved_model.export(run, str(tmp_path / "model"))
     signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     names = []

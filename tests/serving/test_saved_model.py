@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from alexnet_common.errors import UserError
-from alexnet_tf.evaluation import ensemble
 from alexnet_tf.runs import restore
 from alexnet_tf.serving import saved_model
-from data_prep import dataset
+from tests.helpers.evaluated import evaluate
 
 
 @pytest.fixture(scope="module", params=[1, 10])
@@ -23,19 +22,13 @@ def exported(request, workdir, tmp_path_factory):
     return folder, request.param
 
 
-def evaluated(workdir, data_dir, views):
-    settings = ensemble.Settings(views=views)
-    run = restore.load(str(workdir))
-    return ensemble._collect(run, dataset.load(data_dir), views, settings, None)
-
-
 def test_export_equals_the_evaluator_on_the_same_jpegs(exported, workdir, data_dir, records):
     import tensorflow as tf
 
     folder, views = exported
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     outputs = signature(image_bytes=tf.constant([content for content, _ in records]))
-    expected = evaluated(workdir, data_dir, views)
+    expected = evaluate(workdir, views)
     np.testing.assert_allclose(
         outputs["probabilities"].numpy(), expected.probabilities, rtol=1e-5, atol=1e-7
     )
@@ -102,7 +95,7 @@ def test_loads_with_tensorflow_alone(exported, workdir, data_dir, records, tmp_p
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    expected = evaluated(workdir, data_dir, views).probabilities[:3]
+    expected = evaluate(workdir, views).probabilities[:3]
     found = json.loads(done.stdout.splitlines()[-1])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 

@@ -1,0 +1,90 @@
+"""Ctrl-C while a library computes, and files that were being written then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from alexnet_common import files
+from alexnet_common.errors import UserError
+
+# Hours within one call of C, which lets other threads run and does not look at signals.
+BUSY = """
+import hashlib, sys
+from alexnet_common import files, signals
+
+with signals.ends_on_interrupt(), files.atomic_writer(sys.argv[1]) as file:
+    file.write(b"half")
+    while True:
+        try:
+            print("begun", flush=True)
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+        except KeyboardInterrupt:  # It came before the call.
+            sys.stdout = sys.stderr
+"""
+# What Python itself can end cleans up as it likes.
+POLITE = """
+import time
+from alexnet_common import signals
+
+try:
+    with signals.ends_on_interrupt():
+        print("begun", flush=True)
+        time.sleep(3600)
+except KeyboardInterrupt:
+    time.sleep(3 * signals.GRACE_SECONDS)
+    print("cleaned up", flush=True)
+"""
+
+
+def interrupted(code: str, repository, *arguments: str) -> tuple[int, str, str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=repository,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_a_call_that_hears_no_signal_is_ended_and_its_half_file_removed(repository, tmp_path):
+    status, out, err = interrupted(BUSY, repository, str(tmp_path / "file"))
+    assert (status, out, err.removeprefix("begun\n")) == (130, "", "interrupted\n")
+    assert os.listdir(tmp_path) == []
+
+
+def test_python_that_hears_it_is_left_alone(repository):
+    assert interrupted(POLITE, repository) == (0, "cleaned up\n", "")
+
+
+def test_writable_or_one_line(tmp_path):
+    files.check_writable(str(tmp_path / "new" / "file.json"), "--output")
+    assert os.listdir(tmp_path / "new") == []
+    (tmp_path / "kept").write_text("mine")
+    files.check_writable(str(tmp_path / "kept"), "--output")
+    assert (tmp_path / "kept").read_text() == "mine"
+    with pytest.raises(UserError, match="--output .*new is a folder; name a file"):
+        files.check_writable(str(tmp_path / "new"), "--output")
+    with pytest.raises(
+        UserError, match="--output .*cannot be written: a part of its path is a file"
+    ):
+        files.check_writable(str(tmp_path / "kept" / "file"), "--output")
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+    files.check_writable(str(pipe), "--output")
+    files.write_atomically(pipe, b"result")
+    assert reader.communicate(timeout=60)[0] == b"result"
+    assert os.listdir(tmp_path) == ["pipe"] and pipe.is_fifo()
