@@ -16,17 +16,19 @@ On the command line, `--config=configs/NAME.py --config.section.key=value` picks
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_collections
 from absl import flags
 
 from alexnet_common.errors import UsageError, UserError, one_line
+from alexnet_common.suggestions import did_you_mean
+from alexnet_tf.settings import checks
+from alexnet_tf.settings.catalog import SETTINGS
 from alexnet_tf.tables import table
 
 ConfigDict = ml_collections.ConfigDict
@@ -84,7 +86,7 @@ def _find(name_or_path: str) -> Path:
     if only_a_name and given.suffix in ("", ".py") and shipped.is_file():
         return shipped
     raise UsageError(
-        f"config {name_or_path} not found{_near(given.stem, recipe_names())}; "
+        f"config {name_or_path} not found{did_you_mean(given.stem, recipe_names())}; "
         f"shipped recipes: {', '.join(recipe_names())}"
     )
 
@@ -127,14 +129,20 @@ def define_checkpoint_flag(flag_values: flags.FlagValues) -> None:
 
 
 def from_flags(flag_values: flags.FlagValues) -> ConfigDict:
-    """The recipe that the flags name, with its overrides, complete and locked."""
+    """The recipe that the flags name, with its overrides, complete, locked and checked.
+
+    Raises:
+        UsageError: a recipe, an override or a value that is wrong.
+    """
     overrides = []
     for override in flag_values.config_override:
         key, separator, text = override.partition("=")
         if not separator:
             raise UsageError(f"--config.{key} needs a value: --config.{key}=VALUE")
         overrides.append((key, text))
-    return resolve(load(flag_values.config), overrides)
+    config = resolve(load(flag_values.config), overrides)
+    checks.check(config)
+    return config
 
 
 def resolve(config: ConfigDict, overrides: Sequence[tuple[str, str]] = ()) -> ConfigDict:
@@ -151,15 +159,15 @@ def resolve(config: ConfigDict, overrides: Sequence[tuple[str, str]] = ()) -> Co
     names = [text for key, text in overrides if key == "network.name"]
     if names and names[-1] != config.network.name:
         config.network = ConfigDict({"name": names[-1]})
-    known = table.options(config.network.name)
+    options = table.options(config.network.name)
     for option in config.network:
-        if option not in known:
-            near = _near(option, sorted(known)) or f"; it has {', '.join(known)}"
+        if option not in options:
+            near = did_you_mean(option, options) or f"; it has {', '.join(options)}"
             raise UsageError(
                 f"config.network.{option}: network {config.network.name} has no such option{near}"
             )
     # In place, so that a recipe's references between keys stay.
-    config.network.update({key: known[key] for key in known if key not in config.network})
+    config.network.update({key: options[key] for key in options if key not in config.network})
     for key, text in overrides:
         set_from_text(config, key, text)
     config.lock()
@@ -187,6 +195,8 @@ def set_from_text(config: ConfigDict, key: str, text: str) -> None:
 
 
 def _parse(key: str, text: str, old: Any) -> Any:
+    if key in SETTINGS and SETTINGS[key].choices:
+        return SETTINGS[key].parse(text)
     if isinstance(old, str):
         return text
     kinds = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -208,16 +218,11 @@ def _parse(key: str, text: str, old: Any) -> Any:
 
 def _unknown(path: str, part: str, section: ConfigDict, key: str) -> UsageError:
     names = sorted(section.keys())
-    near = _near(part, names)
+    near = did_you_mean(part, names)
     if not near:
         # A key that exists in another section is the other common slip.
         near = f"; keys here: {', '.join(names)}"
     return UsageError(f"config has no key {path!r} (from --config.{key}){near}")
-
-
-def _near(word: str, names: list[str]) -> str:
-    matches = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(matches)}?" if matches else ""
 
 
 def to_dict(config: ConfigDict) -> dict[str, Any]:
@@ -248,20 +253,32 @@ def completed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    found = defaults | values
+    filled = defaults | values
     for key, value in values.items():
         if isinstance(value, dict) and isinstance(defaults.get(key), dict):
-            found[key] = _filled(value, defaults[key])
-    return found
+            filled[key] = _filled(value, defaults[key])
+    return filled
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Keys whose values differ, as "section.key: old -> new"."""
-    lines = []
+class Difference(NamedTuple):
+    """A key that has another value in another config."""
+
+    key: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        """As "section.key: old -> new"."""
+        return f"{self.key}: {self.old!r} -> {self.new!r}"
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[Difference]:
+    """Keys whose values differ between two configs, as `to_dict` returns them."""
+    different: list[Difference] = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            lines += differences(before, after, f"{prefix}{key}.")
+            different += differences(before, after, f"{prefix}{key}.")
         elif before != after:
-            lines.append(f"{prefix}{key}: {before!r} -> {after!r}")
-    return lines
+            different.append(Difference(f"{prefix}{key}", before, after))
+    return different

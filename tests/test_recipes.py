@@ -114,4 +114,6 @@ def test_a_missing_recipe_names_near_ones():
 def test_differences_are_listed_by_key():
     old = {"a": 1, "b": {"c": (1, 2), "d": 3}}
     new = {"a": 1, "b": {"c": (1, 3), "d": 3}, "e": 4}
-    assert recipes.differences(old, new) == ["b.c: (1, 2) -> (1, 3)", "e: None -> 4"]
+    different = recipes.differences(old, new)
+    assert [one.key for one in different] == ["b.c", "e"]
+    assert [str(one) for one in different] == ["b.c: (1, 2) -> (1, 3)", "e: None -> 4"]

@@ -9,14 +9,11 @@ The table is made from the resolved recipes, so that it says what the program do
 
 from __future__ import annotations
 
-from pathlib import Path
+import functools
 
-from absl import flags
-
-from alexnet_common import command, files
-from alexnet_common.errors import UsageError, UserError
+from alexnet_common import command
 from alexnet_tf import config as recipes
-from tools import fidelity_table
+from tools import fidelity_table, generated_page
 
 _INTRODUCTION = """# Fidelity: four networks that are called AlexNet
 
@@ -37,41 +34,18 @@ test fails when it is out of date. Only settings in which the recipes differ are
 """
 
 
-def define_flags(flag_values: flags.FlagValues) -> None:
-    """Defines the command's flags."""
-    flags.DEFINE_string("output", None, "Write the page to this file.", flag_values=flag_values)
-    flags.DEFINE_string(
-        "check", None, "Fail if this file is not the page of today.", flag_values=flag_values
-    )
-
-
-def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
-    """Runs the command."""
-    if arguments:
-        raise UsageError(f"unexpected argument {arguments[0]!r}")
-    text = page()
-    if flag_values.check:
-        path = Path(flag_values.check)
-        if not path.is_file() or path.read_text() != text:
-            raise UserError(
-                f"{path} is out of date; python -m tools.fidelity --output={path} renews it"
-            )
-    elif flag_values.output:
-        files.write_atomically(flag_values.output, text.encode())
-    else:
-        print(text, end="")
-    return 0
-
-
 def page() -> str:
     """The whole page as Markdown."""
     configs = {name: recipes.resolve(recipes.load(name)) for name in fidelity_table.PROFILES}
     return _INTRODUCTION + fidelity_table.markdown(configs).rstrip() + "\n"
 
 
+main = functools.partial(generated_page.main, page, "tools.fidelity")
+
+
 def run() -> None:
     """Console entry point."""
-    command.run(define_flags, main, __doc__)
+    command.run(generated_page.define_flags, main, __doc__)
 
 
 if __name__ == "__main__":

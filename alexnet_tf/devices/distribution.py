@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from alexnet_common.errors import FAILED, UsageError, UserError
+from alexnet_common.errors import FAILED, UserError
 from alexnet_common.messages import log
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.devices import cluster, failures
@@ -23,7 +23,6 @@ from alexnet_tf.input import pipeline
 # How long a worker waits for the others at the start.
 WAIT_FOR_WORKERS_SECONDS = 600
 
-STRATEGIES = ("one_device", "mirrored", "multi_worker")
 
 # Iterators over several devices, for ever: whoever lets one go in mid-epoch waits for the thread
 # that fills it, and that one may wait for Python; seconds, at times a minute. `stopping.leave` ends
@@ -142,29 +141,14 @@ def make(config: ConfigDict) -> Distribution:
     devices.
 
     Raises:
-        UsageError: an unknown name.
         UserError: no GPU, a device that is not there, or a damaged TF_CONFIG.
     """
-    names = list(config.devices)
-    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise UsageError(
-            "config.devices must be names, each once, such as ('GPU:0', 'GPU:1'), not "
-            f"{tuple(names)!r}"
-        )
-    if config.distribution == "one_device":
-        return _one_device(config)
-    if config.placement != "one_device":
-        raise UsageError(
-            f"config.placement={config.placement} needs config.distribution=one_device: columns on "
-            "two devices and copies on several cannot be combined"
-        )
-    if config.distribution == "mirrored":
-        return _mirrored(tuple(config.devices))
-    if config.distribution == "multi_worker":
-        return _multi_worker()
-    raise UsageError(
-        f"config.distribution must be one of {', '.join(STRATEGIES)}, not {config.distribution!r}"
-    )
+    strategies = {
+        "one_device": lambda: _one_device(config),
+        "mirrored": lambda: _mirrored(tuple(config.devices)),
+        "multi_worker": _multi_worker,
+    }
+    return strategies[config.distribution]()
 
 
 def repeatable(config: ConfigDict) -> str:
@@ -183,15 +167,6 @@ def _one_device(config: ConfigDict) -> Distribution:
     columns: tuple[str, ...] = ()
     if config.placement == "two_devices":
         columns = _column_devices(devices)
-    elif config.placement != "one_device":
-        raise UsageError(
-            f"config.placement must be one_device or two_devices, not {config.placement!r}"
-        )
-    elif len(devices) > 1:
-        raise UsageError(
-            "config.devices names several devices; use config.distribution=mirrored or "
-            "config.placement=two_devices"
-        )
     # The default strategy leaves operations where TensorFlow or the network's table puts them.
     strategy = tf.distribute.get_strategy()
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")]

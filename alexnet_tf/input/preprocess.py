@@ -58,14 +58,10 @@ def color_noise_directions(data: dataset.Dataset, kind: str) -> tuple[np.ndarray
     deviations = data.pca_standard_deviations
     if kind == "none":
         return None, 0.0
-    if kind == "paper":
-        scales, shrink = 255.0 * (deviations / 255.0) ** 2, 0.0
-    elif kind == "code2012":
-        scales, shrink = deviations, 1.0
-    else:
-        raise UsageError(
-            f"config.preprocess.color_noise must be none, paper or code2012, not {kind!r}"
-        )
+    scales, shrink = {
+        "paper": (255.0 * (deviations / 255.0) ** 2, 0.0),
+        "code2012": (deviations, 1.0),
+    }[kind]
     return (data.pca_vectors * scales).T.astype(np.float32), shrink
 
 
@@ -86,11 +82,7 @@ def mean_pixels(data: dataset.Dataset, kind: str, crop: int) -> np.ndarray:
         return data.channel_mean.astype(np.float32).reshape(1, 1, 3)
     if kind == "none":
         return np.zeros((1, 1, 3), np.float32)
-    if kind in MEANS:
-        return np.array(MEANS[kind], np.float32).reshape(1, 1, 3)
-    raise UsageError(
-        f"config.preprocess.mean must be image, channel, none, {' or '.join(MEANS)}, not {kind!r}"
-    )
+    return np.array(MEANS[kind], np.float32).reshape(1, 1, 3)
 
 
 class Preprocess:
@@ -102,7 +94,7 @@ class Preprocess:
         crop: side of the network's input in pixels.
 
     Raises:
-        UsageError: the crop is larger than the dataset's images, or an unknown choice.
+        UsageError: the crop is larger than the dataset's images.
     """
 
     def __init__(self, data: dataset.Dataset, settings: ConfigDict, crop: int):

@@ -7,12 +7,10 @@ a row it is doubled.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tensorflow as tf
 
-from alexnet_common.errors import UsageError
 from alexnet_tf.config import ConfigDict
 
 FIRST = 2.0**15
@@ -75,15 +73,3 @@ def make(config: ConfigDict) -> LossScale | None:
     if config.precision != "mixed_float16":
         return None
     return LossScale(float(config.loss_scale))
-
-
-def check(config: ConfigDict) -> None:
-    """Refuses a factor that is none.
-
-    Raises:
-        UsageError: it is negative or not finite.
-    """
-    if not 0 <= config.loss_scale < math.inf:
-        raise UsageError(
-            f"config.loss_scale must be 0 (dynamic) or a factor above 0, not {config.loss_scale:g}"
-        )

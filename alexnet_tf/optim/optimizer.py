@@ -16,15 +16,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_common.errors import UsageError
 from alexnet_common.messages import log
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.model.build import VariableSettings
 from alexnet_tf.optim import addons, norm_limits
 from alexnet_tf.optim.multipliers import Multipliers
 from alexnet_tf.optim.schedules import planned_rates
-
-NAMES = ("sgd", "lars", "sgd_decoupled", "sgdw")
+from alexnet_tf.settings import catalog
 
 
 class PaperSGD(keras.optimizers.SGD):
@@ -181,32 +179,27 @@ def make(
         replicas: on how many the run computes.
 
     Raises:
-        UsageError: an unknown name, or a combination that does not work.
+        UsageError: averages or one decay that this network or strategy cannot have.
         UserError: tensorflow-addons is needed and not there.
     """
     chosen = config.optimizer
-    if chosen.name not in NAMES:
-        raise UsageError(
-            f"config.optimizer.name must be one of {', '.join(NAMES)}, not {chosen.name!r}"
-        )
-    if chosen.clip_global_norm < 0 or not 0 <= chosen.momentum < 1:
-        raise UsageError(
-            "config.optimizer: clip_global_norm must be 0 or more, and momentum between 0 and 1, "
-            f"not {chosen.clip_global_norm:g} and {chosen.momentum:g}"
-        )
     rate = planned_rates.scaled_initial(config)
     if note := _difference(config, settings):
         log(f"optimizer {chosen.name}: {note}")
-    if note := addons.AVERAGES.get(chosen.averaging, ""):
-        log(f"averaging {chosen.averaging}: {note}; the paper's numbers are of the last w")
+    if chosen.averaging != "none":
+        average = catalog.meaning_of("optimizer.averaging", chosen.averaging)
+        log(
+            f"averaging {chosen.averaging}: evaluates {average}; the paper's numbers are of the "
+            "last w"
+        )
     if chosen.name == "sgdw" or chosen.averaging != "none":
         return addons.make(config, settings, rate, replicas)
     momentum = float(chosen.momentum)
     if chosen.name == "lars":
         trust = float(chosen.trust_coefficient)
         return LARS(settings, rate, momentum, trust_coefficient=trust)
-    kind = PaperSGD if chosen.name == "sgd" else DecoupledSGD
-    return kind(settings, rate, momentum)
+    rules = {"sgd": PaperSGD, "sgd_decoupled": DecoupledSGD}
+    return rules[chosen.name](settings, rate, momentum)
 
 
 def apply_summed(

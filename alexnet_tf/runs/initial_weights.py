@@ -161,9 +161,9 @@ def _notes(found: weight_files.WeightFile, config: ConfigDict, data: dataset.Dat
 def _network_note(theirs: ConfigDict, config: ConfigDict, converted: tuple[str, ...]) -> list[str]:
     other, ours = recipes.to_dict(theirs)["network"], recipes.to_dict(config)["network"]
     different = [
-        line
-        for line in recipes.differences(other, ours)
-        if not line.startswith((*_LEARNING, *(f"{key}:" for key in converted)))
+        str(one)
+        for one in recipes.differences(other, ours)
+        if not one.key.startswith(_LEARNING) and one.key not in converted
     ]
     if not different:
         return []

@@ -19,34 +19,8 @@ from alexnet_common.messages import log
 from alexnet_tf import config as recipes
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.runs import checkpoint
-
-# Keys that say how a run is watched, prepared and kept, not what it computes: a run may go on with
-# other values of them.
-FREE_KEYS = (
-    "data_dir",
-    "log.",
-    "promised.",
-    "checkpoint.",
-    # Divided out again before the update.
-    "loss_scale",
-    "input.threads",
-    "input.prefetch_batches",
-    "train_epochs",
-    "train_steps",
-)
-# Keys that say where and how it is computed: a run may go on with other values, and its results are
-# the same but for the order in which floating-point numbers are added up.
-PLACE_KEYS = (
-    "accumulation_steps",
-    "deterministic",
-    "devices",
-    "distribution",
-    "implementation",
-    "jit_compile",
-    "lrn_kernel",
-    "placement",
-    "steps_per_call",
-)
+from alexnet_tf.settings.catalog import resume_of
+from alexnet_tf.settings.setting import Resume
 
 
 class WorkFolder:
@@ -75,14 +49,14 @@ class WorkFolder:
         if self.config_file.exists():
             old = recipes.to_dict(self.load_config())
             changed = recipes.differences(old, values)
-            lines = [line for line in changed if not line.startswith(FREE_KEYS + PLACE_KEYS)]
+            lines = [str(one) for one in changed if resume_of(one.key) is Resume.REFUSED]
             if lines:
                 more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
                 raise UserError(
                     f"{self.folder} holds a run with another config: {'; '.join(lines[:5])}{more}; "
                     "use another --workdir, or the same config to resume"
                 )
-            moved = [line for line in changed if line.startswith(PLACE_KEYS)]
+            moved = [str(one) for one in changed if resume_of(one.key) is Resume.ROUNDING]
             if moved:
                 log(
                     f"note: computed otherwise than before ({'; '.join(moved)}): the same run up "

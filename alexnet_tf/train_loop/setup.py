@@ -16,7 +16,6 @@ import tensorflow as tf
 
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
-from alexnet_tf import settings
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.devices import distribution
 from alexnet_tf.devices.distribution import Distribution
@@ -29,13 +28,9 @@ from alexnet_tf.optim import optimizer as optimizers
 from alexnet_tf.optim.schedules import learning_rate
 from alexnet_tf.runs import checkpoint, dataset_copy, definition_copy, initial_weights, portable
 from alexnet_tf.runs.workdir import WorkFolder, truncate_metrics
+from alexnet_tf.settings import checks
 from alexnet_tf.tables import table
 from data_prep import dataset
-
-# Schedules with another rate at every step.
-CONTINUOUS_SCHEDULES = ("exponential", "polynomial", "cosine")
-IMPLEMENTATIONS = ("towers", "grouped")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclasses.dataclass
@@ -135,7 +130,9 @@ def set_up(
     Raises:
         UserError: a bad config, dataset or work folder.
     """
-    _check(config)
+    checks.check(config)
+    if reason := build.unsupported(config.implementation, config.precision, config.jit_compile):
+        raise UsageError(reason)
     if config.deterministic:
         keras.utils.set_random_seed(config.seed)
         tf.config.experimental.enable_op_determinism()
@@ -243,38 +240,6 @@ def _restore(run: Run) -> None:
             )
     if run.distribution.is_chief:
         truncate_metrics(run.folder.metrics_file, run.position.step)
-
-
-def _check(config: ConfigDict) -> None:
-    """Refuses at the start what could not work later."""
-    settings.check(config)
-    if config.precision not in PRECISIONS:
-        raise UsageError(
-            f"config.precision must be one of {', '.join(PRECISIONS)}, not {config.precision!r}"
-        )
-    loss_scale.check(config)
-    if config.steps_per_call > 1 and config.learning_rate.schedule in CONTINUOUS_SCHEDULES:
-        raise UsageError(
-            f"config.learning_rate.schedule={config.learning_rate.schedule} changes the rate at "
-            "every step, which config.steps_per_call > 1 cannot do"
-        )
-    if config.implementation not in IMPLEMENTATIONS:
-        raise UsageError(
-            f"config.implementation must be towers or grouped, not {config.implementation!r}"
-        )
-    if config.implementation == "grouped" and config.placement != "one_device":
-        raise UsageError(
-            "config.implementation=grouped merges the columns, which config.placement="
-            f"{config.placement} wants apart"
-        )
-    if reason := build.unsupported(config.implementation, config.precision, config.jit_compile):
-        raise UsageError(reason)
-    one_device = config.distribution == config.placement == "one_device"
-    if config.jit_compile and not one_device:
-        raise UsageError(
-            "config.jit_compile=True needs config.distribution=one_device and "
-            "config.placement=one_device: XLA cannot compile updates across devices"
-        )
 
 
 def _examples(config: ConfigDict, data: dataset.Dataset) -> int:

@@ -101,9 +101,3 @@ def test_evaluation_has_no_noise(data):
 def test_a_crop_larger_than_the_images_is_refused(data):
     with pytest.raises(UsageError, match="reads 13x13.*have 12x12.*--image_size=13"):
         preprocess.Preprocess(data, settings(), 13)
-
-
-@pytest.mark.parametrize("changes", [{"mean": "median"}, {"color_noise": "pca"}])
-def test_unknown_choices_are_refused(data, changes):
-    with pytest.raises(UsageError, match="must be"):
-        preprocess.Preprocess(data, settings(**changes), 8)

@@ -45,8 +45,6 @@ def test_without_addons_one_line_names_the_extra(changes, setting):
 @pytest.mark.parametrize(
     ("changes", "replicas", "message"),
     [
-        ({"averaging": "ema"}, 1, "none, moving_average, swa"),
-        ({"averaging": "swa", "name": "lars"}, 1, "sgd or sgdw, not lars"),
         ({"averaging": "swa"}, 2, "not on 2 replicas"),
         ({"averaging": "moving_average", "name": "sgdw"}, 2, "not on 2 replicas"),
     ],

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_common.errors import UsageError
 from alexnet_tf import config as recipes
 from alexnet_tf.optim.optimizer import learning_rate as rate_of
 from alexnet_tf.optim.schedules import learning_rate
@@ -121,9 +120,3 @@ def test_planned_drops():
     rule = learning_rate.make(config(schedule="steps", drop_epochs=(2, 4)))
     assert trace(rule, Model(1.0), [None] * 5) == [1, 0.1, 0.1, 0.01, 0.01]
     assert trace(learning_rate.make(config(schedule="constant")), Model(1.0), [None] * 2) == [1, 1]
-
-
-@pytest.mark.parametrize("changes", [{"factor": 1.0}, {"factor": 0.0}, {"schedule": "cosinus"}])
-def test_wrong_settings_are_refused(changes):
-    with pytest.raises(UsageError):
-        learning_rate.make(config(**changes))

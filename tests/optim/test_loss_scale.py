@@ -1,11 +1,7 @@
 """The rule of the loss scale by hand, and its state."""
 
-import math
-
-import pytest
 import tensorflow as tf
 
-from alexnet_common.errors import UsageError
 from alexnet_tf import config as recipes
 from alexnet_tf.optim import loss_scale
 
@@ -75,11 +71,3 @@ def test_the_recipe_chooses():
     assert loss_scale.make(config).dynamic
     config.loss_scale = 128.0
     assert float(loss_scale.make(config).factor()) == 128
-
-
-@pytest.mark.parametrize("value", [-1.0, math.inf, math.nan])
-def test_what_is_no_factor_is_refused(value):
-    config = recipes.load("default")
-    config.loss_scale = value
-    with pytest.raises(UsageError, match=r"config\.loss_scale must be 0 \(dynamic\)"):
-        loss_scale.check(config)

@@ -4,9 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from ml_collections import ConfigDict
 
-from alexnet_common.errors import UsageError
 from alexnet_tf.model.layers import VariableSettings
 from alexnet_tf.optim import optimizer as optimizers
 
@@ -134,12 +132,6 @@ def test_learning_rate_reads_as_written():
     assert optimizers.learning_rate(optimizer) == 0.01
     optimizer.learning_rate = 0.001
     assert optimizers.learning_rate(optimizer) == 0.001
-
-
-def test_an_unknown_optimizer_is_refused():
-    config = ConfigDict({"optimizer": {"name": "adam"}, "learning_rate": {"initial": 0.1}})
-    with pytest.raises(UsageError, match="adam"):
-        optimizers.make(config, [])
 
 
 def test_equals_pytorch_until_the_rate_changes():

@@ -1,11 +1,12 @@
 """The page of differences is the recipes' own, and says what the reference says of them."""
 
 from alexnet_common import command
-from tools import fidelity
+from tools import fidelity, generated_page
 
 
 def call(*arguments):
-    return command.call(fidelity.define_flags, fidelity.main, fidelity.__doc__, list(arguments))
+    define_flags, main = generated_page.define_flags, fidelity.main
+    return command.call(define_flags, main, fidelity.__doc__, list(arguments))
 
 
 def test_the_page_in_the_docs_is_of_today(repository):

@@ -35,16 +35,13 @@ class Diary:
     """The entries of a run, in the order of their epochs; a later one overrides an earlier one.
 
     Args:
-        entries: (epoch, what, value) tuples.
+        entries: (epoch, what, value) tuples, as the settings' check lets them through.
         initial: the run's rate until an entry changes it.
         scale: factor on all learning rates that entries give (the batch's scaling rule).
-
-    Raises:
-        UsageError: an entry that is not one.
     """
 
     def __init__(self, entries: Iterable[Any], initial: float, scale: float = 1.0):
-        parsed = [_entry(entry) for entry in entries]
+        parsed = [Entry(int(epoch), what, float(value)) for epoch, what, value in entries]
         self.entries = tuple(sorted(parsed, key=lambda entry: entry.epoch))
         self.initial, self.scale = initial, scale
 
@@ -106,19 +103,3 @@ class Diary:
 
 def _freezes(entry: Entry) -> bool:
     return entry.value == 0 and entry.what != COLOR_NOISE
-
-
-def _entry(entry: Any) -> Entry:
-    try:
-        epoch, what, value = entry
-        made = Entry(int(epoch), str(what), float(value))
-        good = made.epoch == epoch and made.epoch >= 0 and made.value >= 0 and isinstance(what, str)
-        good = good and not (what == RATE and made.value == 0)
-    except (TypeError, ValueError):
-        good = False
-    if not good:
-        raise UsageError(
-            "config.learning_rate.diary: an entry is (epoch, what, value), such as "
-            f"(25, 'rate', 0.001), not {entry!r}"
-        )
-    return made

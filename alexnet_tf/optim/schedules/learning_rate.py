@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from alexnet_common.errors import UsageError, UserError
+from alexnet_common.errors import UserError
 from alexnet_common.messages import log
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.model.layers import VariableSettings
@@ -24,11 +24,6 @@ from alexnet_tf.optim.schedules.diary import Diary
 from alexnet_tf.optim.schedules.planned_rates import Length, Plan, scaled_initial
 
 __all__ = ["LearningRate", "PlannedRate", "PlateauWithState", "apply", "make", "scaled_initial"]
-
-# What the plateau rule may watch: the means that an epoch ends with.
-MONITORS = tuple(
-    f"{split}{name}" for split in ("val_", "") for name in ("top_1_error", "top_5_error", "loss")
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -299,7 +294,7 @@ def make(
         settings: how each variable learns, as `model.build.variable_settings` returns them.
 
     Raises:
-        UsageError: an unknown name, or values that have no meaning for it.
+        UsageError: values that mean nothing for this network or this length.
     """
     chosen = config.learning_rate
     length = Length(steps_per_epoch, total_steps)
@@ -314,12 +309,6 @@ def make(
         int(config.seed),
     )
     if chosen.schedule == "plateau":
-        planned_rates.check_factor(chosen.factor)
-        if chosen.monitor not in MONITORS:
-            raise UsageError(
-                f"config.learning_rate.monitor must be one of {', '.join(MONITORS)}, "
-                f"not {chosen.monitor!r}"
-            )
         return PlateauWithState(
             setup=setup,
             monitor=chosen.monitor,

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_common.errors import UsageError, one_line
+from alexnet_common.errors import one_line
 from alexnet_common.messages import log
 from alexnet_tf.model import build
 from alexnet_tf.pictures import kernels as kernel_pictures
@@ -124,21 +124,12 @@ class Profile(keras.callbacks.Callback):
             record nothing.
         steps_per_epoch: of the run.
         quiet: says only what went wrong.
-
-    Raises:
-        UsageError: `steps` is something else.
     """
 
     def __init__(
         self, folder: Path, steps: Sequence[int], steps_per_epoch: int, quiet: bool = False
     ):
         super().__init__()
-        whole = all(isinstance(step, int) and step > 0 for step in steps)
-        if steps and not (len(steps) == 2 and whole and steps[0] <= steps[1]):
-            raise UsageError(
-                "config.log.profile_steps must be the first and the last step to record, such as "
-                f"(100, 110), not {tuple(steps)!r}"
-            )
         self._folder = folder
         # No update has the number 0.
         self._first, self._last = (steps[0], steps[1]) if steps else (0, 0)

@@ -1,0 +1,415 @@
+"""Every setting that configs/default.py has, section by section, in the same order.
+
+Options of the network (`network.*`) are listed with the networks, in alexnet_tf/tables.
+"""
+
+from __future__ import annotations
+
+from alexnet_tf.settings.setting import (
+    Form,
+    Resume,
+    Setting,
+    device_names,
+    diary_entries,
+    epochs,
+    first_and_last_step,
+)
+
+FREE, ROUNDING = Resume.FREE, Resume.ROUNDING
+
+_TOP = (
+    Setting("name", "Of the recipe: the first line of a run's log."),
+    Setting(
+        "seed",
+        "All randomness comes from it: initial weights, order, crops, flips, colour noise, dropout "
+        "and the like.",
+        least=0,
+    ),
+    Setting(
+        "data_dir",
+        "The dataset: a folder that `python -m data_prep.build_tfrecords` wrote. It may have moved "
+        "when a run resumes, not changed.",
+        FREE,
+    ),
+    Setting("batch_size", "Examples per update, over all replicas and machines.", least=1),
+    Setting(
+        "train_epochs",
+        "Length of the run in passes over the training set. A schedule that is stretched over the "
+        "run does not let it change.",
+        FREE,
+        least=0,
+    ),
+    Setting(
+        "train_steps",
+        "Length of the run in updates, instead of `train_epochs`.",
+        FREE,
+        least=0,
+        zero="train_epochs decides",
+    ),
+    Setting(
+        "num_classes",
+        "Outputs of the last layer for `--print_network` and `synthetic_data`; otherwise the "
+        "dataset has the number.",
+        least=0,
+        zero="as many as the network's definition file",
+    ),
+    Setting(
+        "promised.parameters",
+        "What the network must count with `num_classes` classes; `--check` and the start of a run "
+        "compare.",
+        FREE,
+        least=0,
+        zero="not said",
+    ),
+    Setting(
+        "promised.neurons",
+        "Activations of one image that the network must count, likewise.",
+        FREE,
+        least=0,
+        zero="not said",
+    ),
+    Setting(
+        "distribution",
+        "Where to compute.",
+        ROUNDING,
+        choices={
+            "one_device": "the first GPU, else the CPU, or the one in `devices`",
+            "mirrored": "all GPUs of this machine, or those in `devices`",
+            "multi_worker": "the machines named by `TF_CONFIG` or by Slurm's variables",
+        },
+    ),
+    Setting(
+        "devices",
+        "Some devices instead of all; `('CPU:0', 'CPU:1')` splits the CPU, for trials.",
+        ROUNDING,
+        form=Form("names, each once, such as ('GPU:0', 'GPU:1')", device_names),
+    ),
+    Setting(
+        "placement",
+        "Where the network's columns lie.",
+        ROUNDING,
+        choices={
+            "one_device": "together",
+            "two_devices": "column i on device i, forwards, backwards and update, as on the two "
+            "GPUs of 2012",
+        },
+    ),
+    Setting(
+        "implementation",
+        "How the columns are computed; the checkpoints are the same.",
+        ROUNDING,
+        choices={
+            "towers": "one convolution per column",
+            "grouped": "merged into native grouped convolutions (much slower on CPUs); columns "
+            "that differ stay apart",
+        },
+    ),
+    Setting(
+        "lrn_kernel",
+        "How normalisation across maps is computed.",
+        ROUNDING,
+        choices={
+            "tf": "TensorFlow's own operation",
+            "tf_fast_gradient": "the same with a faster gradient",
+            "banded": "as a product with a banded matrix (equal to 3e-7)",
+        },
+    ),
+    Setting(
+        "precision",
+        "Of activations and gradients; weights and normalisation are float32 always.",
+        choices={
+            "float32": "32 bits",
+            "mixed_bfloat16": "16 bits with the range of float32",
+            "mixed_float16": "16 bits, with a scaled loss",
+        },
+    ),
+    Setting(
+        "loss_scale",
+        "`mixed_float16`: the factor on the loss. A dynamic one begins at 32768; an update whose "
+        "gradient is not finite is left out and halves it, 2000 finite ones in a row double it. "
+        "With a fixed one a non-finite gradient ends the run, as in the other precisions.",
+        # Divided out again before the update.
+        FREE,
+        least=0,
+        zero="dynamic",
+    ),
+    Setting("jit_compile", "Compile the update with XLA (on CPUs it is slower).", ROUNDING),
+    Setting(
+        "steps_per_call",
+        "Updates inside one compiled call: less overhead for small networks.",
+        ROUNDING,
+        least=1,
+    ),
+    Setting(
+        "accumulation_steps",
+        "Parts in which a batch is computed one after another: the same update in less memory. "
+        "Must divide each replica's batch.",
+        ROUNDING,
+        least=1,
+    ),
+    Setting(
+        "deterministic",
+        "Only operations whose results do not depend on timing, also on GPUs (slower there).",
+        ROUNDING,
+    ),
+    Setting(
+        "synthetic_data",
+        "Random pixels instead of a dataset, for benchmarks and for trying a cluster: 1281 images "
+        "per class, as ImageNet has, or `limit_train_examples` in all.",
+    ),
+    Setting(
+        "limit_train_examples",
+        "Train on the first so many examples only, for trials.",
+        least=0,
+        zero="all",
+    ),
+    Setting(
+        "initial_weights",
+        "Weights to begin with instead of drawn ones: a .npz file of ours, a work folder, a "
+        "PyTorch state dict of torchvision's alexnet (for `alexnet_owt`), or Caffe's bvlc_alexnet "
+        "as .npy or .npz (for `alexnet_caffe`). Not read again when the run resumes.",
+    ),
+    Setting(
+        "initial_weights_partial",
+        "Take from it what fits in name and shape, and draw the rest: for other classes, say.",
+    ),
+)
+
+_INPUT = (
+    Setting("input.random_crop", "Random crops of the network's input size (section 4.1)."),
+    Setting("input.random_flip", "Random mirror images (section 4.1)."),
+    Setting(
+        "input.crop_chunk",
+        "So many consecutive images of an epoch share one crop offset and one flip; 1: no sharing, "
+        "as in the paper. The 2012 code drew them for 32 at a time.",
+        least=1,
+    ),
+    Setting(
+        "input.prefetch_batches",
+        "Batches prepared ahead of the one that is being trained on.",
+        FREE,
+        least=0,
+    ),
+    Setting(
+        "input.threads",
+        "Threads that read and decode.",
+        FREE,
+        least=0,
+        zero="as many as the machine has cores",
+    ),
+)
+
+_PREPROCESS = (
+    Setting(
+        "preprocess.mean",
+        "What is subtracted from the pixels.",
+        choices={
+            "image": "the centre crop of the training set's mean image, as the 2012 code did for "
+            "every crop offset",
+            "channel": "the training set's three channel means",
+            "none": "nothing",
+            "torchvision": "the three numbers that go with torchvision's weights",
+            "caffe": "the three numbers that go with Caffe's weights",
+        },
+    ),
+    Setting(
+        "preprocess.color_noise",
+        "Colour noise along the principal components of RGB (section 4.1).",
+        choices={
+            "none": "no noise",
+            "paper": "draws times the eigenvalues of the covariance of pixels in [0, 1]",
+            "code2012": "draws times their square roots, and the image divided by 1 + stddev "
+            "afterwards, as the 2012 code did",
+        },
+    ),
+    Setting("preprocess.color_noise_stddev", "Standard deviation of the noise's draws.", least=0),
+)
+
+_OPTIMIZER = (
+    Setting(
+        "optimizer.name",
+        "The update rule. Decay and rate multipliers of each layer are the network's. A run with "
+        "another rule than the paper's says at its start by how much it differs.",
+        choices={
+            "sgd": "the paper's (section 5): v = momentum v - rate (gradient + decay w); w = w + v",
+            "lars": "each kernel's own rate is trust |w| / (|gradient| + decay |w|), for large "
+            "batches; needs other rates (You et al. 2017, arXiv:1708.03888)",
+            "sgd_decoupled": "decay outside the velocity, as Keras' `weight_decay`: at momentum "
+            "0.9 a tenth of the paper's",
+            "sgdw": "decay not multiplied by the rate, so that it does not fall with it; "
+            "tensorflow-addons only",
+        },
+    ),
+    Setting("optimizer.momentum", "Share of the velocity that an update keeps.", least=0, below=1),
+    Setting(
+        "optimizer.clip_global_norm",
+        "Upper limit of the l2 norm of all gradients together, summed over the replicas.",
+        least=0,
+        zero="none",
+    ),
+    Setting("optimizer.trust_coefficient", "`lars`: its trust.", above=0),
+    Setting(
+        "optimizer.averaging",
+        "Which weights are evaluated and kept in `best/`. Averages need tensorflow-addons and one "
+        "device; the paper's numbers are of the last weights.",
+        choices={
+            "none": "the last w",
+            "moving_average": "a <- decay a + (1 - decay) w of every update",
+            "swa": "the mean of w after every so many updates (Izmailov et al. 2018)",
+        },
+    ),
+    Setting("optimizer.averaging_decay", "`moving_average`: its decay.", least=0, below=1),
+    Setting("optimizer.averaging_first_step", "The update with which averaging begins.", least=0),
+    Setting("optimizer.averaging_every_steps", "`swa`: updates between two of its parts.", least=1),
+)
+
+_LEARNING_RATE = (
+    Setting("learning_rate.initial", "The rate that the schedule begins with.", above=0),
+    Setting(
+        "learning_rate.scaling",
+        "How `initial` grows with the batch.",
+        choices={
+            "none": "not at all",
+            "linear": "times batch_size / reference_batch_size (Goyal et al. 2017, "
+            "arXiv:1706.02677)",
+            "square_root": "times the root of that ratio (Krizhevsky 2014, arXiv:1404.5997)",
+        },
+    ),
+    Setting(
+        "learning_rate.reference_batch_size", "The batch that `initial` was meant for.", least=1
+    ),
+    Setting(
+        "learning_rate.warmup_steps",
+        "Updates over which the rate rises linearly to the schedule's.",
+        least=0,
+        zero="none",
+    ),
+    Setting(
+        "learning_rate.warmup_epochs",
+        "The same in epochs; only one of them may be given.",
+        least=0,
+        zero="none",
+    ),
+    Setting(
+        "learning_rate.schedule",
+        "How the rate changes.",
+        choices={
+            "plateau": "times `factor` when `monitor` has not improved for `patience_epochs`, at "
+            "most `max_drops` times (section 5); Keras' `ReduceLROnPlateau`, with a state that "
+            "survives a restart",
+            "constant": "not at all",
+            "steps": "times `factor` after each of `drop_epochs`",
+            "diary": "by hand after given epochs, also for single layers and for the colour noise, "
+            "as in 2012",
+            "step_exponential": "down to initial / target_factor at the end of the run, in "
+            "`stages` equal parts",
+            "exponential": "likewise, smoothly",
+            "polynomial": "down to `end`, as (1 - t)^power",
+            "cosine": "down to `end`, along half a cosine",
+        },
+    ),
+    Setting(
+        "learning_rate.factor",
+        "`plateau`, `steps`: what the rate is multiplied by.",
+        above=0,
+        below=1,
+    ),
+    Setting(
+        "learning_rate.drop_epochs",
+        "`steps`: epochs after which the rate drops.",
+        form=Form("numbers of epochs, such as (30, 60)", epochs),
+    ),
+    Setting("learning_rate.patience_epochs", "`plateau`: epochs without improvement.", least=0),
+    Setting("learning_rate.min_delta", "`plateau`: what counts as an improvement.", least=0),
+    Setting("learning_rate.max_drops", "`plateau`: how often the rate drops at most.", least=0),
+    Setting(
+        "learning_rate.monitor",
+        "`plateau`: what must improve: a mean that an epoch ends with.",
+        choices={
+            "val_top_1_error": "validation error",
+            "val_top_5_error": "validation error among the five best guesses",
+            "val_loss": "validation loss",
+            "top_1_error": "training error",
+            "top_5_error": "training error among the five best guesses",
+            "loss": "training loss",
+        },
+    ),
+    Setting(
+        "learning_rate.target_factor",
+        "`exponential`, `step_exponential`: the initial rate over the last one.",
+        above=0,
+    ),
+    Setting("learning_rate.stages", "`step_exponential`: its parts.", least=1),
+    Setting(
+        "learning_rate.end",
+        "`polynomial`, `cosine`: the rate at the end; at most the initial one.",
+        least=0,
+    ),
+    Setting("learning_rate.power", "`polynomial`: its exponent.", above=0),
+    Setting(
+        "learning_rate.diary",
+        '`diary`: what has which value from when so many epochs are done: `"rate"`, '
+        '`"color_noise"` (its standard deviation), or the rate of the variables that a pattern '
+        'such as `"conv1*/kernel*"` matches (0 freezes them).',
+        form=Form("entries (epoch, what, value), such as (25, 'rate', 0.001)", diary_entries),
+    ),
+)
+
+_WATCHING = (
+    Setting(
+        "evaluation.every_epochs",
+        "Epochs between two validations (the centre view of every image).",
+        least=1,
+    ),
+    Setting("evaluation.batch_size", "Images per step of a validation.", least=1),
+    Setting(
+        "checkpoint.every_minutes",
+        "Minutes between checkpoints, besides the end of every epoch.",
+        FREE,
+        least=0,
+        zero="never",
+    ),
+    Setting("checkpoint.every_steps", "Likewise in updates.", FREE, least=0, zero="never"),
+    Setting(
+        "checkpoint.keep", "Newest checkpoints that are kept, besides the best.", FREE, least=1
+    ),
+    Setting("log.every_steps", "Updates between two lines of `metrics.jsonl`.", FREE, least=1),
+    Setting("log.tensorboard", "Write event files for TensorBoard.", FREE),
+    Setting(
+        "log.histograms_every_epochs",
+        "Histograms of all weights for TensorBoard, after every so many epochs.",
+        FREE,
+        least=0,
+        zero="never",
+    ),
+    Setting(
+        "log.profile_steps",
+        "The updates that TensorBoard's profiler records.",
+        FREE,
+        form=Form("the first and the last step to record, such as (100, 110)", first_and_last_step),
+    ),
+    Setting(
+        "log.expected",
+        "The result that the recipe should reach, in words: printed beside the run's own at the "
+        "end.",
+        FREE,
+    ),
+)
+
+SETTINGS: dict[str, Setting] = {
+    setting.key: setting
+    for section in (_TOP, _INPUT, _PREPROCESS, _OPTIMIZER, _LEARNING_RATE, _WATCHING)
+    for setting in section
+}
+"""By key, in the order of configs/default.py."""
+
+
+def meaning_of(key: str, choice: str) -> str:
+    """What a choice of a setting means, in words."""
+    return SETTINGS[key].choices[choice]
+
+
+def resume_of(key: str) -> Resume:
+    """Whether a run may go on with another value of `key`; options of the network never."""
+    setting = SETTINGS.get(key)
+    return setting.resume if setting else Resume.REFUSED
