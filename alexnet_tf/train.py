@@ -11,9 +11,12 @@ Exit status: 0 trained to the end, 1 failed, 2 wrong usage, 75 stopped by a sign
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -22,6 +25,9 @@ from alexnet_common.errors import FAILED, UsageError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
+
+if TYPE_CHECKING:
+    from alexnet_tf.train_loop.logging.watchers import Watcher
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -51,8 +57,10 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     )
 
 
-def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
-    """Runs the command."""
+def main(
+    flag_values: flags.FlagValues, arguments: list[str], watchers: Sequence[Watcher] = ()
+) -> int:
+    """Runs the command; `watchers` are told of the run beside those that its config asks for."""
     if arguments:
         raise UsageError(f"unexpected {arguments[0]!r}; settings are --config.KEY=VALUE")
     config = recipes.from_flags(flag_values)
@@ -69,7 +77,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     import_tensorflow()
     from alexnet_tf.runs import workdir
     from alexnet_tf.train_loop import loop, preflight
-    from alexnet_tf.train_loop.setup import first_page, set_up
+    from alexnet_tf.train_loop.first_page import first_page
+    from alexnet_tf.train_loop.setup import set_up
 
     if flag_values.check:
         with tempfile.TemporaryDirectory() as scratch, workdir.WorkFolder(scratch) as folder:
@@ -84,7 +93,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         if training.distribution.is_chief and new:
             preflight.before_training(training)
         try:
-            logs = loop.Loop(training, flag_values.quiet).train()
+            logs = loop.Loop(training, flag_values.quiet, watchers).train()
         except loop.Stopped as stopped:
             log(f"{stopped}; the same command resumes")
             return signals.EXIT_STATUS
@@ -103,10 +112,14 @@ def network_text(config: recipes.ConfigDict) -> str:
     return summary.text(table.from_config(config.network, classes))
 
 
+def call(argv: list[str], watchers: Sequence[Watcher] = ()) -> int:
+    """Runs the command with `argv` and returns its exit status; `watchers`: see `main`."""
+    return command.call(define_flags, functools.partial(main, watchers=watchers), __doc__, argv)
+
+
 def run() -> None:
     """Console entry point."""
-    status = command.call(define_flags, main, __doc__, sys.argv[1:])
-    signals.leave(status)
+    signals.leave(call(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -122,35 +122,17 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
     assert_same_run(undisturbed, workdir)
 
 
-# A process that dies in the moment between the two files of an epoch that is the best so far.
-DIES = """
-import os, sys
-from alexnet_tf import train
-from alexnet_tf.runs import checkpoint
-from data_prep import command
-save = checkpoint.save
-def dying_save(path, found):
-    save(path, found)
-    if found.state["epoch"] == int(sys.argv[1]):
-        os._exit(9)
-checkpoint.save = dying_save
-sys.exit(command.call(train.define_flags, train.main, "", sys.argv[2:]))
-"""
-
-
-def test_killed_between_the_checkpoint_and_the_best_one(data, undisturbed, tmp_path):
-    """Neither is lost, whichever of them is written first."""
+def test_killed_between_the_best_checkpoint_and_the_one_that_names_it(data, undisturbed, tmp_path):
+    """The best one is written first: what is left then is it, and the checkpoints before it."""
+    workdir = tmp_path / "run"
     best = checkpoint.load_newest(undisturbed / "best").state["epoch"]
-    argv = [*arguments(data, train_epochs=best), f"--workdir={tmp_path / 'run'}"]
-    found = subprocess.run(
-        [sys.executable, "-c", DIES, str(best), *argv],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    assert found.returncode == 9, found.stderr
-    assert train([*arguments(data), f"--workdir={tmp_path / 'run'}"]).returncode == 0
-    assert_same_run(undisturbed, tmp_path / "run")
+    argv = [f"--workdir={workdir}", "--config.checkpoint.keep=2"]
+    assert train([*arguments(data, train_epochs=best), *argv]).returncode == 0
+    newest = checkpoint.steps(workdir / "checkpoints")[-1]
+    assert checkpoint.steps(workdir / "best") == [newest]
+    checkpoint.path_of(workdir / "checkpoints", newest).unlink()
+    assert train([*arguments(data), *argv]).returncode == 0
+    assert_same_run(undisturbed, workdir)
 
 
 # Two processes. Long enough to be hit on the way.

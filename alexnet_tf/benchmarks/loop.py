@@ -58,29 +58,31 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
 def _measure_loop(config: recipes.ConfigDict, folder: WorkFolder, count: int) -> dict[str, Any]:
     from alexnet_tf.benchmarks import _measure
-    from alexnet_tf.benchmarks._watched import WatchedLoop
+    from alexnet_tf.benchmarks._watched import Waits, batches
+    from alexnet_tf.train_loop.loop import Loop
     from alexnet_tf.train_loop.setup import set_up
+    from alexnet_tf.train_loop.updates import Updates, controls
 
     run = set_up(config, folder)
     with config.unlocked():
         # Several intervals per epoch, whatever its length.
         shortest = min(config.log.every_steps, run.steps_per_epoch // 3, count // 3)
         config.log.every_steps = max(1, shortest)
-    watched = WatchedLoop(run)
-    batch = next(watched.batches(0, 1))
+    updates, as_they_are, waits = Updates(run), controls(), Waits()
+    batch = next(batches(run, 0, 1))
 
     def bare(steps: int) -> float:
         start = time.monotonic()
         for number in range(steps):
-            sums = watched.update(batch, number)
-        sums.numpy()
+            result = updates.one(batch, number, as_they_are)
+        result.loss.numpy()
         return (time.monotonic() - start) / steps
 
     log(f"compiled, and two steps run, in {2 * bare(2):.1f} s")
     before = bare(count)
-    logs = watched.train()
+    results = Loop(run, watchers=[waits], updates=updates).train()
     after = bare(count)
-    in_loop = watched.seconds_per_step()
+    in_loop = waits.seconds_per_step(run.steps_per_epoch)
     if in_loop is None:
         raise UserError(
             "the dataset has too few images: an epoch must have at least 3 steps; "
@@ -94,6 +96,6 @@ def _measure_loop(config: recipes.ConfigDict, folder: WorkFolder, count: int) ->
         "bare_step": _measure.speed([before, after], config.batch_size),
         "loop": _measure.speed([in_loop], config.batch_size),
         "overhead": round(in_loop / statistics.mean([before, after]) - 1, 4),
-        "data_wait": round(float(logs.get("data_wait", 0.0)), 4),
+        "data_wait": round(float(results.get("data_wait", 0.0)), 4),
         "machine": _measure.machine(),
     }

@@ -26,7 +26,7 @@ from alexnet_tf import config as recipes
 if TYPE_CHECKING:
     from alexnet_tf.benchmarks._measure import Block
     from alexnet_tf.runs.workdir import WorkFolder
-    from alexnet_tf.train_loop.setup import Run
+    from alexnet_tf.train_loop.run import Run
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -109,20 +109,21 @@ def _compare(
 
 def _ours(run: Run) -> Block:
     """Blocks of our update, as the train loop calls it."""
-    from alexnet_tf.benchmarks._watched import WatchedLoop
+    from alexnet_tf.benchmarks._watched import batches
+    from alexnet_tf.train_loop.updates import Updates, controls
 
-    watched = WatchedLoop(run)
-    fixed = next(watched.batches(0, 1))
+    updates, as_they_are = Updates(run), controls()
+    fixed = next(batches(run, 0, 1))
     position = 0
 
     def block(count: int) -> None:
         nonlocal position
         from_memory = run.config.synthetic_data
         # Made anew for every block, so that no batch is prepared during the other's turn.
-        batches = itertools.repeat(fixed) if from_memory else watched.batches(position, count)
+        fed = itertools.repeat(fixed) if from_memory else batches(run, position, count)
         for step in range(position, position + count):
-            sums = watched.update(next(batches), step)
-        sums.numpy()
+            result = updates.one(next(fed), step, as_they_are)
+        result.loss.numpy()
         position += count
 
     return block

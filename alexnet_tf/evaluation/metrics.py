@@ -6,10 +6,21 @@ once, at the end.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
-# What a sums vector holds, in this order.
-SUMS = ("loss", "top_1_errors", "top_5_errors", "count")
+
+class Sums(NamedTuple):
+    """What a sums vector holds, in this order: sums over examples, and their number."""
+
+    loss: float
+    top_1_errors: float
+    top_5_errors: float
+    examples: float
+
+
+SUMS = Sums._fields
 
 
 def errors(scores: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:

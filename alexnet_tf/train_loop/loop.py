@@ -8,13 +8,15 @@ started again computes the same as one that never was.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import math
 import time
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import keras
-import numpy as np
 import tensorflow as tf
 
+from alexnet_common.messages import log
 from alexnet_common.signals import StopRequest
 from alexnet_tf.devices.failures import explain
 from alexnet_tf.evaluation import metrics
@@ -22,47 +24,71 @@ from alexnet_tf.evaluation.evaluator import Evaluator, Interrupted
 from alexnet_tf.model import placement
 from alexnet_tf.optim import optimizer as optimizers
 from alexnet_tf.optim.schedules import learning_rate
+from alexnet_tf.optim.schedules.learning_rate import Rates
+from alexnet_tf.runs import checkpoint
 from alexnet_tf.train_loop import divergence
-from alexnet_tf.train_loop import step as steps
-from alexnet_tf.train_loop.logging import callbacks, tensorboard
+from alexnet_tf.train_loop.logging.chosen import chosen
 from alexnet_tf.train_loop.logging.clock import Clock
+from alexnet_tf.train_loop.logging.records import Epoch, Interval, Means, Norms, Validation, given
+from alexnet_tf.train_loop.logging.watchers import Watcher, Watchers
+from alexnet_tf.train_loop.run import Run
 from alexnet_tf.train_loop.saving import Saver
-from alexnet_tf.train_loop.setup import Run
+from alexnet_tf.train_loop.updates import Controls, StepResult, Updates, controls, fetch
 
 
 class Stopped(Exception):
     """A signal asked the run to stop; its checkpoint is written."""
 
 
-# A compiled step returns `SUMS`, the norm of its gradient, and how many replicas' workers want to
-# stop.
-NORM, WISH = len(metrics.SUMS), len(metrics.SUMS) + 1
+@dataclasses.dataclass
+class State:
+    """What the loop holds beside the run's position: nothing of it is needed to resume.
+
+    Attributes:
+        pending: results of the calls that were not fetched from the device yet.
+        last_calls: results of the last two calls, for the workers' agreement on when to stop.
+        rates, controls: those of the last call; None before the first.
+    """
+
+    pending: list[StepResult] = dataclasses.field(default_factory=list)
+    last_calls: list[StepResult] = dataclasses.field(default_factory=list)
+    rates: Rates | None = None
+    controls: Controls | None = None
+    control_values: tuple[bool, float] | None = None
 
 
 class Loop:
     """Trains one run to its end.
 
     Args:
-        run: as `run.set_up` returns it.
+        run: as `setup.set_up` returns it.
         quiet: say nothing but warnings.
+        watchers: who is told of it beside the watchers that its config asks for.
+        updates: its compiled updates, where they are there already.
     """
 
-    def __init__(self, run: Run, quiet: bool = False):
+    def __init__(
+        self,
+        run: Run,
+        quiet: bool = False,
+        watchers: Sequence[Watcher] = (),
+        *,
+        updates: Updates | None = None,
+    ):
         self.run = run
-        self._quiet = run.rule.quiet = quiet
+        self._quiet = quiet
+        self._watchers = Watchers([*chosen(run, quiet), *watchers])
+        self._updates = updates or Updates(run)
+        self._evaluator = _evaluator(run)
+        self._norms_now = _norms_function(run)
         self._clock = Clock(quiet)
         self._saver = Saver(run)
-        self._pending: list[tf.Tensor] = []
-        # Sums of the last two calls, for the workers' agreement on when to stop.
-        self._last_call: tf.Tensor | None = None
-        self._before: tf.Tensor | None = None
-        self._present_rates: tuple[Any, Any, Any] | None = None
-        self._logs: dict[str, Any] = dict(run.position.last)
+        self._state = State()
 
     def train(self) -> dict[str, Any]:
-        """Trains to the end and returns the last epoch's logs.
+        """Trains to the end and returns the last epoch's results, as metrics.jsonl names them.
 
-        Of a run that has already ended, it returns the same logs again.
+        Of a run that has already ended, it returns the same results again.
 
         Raises:
             Stopped: SIGTERM or SIGINT came; everything is saved.
@@ -70,226 +96,94 @@ class Loop:
                 stays.
             UserError: unreadable data, or another worker is gone.
         """
-        run, position = self.run, self.run.position
-        watchers = self._callbacks()
-        evaluator = self._evaluator()
-        self._one, self._many = self._compile()
-        self._norm_function = self._make_norms()
+        run, position, watchers = self.run, self.run.position, self._watchers
+        results = dict(position.last)
         self._batches = run.distribution.iterate(run.training_batches)
-        watchers.on_train_begin()
-        with contextlib.ExitStack() as left, StopRequest() as stop:
-            # However it ends: no bar before the last words, no profile lost.
-            for watcher in watchers.callbacks:
-                if hasattr(watcher, "close"):
-                    left.callback(watcher.close)
+        with contextlib.closing(watchers), StopRequest() as stop:
             for epoch in range(position.epoch, run.epochs):
                 end = min((epoch + 1) * run.steps_per_epoch, run.last_step)
-                in_epoch = position.step - epoch * run.steps_per_epoch
-                watchers.on_epoch_begin(epoch, {"step_in_epoch": in_epoch})
+                watchers.begin_epoch(epoch, position.step)
                 while position.step < end:
-                    self._advance(end, watchers, bool(stop.requested))
-                    if self._must_stop(bool(stop.requested)):
-                        self._stop(stop)
+                    self._set_rates()
+                    self._update(end, stop)
+                    if self._log_is_due():
+                        watchers.interval(self._interval())
+                    watchers.steps_done(position.step)
+                    if self._must_stop(stop):
+                        self._save_and_stop(stop)
                     if position.step < end and self._saver.is_due():
                         self._save()
                 try:
-                    self._finish_epoch(epoch, evaluator, watchers, stop)
+                    record = self._end_epoch(epoch, stop)
                 except Interrupted:
-                    # The epoch stays unfinished: whoever resumes evaluates it from the start.
-                    self._stop(stop, ", within its evaluation")
-        watchers.on_train_end()
-        return self._logs
+                    # The epoch stays unfinished: it is evaluated from the start after a resume.
+                    self._save_and_stop(stop, ", within its evaluation")
+                watchers.end_epoch(record)
+                self._adjust_rates(record)
+                self._save(best=record.is_best)
+                results = record.values() | record.timing()
+            watchers.end_run()
+        return results
 
-    def _stop(self, stop: StopRequest, where: str = "") -> NoReturn:
-        self._save()
-        why = f"by {stop.requested}" if stop.requested else "with another worker"
-        raise Stopped(f"stopped {why} at step {self.run.position.step}{where}")
-
-    def _advance(self, end: int, watchers: Any, stopping: bool) -> None:
+    def _update(self, end: int, stop: StopRequest) -> None:
         """One compiled call: as many steps as config.steps_per_call and the next halt allow."""
         run, position = self.run, self.run.position
-        number = self._steps_ahead(end)
-        first = position.step % run.steps_per_epoch
-        self._set_rates(position.step)
-        controls = tf.constant([float(stopping), self._noise_factor(position.step)])
+        number = steps_ahead(run, end)
         self._clock.start_step()
         try:
-            found = self._compute(number, controls)
+            result = self._compute(number, self._controls(bool(stop.requested)))
         except tf.errors.OpError as error:
             raise explain(error, run.distribution.workers) from error
-        self._pending.append(found)
-        self._last_call, self._before = found, self._last_call
+        self._state.pending.append(result)
+        self._state.last_calls = [*self._state.last_calls[-1:], result]
+        before = position.step % run.steps_per_epoch * run.config.batch_size
         position.step += number
-        fresh = position.step % run.config.log.every_steps == 0
-        if fresh:
+        if self._log_is_due():
             self._collect()
-        images = min(number * run.config.batch_size, run.examples - first * run.config.batch_size)
+        images = min(number * run.config.batch_size, run.examples - before)
         self._clock.end_step(images, number)
-        if fresh:
-            self._logs = self._means(position.interval) | self._norms() | self._clock.interval()
-            self._logs["seconds_left"] = self._clock.seconds_left(run.last_step - position.step)
-            position.interval = [0.0] * len(metrics.SUMS)
-        for ahead in range(number):
-            last = ahead == number - 1
-            watchers.on_train_batch_begin(first + ahead)
-            watchers.on_train_batch_end(first + ahead, self._logs | {"fresh": fresh and last})
 
-    def _compute(self, number: int, controls: tf.Tensor) -> tf.Tensor:
+    def _compute(self, number: int, controls: Controls) -> StepResult:
         """The next `number` updates, under the name that the profiler knows steps by."""
-        step = self.run.position.step
-        first = tf.constant(step, tf.int64)
-        with tf.profiler.experimental.Trace("train", step_num=step + 1, _r=1):
+        first = self.run.position.step
+        with tf.profiler.experimental.Trace("train", step_num=first + 1, _r=1):
             if number == 1:
                 batch = next(self._batches)
                 self._clock.got_batch()
-                return self._one(batch, first, controls)
+                return self._updates.one(batch, first, controls)
             # The data arrives inside the call, so that the wait for it cannot be told apart.
             self._clock.got_batch()
-            return self._many(self._batches, first, controls, tf.constant(number, tf.int64))
+            return self._updates.several(self._batches, first, number, controls)
 
-    def _steps_ahead(self, end: int) -> int:
-        """Steps until config.steps_per_call, a halt, or a change of the rates."""
-        step, config = self.run.position.step, self.run.config
-        halts = [
-            every - step % every
-            for every in (config.log.every_steps, config.checkpoint.every_steps)
-            if every
-        ]
-        limit = min(config.steps_per_call, end - step, *halts)
-        number = 1
-        while number < limit and self._rates(step + number) == self._rates(step):
-            number += 1
-        return number
-
-    def _rates(self, step: int) -> tuple[Any, Any, Any]:
-        rule = self.run.rule
-        return rule.rate_at(step), rule.multipliers_at(step), rule.color_noise_at(step)
-
-    def _set_rates(self, step: int) -> None:
-        rates = self._rates(step)
+    def _set_rates(self) -> None:
+        """Gives the optimizer the rates of the next step: the only place that writes them."""
+        rates = self.run.rule.rates_at(self.run.position.step)
         # Setting a variable costs more than asking whether it is needed.
-        if rates != self._present_rates:
-            learning_rate.apply(self.run.rule, self.run.optimizer, step)
-            self._present_rates = rates
+        if rates != self._state.rates:
+            learning_rate.apply(rates, self.run.optimizer)
+            self._state.rates = rates
 
-    def _noise_factor(self, step: int) -> float:
-        """Standard deviation of the colour noise in units of the recipe's."""
-        stddev = self.run.rule.color_noise_at(step)
-        drawn = self.run.prepare.noise_stddev
-        return 1.0 if stddev is None or not drawn else stddev / drawn
+    def _controls(self, stop: bool) -> Controls:
+        assert self._state.rates is not None
+        drawn, wanted = self.run.prepare.noise_stddev, self._state.rates.color_noise
+        values = (stop, noise_factor(wanted, drawn))
+        if self._state.controls is None or values != self._state.control_values:
+            self._state.controls, self._state.control_values = controls(*values), values
+        return self._state.controls
 
-    def _must_stop(self, requested: bool) -> bool:
+    def _must_stop(self, stop: StopRequest) -> bool:
         if self.run.distribution.workers == 1:
-            return requested
+            return bool(stop.requested)
         # All workers must stop after the same step, or those that go on wait for ever: each passes
         # its wish into the step, and all read the sum of the wishes of the call before the last,
         # which needs no waiting for the device.
-        return self._before is not None and float(self._before.numpy()[..., WISH].max()) > 0
+        calls = self._state.last_calls
+        return len(calls) == 2 and float(calls[0].stop_requests.numpy().max()) > 0
 
-    def _finish_epoch(
-        self, epoch: int, evaluator: Evaluator | None, watchers: Any, stop: StopRequest
-    ) -> None:
-        run, position = self.run, self.run.position
-        self._collect()
-        self._norms()  # Evaluation has nothing to say of weights that are not finite.
-        logs = self._means(position.whole_epoch) | self._clock.epoch()
-        due = (epoch + 1) % run.config.evaluation.every_epochs == 0 or epoch + 1 == run.epochs
-        if evaluator is not None and due:
-            began = time.monotonic()
-            try:
-                with optimizers.averaged(run.optimizer, run.model.trainable_variables):
-                    errors = evaluator(lambda: bool(stop.requested))
-            except tf.errors.OpError as error:
-                raise explain(error, run.distribution.workers) from error
-            logs |= {
-                "val_loss": errors.loss,
-                "val_top_1_error": errors.top_1_error,
-                "val_top_5_error": errors.top_5_error,
-                "val_count": errors.count,
-                "evaluation_seconds": time.monotonic() - began,
-            }
-        position.whole_epoch = [0.0] * len(metrics.SUMS)
-        position.epoch = epoch + 1
-        watchers.on_epoch_end(epoch, logs)
-        self._logs = logs
-        position.last = {key: value for key, value in logs.items() if key not in callbacks.TIMING}
-        reached = logs.get("val_top_1_error")
-        improved = reached is not None and (
-            position.best is None or reached < position.best["val_top_1_error"]
-        )
-        if improved:
-            position.best = {"val_top_1_error": reached, "epoch": epoch + 1, "step": position.step}
-        self._save(best=improved)
-
-    def _collect(self) -> None:
-        """Adds the sums of the steps since the last call, which waits for the device.
-
-        Raises:
-            TrainingDiverged: a loss or a gradient among them is not finite.
-        """
-        if not self._pending:
-            return
-        position = self.run.position
-        try:
-            found = np.concatenate([np.atleast_2d(tensor.numpy()) for tensor in self._pending])
-        except tf.errors.OpError as error:
-            raise explain(error, self.run.distribution.workers) from error
-        self._pending = []
-        first = position.step - len(found) + 1
-        for step, row in enumerate(found.astype(np.float64), first):
-            window = f"at step {step}, found in steps {first} to {position.step}"
-            sums = row[: len(metrics.SUMS)]
-            if not np.isfinite(sums[0]):
-                raise divergence.report(self.run, "loss", window)
-            divergence.note_gradient(self.run, float(row[NORM]), window)
-            for total in (position.interval, position.whole_epoch):
-                total[:] = [old + float(new) for old, new in zip(total, sums, strict=True)]
-
-    def _means(self, sums: list[float]) -> dict[str, Any]:
-        run, position = self.run, self.run.position
-        count = max(sums[-1], 1.0)
-        found = {
-            "epoch": (position.step - 1) // run.steps_per_epoch + 1,
-            "step": position.step,
-            "loss": sums[0] / count,
-            "top_1_error": sums[1] / count,
-            "top_5_error": sums[2] / count,
-            "learning_rate": optimizers.learning_rate(run.optimizer),
-        }
-        if run.loss_scale is not None:
-            found["loss_scale"] = float(run.loss_scale.factor())
-            found["skipped_updates"] = position.skipped_updates
-        return found
-
-    def _norms(self) -> dict[str, float]:
-        """l2 norms of all weights, the last gradient and the last update, for the operator.
-
-        Raises:
-            TrainingDiverged: the weights are not finite, though the gradients were.
-        """
-        position = self.run.position
-        weights, update = self._norm_function()
-        found = {"parameter_norm": float(weights)}
-        if position.gradient_norm is not None:
-            found["gradient_norm"] = position.gradient_norm
-        if update is not None:
-            found["update_norm"] = float(update)
-        divergence.check_norms(self.run, found)
-        return found
-
-    def _make_norms(self) -> Any:
-        weights = [placement.tensorflow_variable(v) for v in self.run.model.trainable_variables]
-        # The velocity is what the paper's rule has just added to the weights.
-        velocities = getattr(self.run.optimizer, "momentums", None) or []
-        updates = [placement.tensorflow_variable(velocity) for velocity in velocities]
-
-        @tf.function(autograph=False)
-        def norms() -> tuple[tf.Tensor, tf.Tensor | None]:
-            return tf.linalg.global_norm(weights), (
-                tf.linalg.global_norm(updates) if updates else None
-            )
-
-        return norms
+    def _save_and_stop(self, stop: StopRequest, where: str = "") -> NoReturn:
+        self._save()
+        why = f"by {stop.requested}" if stop.requested else "with another worker"
+        raise Stopped(f"stopped {why} at step {self.run.position.step}{where}")
 
     def _save(self, best: bool = False) -> None:
         # A checkpoint holds no weights that are not finite, nor any that such a gradient touched.
@@ -297,106 +191,195 @@ class Loop:
         self._norms()
         self._saver.save(best)
 
-    def _compile(self) -> tuple[Any, Any]:
-        """The update of one global batch, and of several in one call.
+    def _log_is_due(self) -> bool:
+        return self.run.position.step % self.run.config.log.every_steps == 0
 
-        Beside the batch they take the global step and two controls: whether this worker wants to
-        stop, and the factor on the colour noise. They return, per step, the `SUMS`, the norm of the
-        gradient (at `NORM`) and how many replicas' workers want to stop (at `WISH`).
+    def _interval(self) -> Interval:
+        """How the steps since the last log line went; their sums begin anew."""
+        position = self.run.position
+        left = self._clock.seconds_left(self.run.last_step - position.step)
+        means = self._means(position.interval)
+        position.interval = [0.0] * len(metrics.SUMS)
+        return Interval(means, self._norms(), self._clock.interval(), left)
+
+    def _end_epoch(self, epoch: int, stop: StopRequest) -> Epoch:
+        """Evaluates where that is due, and notes the epoch's results in the position.
+
+        Raises:
+            Interrupted: a process that takes part was asked to stop; nothing is noted.
         """
-        run, scale = self.run, self.run.loss_scale
-        config, distribution = run.config, run.distribution
-        replica_step = steps.make_train_step(
-            run.model,
-            run.optimizer,
-            run.prepare,
-            table=run.table,
-            seed=config.seed,
-            batch_size=config.batch_size,
-            accumulation_steps=config.accumulation_steps,
-            clip_global_norm=config.optimizer.clip_global_norm,
-            skip_not_finite=scale is not None and scale.dynamic,
-            placed_gradients=bool(distribution.columns),
-        )
-        if config.jit_compile:
-            replica_step = tf.function(replica_step, jit_compile=True, autograph=False)
+        run, position = self.run, self.run.position
+        self._collect()
+        self._norms()  # Evaluation has nothing to say of weights that are not finite.
+        means, (speed, seconds) = self._means(position.whole_epoch), self._clock.epoch()
+        due = (epoch + 1) % run.config.evaluation.every_epochs == 0 or epoch + 1 == run.epochs
+        validation = self._evaluate(stop) if due and self._evaluator else None
+        best = position.best["val_top_1_error"] if position.best else math.inf
+        is_best = validation is not None and validation.top_1_error < best
+        record = Epoch(means, speed, seconds, validation, is_best)
+        if validation is not None and is_best:
+            position.best = {
+                "val_top_1_error": validation.top_1_error,
+                "epoch": epoch + 1,
+                "step": position.step,
+            }
+        position.whole_epoch = [0.0] * len(metrics.SUMS)
+        position.epoch = epoch + 1
+        position.last = record.values()
+        return record
 
-        def update(batch: Any, step: tf.Tensor, controls: tf.Tensor) -> tf.Tensor:
-            before = (step % run.steps_per_epoch) * config.batch_size
-            count = tf.cast(tf.minimum(run.examples - before, config.batch_size), tf.float32)
-
-            factor = None if scale is None else scale.factor()
-
-            def one_replica(batch: Any, step: Any, count: Any, controls: Any, factor: Any) -> Any:
-                sums, norm = replica_step(batch, step, count, controls[1], factor)
-                return sums, controls[:1], norm
-
-            arguments = (batch, step, count, controls, factor)
-            sums, wishes, norms = distribution.strategy.run(one_replica, arguments)
-            # It is of the sum over all replicas, and so the same on each.
-            norm = distribution.strategy.experimental_local_results(norms)[0]
-            if scale is not None:
-                scale.adjust(tf.math.is_finite(norm))
-            return tf.concat([distribution.sum(sums), norm[None], distribution.sum(wishes)], 0)
-
-        @tf.function
-        def several(
-            batches: Any, step: tf.Tensor, controls: tf.Tensor, number: tf.Tensor
-        ) -> tf.Tensor:
-            found = tf.TensorArray(tf.float32, size=tf.cast(number, tf.int32))
-            for ahead in tf.range(number):
-                sums = update(next(batches), step + ahead, controls)
-                found = found.write(tf.cast(ahead, tf.int32), sums)
-            return found.stack()
-
-        return tf.function(update, autograph=False), several
-
-    def _evaluator(self) -> Evaluator | None:
-        run = self.run
-        if "validation" not in run.data.splits:
-            return None
-        return Evaluator(
-            run.model,
-            run.prepare,
-            run.data,
-            run.distribution,
-            split="validation",
-            table=run.table,
-            views=1,
-            batch_size=run.config.evaluation.batch_size,
-            threads=run.config.input.threads,
+    def _evaluate(self, stop: StopRequest) -> Validation:
+        run, began = self.run, time.monotonic()
+        assert self._evaluator is not None
+        self._watchers.begin_evaluation(run.position.step)
+        try:
+            with optimizers.averaged(run.optimizer, run.model.trainable_variables):
+                errors = self._evaluator(lambda: bool(stop.requested))
+        except tf.errors.OpError as error:
+            raise explain(error, run.distribution.workers) from error
+        seconds = time.monotonic() - began
+        return Validation(
+            errors.loss, errors.top_1_error, errors.top_5_error, errors.count, seconds
         )
 
-    def _callbacks(self) -> keras.callbacks.CallbackList:
-        run, log = self.run, self.run.config.log
-        chosen: list[keras.callbacks.Callback] = []
-        if run.distribution.is_chief:
-            chosen.append(callbacks.MetricsFile(run.folder.metrics_file))
-            if log.tensorboard:
-                chosen.append(
-                    tensorboard.TensorBoard(run.folder.tensorboard, log.histograms_every_epochs)
-                )
-            if log.profile_steps:
-                chosen.append(
-                    tensorboard.Profile(
-                        run.folder.tensorboard,
-                        log.profile_steps,
-                        run.steps_per_epoch,
-                        quiet=self._quiet,
-                    )
-                )
-            chosen.append(callbacks.Progress(run.steps_per_epoch, run.epochs, quiet=self._quiet))
-            if run.table.cost is None or run.table.cost.kind == "logreg":
-                # Of other costs ln(classes) may be a good value.
-                chosen.append(callbacks.StuckLoss(run.data.num_classes))
-            chosen.append(
-                callbacks.Summary(run.folder.metrics_file, log.expected, quiet=self._quiet)
+    def _adjust_rates(self, record: Epoch) -> None:
+        """Lets the rule look at the epoch's errors; the next checkpoint holds the new rate."""
+        for line in self.run.rule.end_epoch(self.run.position.step, record.values()):
+            if not self._quiet:
+                log(line)
+        self._set_rates()
+
+    def _collect(self) -> None:
+        """Adds the sums of the steps since the last call, which waits for the device.
+
+        Raises:
+            TrainingDiverged: a loss or a gradient among them is not finite.
+        """
+        run, position = self.run, self.run.position
+        try:
+            results, self._state.pending = fetch(self._state.pending), []
+        except tf.errors.OpError as error:
+            raise explain(error, run.distribution.workers) from error
+        may_skip = run.loss_scale is not None and run.loss_scale.dynamic
+        first = position.step - len(results) + 1
+        for step, result in enumerate(results, first):
+            verdict = divergence.of_update(
+                result.loss,
+                result.gradient_norm,
+                may_skip=may_skip,
+                skipped_before=position.skipped_in_a_row,
             )
-        # Last, so that the log of an epoch holds the rate that it was trained with.
-        chosen.append(run.rule)
-        watchers = keras.callbacks.CallbackList(
-            chosen, model=run.model, epochs=run.epochs, steps=run.steps_per_epoch, verbose=0
+            if verdict.diverged:
+                where = f"at step {step}, found in steps {first} to {position.step}"
+                raise self._diverged(verdict, where)
+            if verdict.skipped:
+                position.skipped_updates += 1
+                position.skipped_in_a_row += 1
+            else:
+                position.gradient_norm, position.skipped_in_a_row = result.gradient_norm, 0
+            for total in (position.interval, position.whole_epoch):
+                total[:] = [old + new for old, new in zip(total, result.sums, strict=True)]
+
+    def _norms(self) -> Norms:
+        """l2 norms of all weights, the last gradient and the last update.
+
+        Raises:
+            TrainingDiverged: the weights are not finite, though the gradients were.
+        """
+        weights, update = self._norms_now()
+        norms = Norms(
+            parameter_norm=float(weights),
+            gradient_norm=self.run.position.gradient_norm,
+            update_norm=None if update is None else float(update),
         )
-        # Keras 2 warns of callbacks that take longer than a batch, which it measures as nothing.
-        watchers._check_timing = False
-        return watchers
+        verdict = divergence.of_norms(given(norms))
+        if verdict.diverged:
+            raise self._diverged(verdict, f"by step {self.run.position.step}")
+        return norms
+
+    def _diverged(self, verdict: divergence.Verdict, where: str) -> divergence.TrainingDiverged:
+        folder, scale = self.run.folder, self.run.loss_scale
+        return divergence.error(
+            verdict,
+            where,
+            workdir=str(folder.folder),
+            checkpoints=str(folder.checkpoints) if checkpoint.steps(folder.checkpoints) else "",
+            loss_scale=None if scale is None else float(scale.factor()),
+        )
+
+    def _means(self, sums: Sequence[float]) -> Means:
+        """Means from sums over examples, as `metrics.SUMS` names them."""
+        run, position = self.run, self.run.position
+        total = metrics.Sums(*sums)
+        count = max(total.examples, 1.0)
+        scale = run.loss_scale
+        return Means(
+            epoch=(position.step - 1) // run.steps_per_epoch + 1,
+            step=position.step,
+            loss=total.loss / count,
+            top_1_error=total.top_1_errors / count,
+            top_5_error=total.top_5_errors / count,
+            learning_rate=optimizers.learning_rate(run.optimizer),
+            loss_scale=None if scale is None else float(scale.factor()),
+            skipped_updates=None if scale is None else position.skipped_updates,
+        )
+
+
+def steps_ahead(run: Run, end: int) -> int:
+    """Steps until config.steps_per_call, a halt, or a change of the rates; at least one.
+
+    Args:
+        run: at its present position.
+        end: step at which the epoch ends.
+    """
+    step, config = run.position.step, run.config
+    halts = [
+        every - step % every
+        for every in (config.log.every_steps, config.checkpoint.every_steps)
+        if every
+    ]
+    limit = min(config.steps_per_call, end - step, *halts)
+    number = 1
+    while number < limit and run.rule.rates_at(step + number) == run.rule.rates_at(step):
+        number += 1
+    return number
+
+
+def noise_factor(wanted: float | None, drawn: float) -> float:
+    """Factor on the colour noise that the pipeline draws.
+
+    Args:
+        wanted: standard deviation that the learning-rate rule asks for; None: the recipe's.
+        drawn: the recipe's, with which the pipeline draws.
+    """
+    return 1.0 if wanted is None or not drawn else wanted / drawn
+
+
+def _evaluator(run: Run) -> Evaluator | None:
+    if "validation" not in run.data.splits:
+        return None
+    return Evaluator(
+        run.model,
+        run.prepare,
+        run.data,
+        run.distribution,
+        split="validation",
+        table=run.table,
+        views=1,
+        batch_size=run.config.evaluation.batch_size,
+        threads=run.config.input.threads,
+    )
+
+
+def _norms_function(run: Run) -> Any:
+    """A compiled function that returns the norms of all weights and of the last update."""
+    weights = [placement.tensorflow_variable(v) for v in run.model.trainable_variables]
+    # The velocity is what the paper's rule has just added to the weights.
+    velocities = getattr(run.optimizer, "momentums", None) or []
+    updates = [placement.tensorflow_variable(velocity) for velocity in velocities]
+
+    @tf.function(autograph=False)
+    def norms() -> tuple[tf.Tensor, tf.Tensor | None]:
+        return tf.linalg.global_norm(weights), tf.linalg.global_norm(updates) if updates else None
+
+    return norms

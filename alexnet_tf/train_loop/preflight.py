@@ -13,7 +13,7 @@ import tensorflow as tf
 from alexnet_common.messages import log
 from alexnet_tf.devices.failures import explain
 from alexnet_tf.train_loop import network_checks
-from alexnet_tf.train_loop.setup import Run
+from alexnet_tf.train_loop.run import Run
 
 # Images that the gates look at; as many as the overfitting gate of most trainers.
 IMAGES = 32

@@ -8,7 +8,7 @@ import time
 from alexnet_common.messages import log
 from alexnet_tf.optim import optimizer as optimizers
 from alexnet_tf.runs import checkpoint
-from alexnet_tf.train_loop.setup import Run
+from alexnet_tf.train_loop.run import Run
 
 # Consecutive failures after which a run no longer goes on hoping for room on the disk.
 MAX_FAILURES = 5

@@ -4,18 +4,21 @@ import json
 import os
 import sys
 
-from alexnet_common import command
 from alexnet_tf import train
-from alexnet_tf.train_loop.logging import callbacks
-
-COUNTS: list[list[int]] = []
+from alexnet_tf.train_loop.logging.watchers import Watcher
 
 
-def count(self, epoch, logs=None):
-    COUNTS.append([len(os.listdir(f"/proc/self/{kind}")) for kind in ("fd", "task")])
+class Counts(Watcher):
+    """Open files and threads of this process after every epoch."""
+
+    def __init__(self):
+        self.counts = []
+
+    def end_epoch(self, record):
+        self.counts.append([len(os.listdir(f"/proc/self/{kind}")) for kind in ("fd", "task")])
 
 
-callbacks.Progress.on_epoch_end = count
-status = command.call(train.define_flags, train.main, train.__doc__, sys.argv[1:])
-print(json.dumps(COUNTS), flush=True)
+watcher = Counts()
+status = train.call(sys.argv[1:], [watcher])
+print(json.dumps(watcher.counts), flush=True)
 os._exit(status)

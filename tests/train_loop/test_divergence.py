@@ -1,7 +1,6 @@
-"""Numbers that are no numbers: what stops a run, what is left out, and what checkpoints hold."""
+"""What is not finite: what stops a run, what is left out, and what checkpoints hold."""
 
-import subprocess
-import sys
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import tensorflow as tf
 from alexnet_tf.model import costs
 from alexnet_tf.optim import loss_scale
 from alexnet_tf.runs import checkpoint
+from alexnet_tf.train_loop import divergence
 from tests.helpers import small_dataset
 from tests.train_loop.test_loop import (
     LONG,
@@ -21,7 +21,29 @@ from tests.train_loop.test_loop import (
     metrics,
     newest,
     refused,
+    start,
 )
+
+
+def test_the_verdict_on_an_update():
+    """Numbers in, a verdict out."""
+    inf, nan = float("inf"), float("nan")
+    assert divergence.of_update(2.3, 0.5) == divergence.FINE
+    for loss in (inf, nan):
+        assert divergence.of_update(loss, 0.5, may_skip=True).diverged == "loss"
+    for norm in (inf, nan):
+        assert divergence.of_update(2.3, norm).diverged == "gradient"
+        left_out = divergence.of_update(2.3, norm, may_skip=True, skipped_before=48)
+        assert left_out.skipped and not left_out.diverged
+        # The 50th in a row is one too many.
+        ended = divergence.of_update(2.3, norm, may_skip=True, skipped_before=49)
+        assert ended.diverged == "gradient" and ended.skipped_before == 49
+
+
+def test_the_verdict_on_the_weights():
+    assert divergence.of_norms({"parameter_norm": 1.0, "update_norm": 2.0}) == divergence.FINE
+    verdict = divergence.of_norms({"parameter_norm": 1.0, "update_norm": float("nan")})
+    assert verdict.diverged == "update norm"
 
 
 @pytest.fixture(scope="module")
@@ -234,23 +256,22 @@ def test_a_loss_scale_that_is_none_is_refused(data, tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.addons
 def test_float16_on_two_replicas_scales_as_on_one(data, tmp_path):
-    """Two runs in processes of their own: 2^28 is left out 9 times or so, 2^15 never."""
-    script = (
-        "import sys; from alexnet_tf import train; from alexnet_tf.optim import loss_scale; "
-        f"loss_scale.FIRST = {TOO_LARGE}; from data_prep import command; "
-        "sys.exit(command.call(train.define_flags, train.main, '', sys.argv[1:]))"
-    )
+    """From a first step on, whose checkpoint is given a factor that is too large by 2^9 or so."""
+    changes = {"precision": "mixed_float16", "train_epochs": 8}
+    assert call(arguments(data, tmp_path / "first", **changes, train_steps=1)) == 0
+    path = checkpoint.path_of(tmp_path / "first" / "checkpoints", 1)
+    first = checkpoint.load(path)
+    first.state["loss_scale"] = {"factor": TOO_LARGE, "finite_steps": 0}
+    checkpoint.save(path, first)
     found = []
-    for name, changes in (
+    for name, place in (
         ("one", {}),
         ("two", {"distribution": "mirrored", "devices": "('CPU:0','CPU:1')"}),
     ):
-        changes |= {"precision": "mixed_float16", "train_epochs": 8}
-        argv = arguments(data, tmp_path / name, **changes)
-        done = subprocess.run(
-            [sys.executable, "-c", script, *argv], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
+        shutil.copytree(tmp_path / "first", tmp_path / name)
+        process = start(arguments(data, tmp_path / name, **changes, **place))
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors[-2000:]
         found.append(newest(tmp_path / name))
     one, two = found
     assert one.state["skipped_updates"] > 4

@@ -171,36 +171,13 @@ def test_several_steps_in_a_call_are_the_same_bits(data, one_device, tmp_path):
     assert largest_difference(one_device, tmp_path / "run") == 0
 
 
-# alexnet_tf.train, but with kill -9 after a given update, before its checkpoint is written.
-KILLED_AFTER = """
-import os, signal, sys
-from alexnet_tf import train
-from alexnet_tf.train_loop import loop
-
-last = int(sys.argv.pop(1))
-advance = loop.Loop._advance
-
-
-def until_killed(self, *arguments):
-    advance(self, *arguments)
-    if self.run.position.step == last:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-loop.Loop._advance = until_killed
-train.run()
-"""
-
-
 @pytest.mark.addons
 def test_killed_at_ten_random_steps_is_the_same_bits(data, one_device, tmp_path):
     workdir = tmp_path / "run"
-    program = tmp_path / "killed_after.py"
-    program.write_text(KILLED_AFTER)
     arguments = [f"--config.{setting}" for setting in (*SETTINGS, "checkpoint.every_steps=2")]
     arguments += ["--config=demo", f"--config.data_dir={data}", f"--workdir={workdir}"]
     for step in sorted(random.Random(2012).sample(range(1, 21), 10)):
-        command = [sys.executable, program, str(step), *arguments]
+        command = [sys.executable, "-m", "tests.helpers.killed_after", str(step), *arguments]
         killed = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
         assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
         assert max(checkpoint.steps(workdir / "checkpoints"), default=0) < step

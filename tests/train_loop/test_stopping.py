@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from alexnet_tf.evaluation import evaluator
+from alexnet_tf import train
+from alexnet_tf.train_loop.logging.watchers import Watcher
 from tests.train_loop import test_loop
 from tests.train_loop.test_loop import arguments, assert_same_run, call, newest
 
@@ -16,23 +17,16 @@ data = test_loop.data
 undisturbed = test_loop.undisturbed
 
 
-def test_a_signal_within_an_evaluation_is_obeyed_at_once(
-    data, undisturbed, tmp_path, monkeypatch, capsys
-):
-    """Ten images in batches of 4: the signal comes with the first, the rest are not looked at."""
-    workdir, batches = tmp_path / "run", []
-    make_batches = evaluator.Evaluator._batches
+class StopWithinEvaluation(Watcher):
+    """Sends this process a signal when an evaluation begins."""
 
-    def interrupted(self):
-        for batch in make_batches(self):
-            batches.append(batch)
-            os.kill(os.getpid(), signal.SIGTERM)
-            yield batch
+    def begin_evaluation(self, step):
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(evaluator.Evaluator, "_batches", interrupted)
-        assert call(arguments(data, workdir)) == 75
-    assert len(batches) == 1
+
+def test_a_signal_within_an_evaluation_is_obeyed_at_once(data, undisturbed, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    assert train.call(arguments(data, workdir), [StopWithinEvaluation()]) == 75
     assert "stopped by SIGTERM at step 3, within its evaluation" in capsys.readouterr().err
     assert newest(workdir).state["step"] == 3
     assert newest(workdir).state["epoch"] == 0
@@ -40,13 +34,10 @@ def test_a_signal_within_an_evaluation_is_obeyed_at_once(
     assert_same_run(undisturbed, workdir)
 
 
-def test_a_stopped_run_keeps_the_profile_that_it_was_recording(data, tmp_path, monkeypatch, capsys):
-    def interrupted(self, wants_to_stop):
-        raise evaluator.Interrupted
-
-    monkeypatch.setattr(evaluator.Evaluator, "__call__", interrupted)
+def test_a_stopped_run_keeps_the_profile_that_it_was_recording(data, tmp_path, capsys):
     workdir = tmp_path / "run"
-    assert call(arguments(data, workdir, log__profile_steps="(2,100)")) == 75
+    argv = arguments(data, workdir, log__profile_steps="(2,100)")
+    assert train.call(argv, [StopWithinEvaluation()]) == 75
     assert "profile of steps 2 to 3: " in capsys.readouterr().err
     assert list(workdir.glob("tensorboard/plugins/profile/*/*.pb"))
 

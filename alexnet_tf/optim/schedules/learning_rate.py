@@ -1,18 +1,20 @@
 """When the learning rate falls: the plateau rule with its state, and rates that are planned.
 
-A rule is a Keras callback that besides answers, for every update, what its rates are:
-`rate_at(step)`, `multipliers_at(step)` and `color_noise_at(step)`. What it must remember across a
-restart is in `get_state` / `set_state`; all the rest follows from the step.
+A rule answers, for every update, what its rates are (`rates_at`); at the end of an epoch it is told
+the errors and says in words what changes. What it must remember across a restart is in `get_state`
+/ `set_state`; all the rest follows from the step. `apply` is the one place that gives rates to an
+optimizer.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
@@ -23,7 +25,7 @@ from alexnet_tf.optim.schedules import planned_rates
 from alexnet_tf.optim.schedules.diary import Diary
 from alexnet_tf.optim.schedules.planned_rates import Length, Plan, scaled_initial
 
-__all__ = ["LearningRate", "PlannedRate", "PlateauWithState", "apply", "make", "scaled_initial"]
+__all__ = ["LearningRate", "PlannedRate", "Plateau", "Rates", "apply", "make", "scaled_initial"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,19 +47,54 @@ class Setup:
     seed: int = 0
 
 
+class Rates(NamedTuple):
+    """What one update learns with.
+
+    Attributes:
+        rate: the run's learning rate.
+        multipliers: every variable's factor on it; None: no variable ever has another than the
+            table's.
+        color_noise: standard deviation of the colour noise; None: the recipe's.
+    """
+
+    rate: float
+    multipliers: tuple[float, ...] | None = None
+    color_noise: float | None = None
+
+
 class Rule:
     """What the rules share; `planned_rate` says which rate a step has before warm-up."""
 
     setup: Setup
-    # Says nothing when it changes the rate.
-    quiet = False
+
+    def rates_at(self, step: int) -> Rates:
+        """The rates of update `step`, counted from 0."""
+        return Rates(self.rate_at(step), self.multipliers_at(step), self.color_noise_at(step))
+
+    def end_epoch(self, step: int, errors: Mapping[str, float]) -> list[str]:
+        """What changes with the end of an epoch, one line each.
+
+        Args:
+            step: updates done; an epoch that config.train_steps cut short changes nothing.
+            errors: the epoch's means by their names in metrics.jsonl, such as "val_top_1_error",
+                as far as they were measured.
+        """
+        raise NotImplementedError
+
+    def get_state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, for JSON."""
+        raise NotImplementedError
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_state` gave."""
+        raise NotImplementedError
 
     def planned_rate(self, step: int) -> float:
         """The rate of update `step`, counted from 0, before warm-up."""
         raise NotImplementedError
 
-    def rate_at(self, step: int) -> float | None:
-        """The learning rate of update `step`, counted from 0; None: as the optimizer has it."""
+    def rate_at(self, step: int) -> float:
+        """The learning rate of update `step`, counted from 0."""
         return self.planned_rate(step) * self.warmup_factor(step)
 
     def warmup_factor(self, step: int) -> float:
@@ -104,36 +141,53 @@ class Rule:
         """Standard deviation of the colour noise in update `step`; None: the recipe's."""
         return None
 
-    def say(self, text: str) -> None:
-        """Logs what has become of the rates, unless it is to be quiet."""
-        if not self.quiet:
-            log(text)
+
+def apply(rates: Rates, optimizer: keras.optimizers.Optimizer) -> None:
+    """Gives the optimizer the rates of the updates to come."""
+    optimizer.learning_rate = rates.rate
+    if rates.multipliers is not None:
+        optimizers.set_multipliers(optimizer, rates.multipliers)
 
 
-def apply(rule: Rule, optimizer: keras.optimizers.Optimizer, step: int) -> None:
-    """Gives the optimizer the rates of update `step`, counted from 0; called before the update."""
-    rate = rule.rate_at(step)
-    if rate is not None:
-        optimizer.learning_rate = rate
-    multipliers = rule.multipliers_at(step)
-    if multipliers is not None:
-        optimizers.set_multipliers(optimizer, multipliers)
+class Plateau(Rule):
+    """Keras' `ReduceLROnPlateau`, which survives a restart and cuts a bounded number of times.
 
+    Keras decides when; it lowers a rate that is kept for it alone, down to its `min_lr`. The rate
+    of the updates is the initial one times factor^drops; warm-up rises towards it. Section 5
+    divides by 10 "three times prior to termination": `max_drops`.
 
-class PlateauWithState(Rule, keras.callbacks.ReduceLROnPlateau):
-    """Keras' `ReduceLROnPlateau` that survives a restart and cuts a bounded number of times.
-
-    Keras resets best value and patience whenever training begins, so a resumed run would wait
-    anew. Section 5 divides by 10 "three times prior to termination": `max_drops`. The rate is the
-    initial one times factor^drops; warm-up rises towards it.
+    Args:
+        setup: what it knows of its run.
+        monitor: which of the epoch's means it watches; the lower the better.
+        factor: of one cut.
+        patience: epochs without an improvement before a cut.
+        min_delta: by how much the mean must fall to count as an improvement.
+        max_drops: cuts at most.
     """
 
-    def __init__(self, *, setup: Setup, max_drops: int, **arguments: Any):
-        super().__init__(mode="min", **arguments)
-        self.setup = setup
-        self.max_drops = max_drops
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        monitor: str,
+        factor: float,
+        patience: int,
+        min_delta: float,
+        max_drops: int,
+    ):
+        self.setup, self.monitor, self.factor, self.max_drops = setup, monitor, factor, max_drops
         self.drops = 0
-        self._restored: dict[str, Any] | None = None
+        self._keras = keras.callbacks.ReduceLROnPlateau(
+            monitor,
+            factor,
+            patience,
+            mode="min",
+            min_delta=min_delta,
+            min_lr=_cut(setup.initial, factor, max_drops),
+        )
+        self._decided = _RateForKeras(setup.initial)
+        self._keras.set_model(self._decided)
+        self._keras.on_train_begin()
 
     def planned_rate(self, step: int) -> float:
         """The initial rate after the cuts so far, whatever the step."""
@@ -141,52 +195,70 @@ class PlateauWithState(Rule, keras.callbacks.ReduceLROnPlateau):
 
     def get_state(self) -> dict[str, Any]:
         """Best value, epochs waited, cooldown and drops so far, as JSON numbers."""
-        best = self.best
+        rule = self._keras
+        exhausted = self.drops >= self.max_drops
         return {
-            "best": None if best is None or not np.isfinite(best) else float(best),
-            "wait": int(self.wait),
-            "cooldown": int(self.cooldown_counter),
+            "best": None if rule.best is None or not np.isfinite(rule.best) else float(rule.best),
+            # After the last cut nothing is waited for.
+            "wait": 0 if exhausted else int(rule.wait),
+            "cooldown": int(rule.cooldown_counter),
             "drops": int(self.drops),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores `get_state`; the patience takes effect when training begins."""
-        self._restored = dict(state)
+        """Restores `get_state`."""
+        if state["best"] is not None:
+            self._keras.best = state["best"]
+        self._keras.wait = state["wait"]
+        self._keras.cooldown_counter = state["cooldown"]
         self.drops = state["drops"]
+        self._decided.learning_rate = _cut(self.setup.initial, self.factor, self.drops)
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Resets as Keras does, then restores."""
-        super().on_train_begin(logs)
-        if self._restored is not None:
-            if self._restored["best"] is not None:
-                self.best = self._restored["best"]
-            self.wait = self._restored["wait"]
-            self.cooldown_counter = self._restored["cooldown"]
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def end_epoch(self, step: int, errors: Mapping[str, float]) -> list[str]:
         """Cuts the rate when the monitored error has not improved for `patience` epochs."""
-        logs = logs if logs is not None else {}
-        if self.monitor not in logs:
-            return  # An epoch without validation says nothing about a plateau.
-        if logs.get("step", 0) % self.setup.length.steps_per_epoch:
-            return  # Cut short by config.train_steps: it is evaluated again when it is whole.
-        if self.drops >= self.max_drops:
-            self.wait = -1  # Keras cuts at wait + 1 >= patience: keep counting from below.
-        # Keras cuts the optimizer's rate, which in a warm-up is not yet the rule's.
-        self.model.optimizer.learning_rate = self.planned_rate(0)
-        before = optimizers.learning_rate(self.model.optimizer)
-        super().on_epoch_end(epoch, logs)
-        after = optimizers.learning_rate(self.model.optimizer)
-        if after < before:
-            self.drops += 1
-            self.model.optimizer.learning_rate = self.planned_rate(0)
-            self.say(
-                f"epoch {epoch + 1}: {self.monitor} has not improved for {self.patience} epochs; "
-                f"learning rate {before:g} -> {after:g} (drop {self.drops} of {self.max_drops})"
-            )
+        steps_per_epoch = self.setup.length.steps_per_epoch
+        if self.monitor not in errors:
+            return []  # An epoch without validation says nothing about a plateau.
+        if step % steps_per_epoch:
+            return []  # Cut short by config.train_steps: it is evaluated again when it is whole.
+        epoch = step // steps_per_epoch
+        before, decided = self.planned_rate(step), float(self._decided.learning_rate)
+        self._keras.on_epoch_end(epoch - 1, {self.monitor: errors[self.monitor]})
+        if float(self._decided.learning_rate) >= decided:
+            return []
+        self.drops += 1
+        return [
+            f"epoch {epoch}: {self.monitor} has not improved for {self._keras.patience} epochs; "
+            f"learning rate {before:g} -> {self.planned_rate(step):g} "
+            f"(drop {self.drops} of {self.max_drops})"
+        ]
 
 
-class PlannedRate(Rule, keras.callbacks.Callback):
+class _RateForKeras:
+    """The part of a model that `ReduceLROnPlateau` uses: an optimizer's rate, read and lowered."""
+
+    def __init__(self, rate: float):
+        self.optimizer = self
+        # Keras 2 calls it `lr` and assigns to the variable, Keras 3 to the attribute.
+        self.lr = tf.Variable(rate, trainable=False, dtype=tf.float64)
+
+    @property
+    def learning_rate(self) -> tf.Variable:
+        return self.lr
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self.lr.assign(rate)
+
+
+def _cut(rate: float, factor: float, times: int) -> float:
+    """A rate after so many cuts, rounded as one cut after the other rounds it."""
+    for _ in range(times):
+        rate *= factor
+    return rate
+
+
+class PlannedRate(Rule):
     """Rates that follow from the step.
 
     Args:
@@ -196,7 +268,6 @@ class PlannedRate(Rule, keras.callbacks.Callback):
     """
 
     def __init__(self, setup: Setup, plan: Plan, schedule: str):
-        super().__init__()
         self.setup, self.schedule = setup, schedule
         self._plan = plan
 
@@ -225,11 +296,12 @@ class PlannedRate(Rule, keras.callbacks.Callback):
                 "or start another run"
             )
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Sets the rate of the next epoch's first step, and says what was planned for it."""
-        for line in self.changes(epoch):
-            self.say(f"epoch {epoch + 1}: {line}, as planned")
-        self.model.optimizer.learning_rate = self.rate_at(self._first_step(epoch + 1))
+    def end_epoch(self, step: int, errors: Mapping[str, float]) -> list[str]:
+        """What was planned for the end of this epoch."""
+        epoch, more = divmod(step, self.setup.length.steps_per_epoch)
+        if more:
+            return []
+        return [f"epoch {epoch}: {line}, as planned" for line in self.changes(epoch - 1)]
 
     def changes(self, epoch: int) -> list[str]:
         """What changes after epoch `epoch`, counted from 0, in words."""
@@ -276,7 +348,7 @@ class DiaryRule(PlannedRate):
         return step // self.setup.length.steps_per_epoch
 
 
-LearningRate = PlateauWithState | PlannedRate
+LearningRate = Plateau | PlannedRate
 
 
 def make(
@@ -309,8 +381,8 @@ def make(
         int(config.seed),
     )
     if chosen.schedule == "plateau":
-        return PlateauWithState(
-            setup=setup,
+        return Plateau(
+            setup,
             monitor=chosen.monitor,
             factor=float(chosen.factor),
             patience=int(chosen.patience_epochs),

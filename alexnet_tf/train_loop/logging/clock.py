@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from alexnet_common.messages import log
+from alexnet_tf.train_loop.logging.records import Speed
 
 
 class Clock:
@@ -17,8 +18,8 @@ class Clock:
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
         self._first = True
-        self._interval = [0.0, 0.0, 0]
-        self._epoch = [0.0, 0.0, 0]
+        self._interval = _Total()
+        self._epoch = _Total()
         self._run_seconds, self._run_steps = 0.0, 0
 
     def start_step(self) -> None:
@@ -38,27 +39,39 @@ class Clock:
                 log(f"first step, compiled and run, in {seconds:.1f} s")
             return
         for total in (self._interval, self._epoch):
-            total[:] = [total[0] + seconds, total[1] + waited, total[2] + images]
+            total.add(seconds, waited, images)
         self._run_seconds += seconds
         self._run_steps += steps
 
-    def interval(self) -> dict[str, float]:
+    def interval(self) -> Speed | None:
         """Speed since the last call."""
-        found, self._interval = self._interval, [0.0, 0.0, 0]
-        return _speed(found)
+        total, self._interval = self._interval, _Total()
+        return total.speed()
 
-    def epoch(self) -> dict[str, float]:
-        """Speed since the epoch began, or since the run was resumed within it."""
-        found, self._epoch = self._epoch, [0.0, 0.0, 0]
-        return _speed(found) | {"train_seconds": found[0]}
+    def epoch(self) -> tuple[Speed | None, float]:
+        """Speed and seconds since the epoch began, or since the run was resumed within it."""
+        total, self._epoch = self._epoch, _Total()
+        return total.speed(), total.seconds
 
-    def seconds_left(self, steps_left: int) -> float:
-        """Training time left at the speed so far, without evaluations."""
-        return steps_left * self._run_seconds / max(self._run_steps, 1)
+    def seconds_left(self, steps_left: int) -> float | None:
+        """Training time left at the speed so far, without evaluations; None: no speed is known."""
+        if not self._run_steps:
+            return None
+        return steps_left * self._run_seconds / self._run_steps
 
 
-def _speed(total: list[float]) -> dict[str, float]:
-    seconds, waited, images = total
-    if not seconds:
-        return {}
-    return {"images_per_second": images / seconds, "data_wait": waited / seconds}
+class _Total:
+    """Seconds, those of them spent waiting, and images."""
+
+    def __init__(self) -> None:
+        self.seconds, self._waited, self._images = 0.0, 0.0, 0
+
+    def add(self, seconds: float, waited: float, images: int) -> None:
+        self.seconds += seconds
+        self._waited += waited
+        self._images += images
+
+    def speed(self) -> Speed | None:
+        if not self.seconds:
+            return None
+        return Speed(self._images / self.seconds, self._waited / self.seconds)

@@ -1,0 +1,43 @@
+"""What a run is, in the first lines that it writes."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.devices import distribution
+from alexnet_tf.input import pipeline
+from alexnet_tf.train_loop.run import Run
+
+
+def first_page(run: Run) -> str:
+    """What a run is, in a few lines: where it computes, on what, and where everything goes."""
+    config, position = run.config, run.position
+    parameters = sum(int(np.prod(variable.shape)) for variable in run.variables.values())
+    rows = pipeline.per_replica_batch_size(config.batch_size, run.distribution.replicas.total)
+    validation = run.data.splits.get("validation")
+    lines = [
+        f"recipe         {config.name}, seed {config.seed}",
+        f"computes on    {run.distribution.description}; {config.precision}; TensorFlow "
+        f"{tf.__version__}, Keras {keras.__version__}",
+        f"network        {run.table.name}: {parameters:,} parameters, input "
+        f"{run.crop}x{run.crop}, {run.data.num_classes} classes",
+        f"data           {run.data.directory}: {run.examples:,} training images, "
+        f"{validation.count if validation else 0:,} validation images, "
+        f"{run.data.image_size}x{run.data.image_size}",
+        f"batch          {config.batch_size} in all, {rows} per replica; "
+        f"{run.steps_per_epoch:,} steps per epoch",
+        f"length         {run.epochs} epochs, {run.last_step:,} steps",
+        f"repeatable     {distribution.repeatable(config)}",
+        f"work folder    {run.folder.folder}",
+    ]
+    lines += [f"note           {note}" for note in run.table.notes]
+    if run.beginning:
+        lines += [f"{heading:14} {text}" for heading, text in run.beginning.lines]
+    if position.step >= run.last_step and position.epoch >= run.epochs:
+        unit = "steps" if config.train_steps else "epochs"
+        lines.append(f"finished       nothing is left to do; more {unit}: --config.train_{unit}=N")
+    elif position.step:
+        lines.append(f"resumes        after epoch {position.epoch}, step {position.step:,}")
+    return "\n".join(lines)

@@ -1,0 +1,136 @@
+"""The updates of a run as compiled calls, and what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.evaluation.metrics import SUMS, Sums
+from alexnet_tf.train_loop import step
+from alexnet_tf.train_loop.run import Run
+
+
+class Controls(NamedTuple):
+    """What the host tells the updates of one call.
+
+    Attributes:
+        stop: 1.0 if this worker wants to stop, else 0.0.
+        noise_factor: standard deviation of the colour noise in units of the recipe's.
+    """
+
+    stop: Any = 0.0
+    noise_factor: Any = 1.0
+
+
+class StepResult(NamedTuple):
+    """What updates yield: float32 [steps] on the device; a number each once it is fetched.
+
+    Attributes:
+        loss, top_1_errors, top_5_errors, examples: sums over the global batch, as `metrics.Sums`
+            names them.
+        gradient_norm: of the sum over all replicas, before clipping.
+        stop_requests: how many replicas' workers want to stop.
+    """
+
+    loss: Any
+    top_1_errors: Any
+    top_5_errors: Any
+    examples: Any
+    gradient_norm: Any
+    stop_requests: Any
+
+    @property
+    def sums(self) -> Sums:
+        """Those over the global batch."""
+        return Sums(self.loss, self.top_1_errors, self.top_5_errors, self.examples)
+
+
+def fetch(results: Sequence[StepResult]) -> list[StepResult]:
+    """The results of some calls as Python floats, one per step; waits for the device.
+
+    Raises:
+        tf.errors.OpError: of the device, or of another worker.
+    """
+    if not results:
+        return []
+    columns = [tf.concat(column, 0).numpy() for column in zip(*results, strict=True)]
+    rows = np.stack(columns, axis=1).astype(np.float64).tolist()
+    return [StepResult(*row) for row in rows]
+
+
+class Updates:
+    """The compiled update of one global batch, and of several in one call."""
+
+    def __init__(self, run: Run):
+        self._one, self._several = _compile(run)
+
+    def one(self, batch: Any, first: int, controls: Controls) -> StepResult:
+        """Update `first`, counted from 0, with a batch that lies ready."""
+        return self._one(batch, tf.constant(first, tf.int64), controls)
+
+    def several(self, batches: Iterator, first: int, number: int, controls: Controls) -> StepResult:
+        """`number` updates from `first` on, which take their batches inside the call."""
+        first_step, count = tf.constant(first, tf.int64), tf.constant(number, tf.int64)
+        return self._several(batches, first_step, count, controls)
+
+
+def controls(stop: bool = False, noise_factor: float = 1.0) -> Controls:
+    """Controls as tensors, which a compiled call takes without tracing anew."""
+    return Controls(tf.constant(float(stop)), tf.constant(float(noise_factor)))
+
+
+def _compile(run: Run) -> tuple[Any, Any]:
+    config, distribution, scale = run.config, run.distribution, run.loss_scale
+    replica_step = step.make_train_step(
+        run.model,
+        run.optimizer,
+        run.prepare,
+        table=run.table,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        accumulation_steps=config.accumulation_steps,
+        clip_global_norm=config.optimizer.clip_global_norm,
+        skip_not_finite=scale is not None and scale.dynamic,
+        placed_gradients=bool(distribution.columns),
+    )
+    if config.jit_compile:
+        replica_step = tf.function(replica_step, jit_compile=True, autograph=False)
+
+    def one_replica(
+        batch: Any, number: tf.Tensor, count: tf.Tensor, controls: Controls, factor: Any
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        sums, norm = replica_step(batch, number, count, controls.noise_factor, factor)
+        return sums, norm, tf.identity(controls.stop)
+
+    def update(batch: Any, number: tf.Tensor, controls: Controls) -> StepResult:
+        """Update `number` of the run; scalars."""
+        before = (number % run.steps_per_epoch) * config.batch_size
+        count = tf.cast(tf.minimum(run.examples - before, config.batch_size), tf.float32)
+        factor = None if scale is None else scale.factor()
+        arguments = (batch, number, count, controls, factor)
+        sums, norms, wishes = distribution.strategy.run(one_replica, arguments)
+        # It is of the sum over all replicas, and so the same on each.
+        norm = distribution.strategy.experimental_local_results(norms)[0]
+        if scale is not None:
+            scale.adjust(tf.math.is_finite(norm))
+        total = Sums(*tf.unstack(distribution.sum(sums), num=len(SUMS)))
+        return StepResult(*total, norm, distribution.sum(wishes))
+
+    @tf.function(autograph=False)
+    def one(batch: Any, number: tf.Tensor, controls: Controls) -> StepResult:
+        return StepResult(*(value[None] for value in update(batch, number, controls)))
+
+    @tf.function
+    def several(
+        batches: Any, first: tf.Tensor, number: tf.Tensor, controls: Controls
+    ) -> StepResult:
+        rows = tf.TensorArray(tf.float32, size=tf.cast(number, tf.int32))
+        for ahead in tf.range(number):
+            result = update(next(batches), first + ahead, controls)
+            rows = rows.write(tf.cast(ahead, tf.int32), tf.stack(result))
+        return StepResult(*tf.unstack(rows.stack(), num=len(StepResult._fields), axis=1))
+
+    return one, several
