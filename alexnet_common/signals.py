@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, NoReturn
@@ -72,12 +71,10 @@ def ends_on_interrupt() -> Iterator[None]:
 
     def watch() -> None:
         while number := heard.recv(1):
-            if number[0] == signal.SIGINT:
-                time.sleep(GRACE_SECONDS)
-                if not over.is_set():
-                    files.remove_unfinished()
-                    log("interrupted")
-                    os._exit(INTERRUPTED)
+            if number[0] == signal.SIGINT and not over.wait(GRACE_SECONDS):
+                files.remove_unfinished()
+                log("interrupted")
+                os._exit(INTERRUPTED)
 
     over = threading.Event()
     watcher = threading.Thread(target=watch, daemon=True)

@@ -26,17 +26,17 @@ with signals.ends_on_interrupt(), files.atomic_writer(sys.argv[1]) as file:
         except KeyboardInterrupt:  # It came before the call.
             sys.stdout = sys.stderr
 """
-# What Python itself can end cleans up as it likes.
+# What Python itself can end cleans up as it likes, if it comes to that in time.
 POLITE = """
 import time
 from alexnet_common import signals
 
+signals.GRACE_SECONDS = 50
 try:
     with signals.ends_on_interrupt():
         print("begun", flush=True)
         time.sleep(3600)
 except KeyboardInterrupt:
-    time.sleep(3 * signals.GRACE_SECONDS)
     print("cleaned up", flush=True)
 """
 
