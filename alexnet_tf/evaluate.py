@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
@@ -33,8 +34,8 @@ from alexnet_tf import config as recipes
 ABOVE_LIMIT = 3
 
 
-def define_flags(flag_values: flags.FlagValues) -> None:
-    """Defines the command's flags."""
+def define_data_flags(flag_values: flags.FlagValues) -> None:
+    """Defines which runs are evaluated on what; `settings_from` reads them."""
     flags.DEFINE_list(
         "workdir",
         None,
@@ -59,6 +60,11 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         lower_bound=0,
         flag_values=flag_values,
     )
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    define_data_flags(flag_values)
     flags.DEFINE_string("output", "", "Write the JSON to this file.", flag_values=flag_values)
     for k in (1, 5):
         flags.DEFINE_float(
@@ -81,14 +87,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     import_tensorflow()
     from alexnet_tf.evaluation import ensemble
 
-    settings = ensemble.Settings(
-        views=int(flag_values.views),
-        split=flag_values.split,
-        checkpoint=flag_values.checkpoint,
-        data_dir=flag_values.data_dir,
-        batch_size=flag_values.batch_size,
-    )
-    report = ensemble.evaluate_runs(flag_values.workdir, settings, progress_bar)
+    report = ensemble.evaluate_runs(flag_values.workdir, settings_from(flag_values), progress_bar)
     limits = {k: flag_values[f"max_top_{k}_error"].value for k in (1, 5)}
     verdicts = ensemble.above_limits(report, limits)
     report["above_limits"] = verdicts
@@ -103,8 +102,21 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     return ABOVE_LIMIT if verdicts else 0
 
 
+def settings_from(flag_values: flags.FlagValues) -> Any:
+    """`ensemble.Settings` from the flags of `define_data_flags`."""
+    from alexnet_tf.evaluation import ensemble
+
+    return ensemble.Settings(
+        views=int(flag_values.views),
+        split=flag_values.split,
+        checkpoint=flag_values.checkpoint,
+        data_dir=flag_values.data_dir,
+        batch_size=flag_values.batch_size,
+    )
+
+
 def progress_bar(label: str, total: int) -> Callable[[int], None]:
-    """A bar on a terminal, one line otherwise."""
+    """What tells how it goes: a bar on a terminal, one line otherwise."""
     from tqdm import tqdm
 
     if not sys.stderr.isatty():

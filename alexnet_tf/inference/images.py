@@ -171,7 +171,7 @@ def of_files(
 
 
 def of_split(
-    data: dataset.Dataset, split: str, batch_size: int, examples: int | None = None
+    data: dataset.Dataset, split: str, batch_size: int, numbers: np.ndarray | None = None
 ) -> Iterator[Batch]:
     """Batches of a split in the order of its records, as the evaluator sees them.
 
@@ -179,23 +179,33 @@ def of_split(
         data: the dataset.
         split: "train" or "validation".
         batch_size: images per batch; the last one may be shorter.
-        examples: so many from the start; None: all.
+        numbers: of the examples that are wanted, int [n], in this order; None: all.
+
+    Raises:
+        UserError: no such split, or no image in it.
+    """
+    if not data.split(split).count:
+        raise UserError(f"{data.directory}: the split {split} has no images")
+    wanted = np.arange(data.split(split).count) if numbers is None else np.asarray(numbers)
+    names = names_of_split(data, split)
+    span = pipeline.Span(len(wanted), min(batch_size, len(wanted)))
+    first = 0
+    for batch in pipeline.evaluation_batches(data, split, span, numbers=wanted):
+        real = batch["weight"].numpy() > 0
+        part = wanted[first : first + int(real.sum())]
+        first += len(part)
+        yield Batch(names(part), batch["image"].numpy()[real], batch["label"].numpy()[real])
+
+
+def sample(data: dataset.Dataset, split: str, count: int, seed: int = 0) -> Batch:
+    """Some images of a split, drawn without replacement, the same for the same seed.
 
     Raises:
         UserError: no such split, or no image in it.
     """
     available = data.split(split).count
-    count = min(examples, available) if examples else available
-    if not count:
-        raise UserError(f"{data.directory}: the split {split} has no images")
-    names = names_of_split(data, split)
-    first = 0
-    for batch in pipeline.evaluation_batches(data, split, pipeline.Span(count, batch_size)):
-        real = batch["weight"].numpy() > 0
-        rows = int(real.sum())
-        numbers = np.arange(first, first + rows)
-        first += rows
-        yield Batch(names(numbers), batch["image"].numpy()[real], batch["label"].numpy()[real])
+    drawn = np.random.default_rng(seed).permutation(available)[:count]
+    return next(iter(of_split(data, split, max(count, 1), drawn)))
 
 
 def names_of_split(data: dataset.Dataset, split: str) -> Callable[[np.ndarray], list[str]]:

@@ -162,18 +162,22 @@ def training_batches(
         float32 [b] of 1 or 0, `row` int32 [b] (place in the global batch), and, with colour
         noise, `noise` float32 [b, 3].
     """
-    order_key = seed_key(seed, ORDER)
 
     def numbers(places: Places) -> tf.Tensor:
-        return tf.random.experimental.index_shuffle(
-            places.positions,
-            seed=tf.stack([tf.constant(order_key, tf.int64), places.epoch]),
-            max_index=tf.constant(span.examples - 1, tf.int64),
-        )
+        return shuffled(places.positions, places.epoch, seed, span.examples)
 
     augment = _Augment(data, seed, augmentation)
     batches = _batches(data, "train", span, numbers, augment, threads)
     return batches.prefetch(prefetch_batches)
+
+
+def shuffled(positions: tf.Tensor, epoch: tf.Tensor, seed: int, examples: int) -> tf.Tensor:
+    """Numbers of the examples at `positions` of an epoch, int64 of the same shape."""
+    return tf.random.experimental.index_shuffle(
+        positions,
+        seed=tf.stack([tf.constant(seed_key(seed, ORDER), tf.int64), epoch]),
+        max_index=tf.constant(examples - 1, tf.int64),
+    )
 
 
 def evaluation_batches(
@@ -181,18 +185,32 @@ def evaluation_batches(
     split: str,
     span: Span,
     *,
+    numbers: np.ndarray | None = None,
     threads: int = 0,
     prefetch_batches: int = 4,
 ) -> tf.data.Dataset:
     """Examples of a split in order, as whole images.
+
+    Args:
+        data: the dataset folder.
+        split: "train" or "validation".
+        span: which batches.
+        numbers: of the examples, int [span.examples], where others than the first ones are wanted.
+        threads: that read and decode; 0 for one per core.
+        prefetch_batches: batches prepared ahead.
 
     Returns:
         As `training_batches`, with `image` [b, image_size, image_size, 3]: the views are cut on
         the device. Rows beyond the last example have weight 0.
     """
     whole = _Augment(data, 0, Augmentation(data.image_size, False, False))
-    batches = _batches(data, split, span, lambda places: places.positions, whole, threads)
-    return batches.prefetch(prefetch_batches)
+
+    def examples(places: Places) -> tf.Tensor:
+        if numbers is None:
+            return places.positions
+        return tf.gather(tf.constant(numbers, tf.int64), places.positions)
+
+    return _batches(data, split, span, examples, whole, threads).prefetch(prefetch_batches)
 
 
 def _batches(
