@@ -5,13 +5,15 @@ use `tf.io.gfile`, which is imported only then.
 """
 
 import contextlib
+import errno
 import io
 import os
 import re
 import socket
+import stat
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,6 +22,13 @@ from alexnet_common.errors import UserError
 _TEMPORARY = ".tmp-"
 # What `atomic_writer` has begun and not yet published.
 _UNFINISHED: set[str] = set()
+_SPECIAL_FILES = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
@@ -96,6 +105,46 @@ def read_bytes(path: str) -> bytes:
             raise OSError(f"{path}: {error}") from error
     with open(path, "rb") as local_file:
         return local_file.read()
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Opens a local file for reading, if it is one: a pipe would block, a device never end.
+
+    Raises:
+        OSError: it is missing, cannot be read, or is a folder, a pipe, a socket or a device.
+    """
+    # Without O_NONBLOCK the open itself waits for the writer of a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        what = next((name for test, name in _SPECIAL_FILES if test(mode)), "a special file")
+        raise OSError(errno.EINVAL, f"is {what}, not a regular file", path)
+    return os.fdopen(descriptor, "rb")
+
+
+def expand_user(path: str) -> str:
+    """The path with a leading `~` or `~user` replaced: in `--flag=~/x` no shell does it."""
+    return path if is_remote(path) else os.path.expanduser(path)
+
+
+def cannot_write(folder: str) -> str | None:
+    """Why nothing can be written to a folder that is there or will be made, or None.
+
+    Asked before hours of work are begun; an object store is not asked.
+    """
+    if is_remote(folder):
+        return None
+    nearest = os.path.abspath(folder)
+    while not os.path.lexists(nearest):
+        nearest = os.path.dirname(nearest)
+    if not os.path.isdir(nearest):
+        return f"{nearest} is not a folder"
+    if os.access(nearest, os.W_OK | os.X_OK):
+        return None
+    if os.statvfs(nearest).f_flag & os.ST_RDONLY:
+        return f"{nearest} is on a read-only file system"
+    return f"{nearest} cannot be written by this user"
 
 
 def open_for_reading(path: str) -> Any:

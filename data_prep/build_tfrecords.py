@@ -7,10 +7,12 @@
         --validation=ILSVRC2012_img_val.tar --output_dir=imagenet_256     (devkit beside them)
 
 --train and --validation name folders with one folder of images per class, or tar archives, which
-are read in place and never extracted; a flat folder or archive of validation images needs a label
-file or a devkit. Every image is scaled so that its shorter side is --image_size and its central
-square is kept, as in the paper (section 2). Killed or failed runs are finished by the same
-command; the result is the same whatever the number of workers, tasks and interruptions.
+are read in place and never extracted; the class of an image is the folder directly under the one
+named. A flat folder or archive of validation images needs a label file or a devkit, and without
+any --validation a part of the training images can be held out (--validation_fraction). Every image
+is scaled so that its shorter side is --image_size and its central square is kept, as in the paper
+(section 2). Killed or failed runs are finished by the same command; the result is the same whatever
+the number of workers, tasks and interruptions.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import re
 from absl import flags
 
 from alexnet_common import command, files
-from alexnet_common.errors import FAILED, UsageError
+from alexnet_common.errors import FAILED, UsageError, UserError
 from alexnet_common.messages import log
 from data_prep import dataset
 from data_prep.shards import conversion, dali, estimate, plan, sidecars, statistics, workers
@@ -46,9 +48,15 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     text(
         "validation_labels",
         None,
-        "Classes of flat validation images: ground truth "
-        "of the devkit, lines 'filename class', or Kaggle's LOC_val_solution.csv.",
+        "Classes of flat validation images: ground truth of the devkit, lines 'filename class' "
+        "(CSV, tabs or spaces), or Kaggle's LOC_val_solution.csv.",
     )
+    flags.DEFINE_float(
+        "validation_fraction", None,
+        "Without --validation: this part of the training images is held out for it, each by a hash "
+        "of its own class and name.",
+        flag_values=flag_values,
+    )  # fmt: skip
     text("output_dir", None, "New folder for the dataset, or the one to finish.")
     text("train_shards", "auto", "Number of training shards; auto: about 40 MB each.")
     text("validation_shards", "auto", "Number of validation shards; auto: about 40 MB each.")
@@ -63,6 +71,12 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     text("task", "1/1", "i/n: this run makes the i-th of n shares of the shards; all n runs "
          "name the same --output_dir, and the last to finish completes it.")  # fmt: skip
     integer("seed", 0, "Seed of the order of the images.", 0, 2**63 - 1)
+    flags.DEFINE_enum(
+        "exif_orientation", "ignore", list(dataset.EXIF_ORIENTATIONS),
+        "What to do with photographs that a camera marked as turned: ignore the mark, as in 2012, "
+        "or apply it. What is exported of a network does the same.",
+        flag_values=flag_values,
+    )  # fmt: skip
     flags.DEFINE_enum(
         "on_error", "fail", ["fail", "skip"],
         "What to do with a file that cannot be converted. Skipped files are listed at the end "
@@ -91,13 +105,20 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Finds the images, plans, converts and reports."""
     if arguments:
-        raise UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
+        raise UsageError(f"unexpected argument {arguments[0]!r}, expected flags only")
+    train = files.expand_user(flag_values.train)
+    validation, label_file, devkit = (
+        files.expand_user(path) if path else None
+        for path in (flag_values.validation, flag_values.validation_labels, flag_values.devkit)
+    )
     settings = plan.Settings(
         image_size=flag_values.image_size,
         store=flag_values.store,
         jpeg_quality=flag_values.jpeg_quality,
         seed=flag_values.seed,
         label_order=flag_values.label_order,
+        exif_orientation=flag_values.exif_orientation,
+        validation_fraction=_fraction(flag_values),
     )
     options = _options(flag_values)
     num_shards = {
@@ -105,17 +126,22 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         "validation": _shards("validation_shards", flag_values.validation_shards),
     }
     output_dir = _folder(flag_values.output_dir)
+    inputs.check_paths(train, validation, output_dir)
     conversion.refuse_foreign(output_dir)
-    devkit = flag_values.devkit or imagenet.find_devkit(flag_values.train)
-    for path in (flag_values.train, flag_values.validation, devkit):
+    reason = files.cannot_write(output_dir)
+    if reason:
+        raise UserError(f"--output_dir={output_dir}: {reason}; name another folder")
+    devkit = devkit or imagenet.find_devkit(train)
+    for path in (train, validation, devkit):
         checked = path and imagenet.check_archive(path, flag_values.checksums)
         if checked:
             log(checked)
     found = inputs.find(
-        flag_values.train,
-        flag_values.validation,
-        validation_labels=flag_values.validation_labels,
+        train,
+        validation,
+        validation_labels=label_file,
         devkit_path=devkit,
+        validation_fraction=settings.validation_fraction,
         label_order=flag_values.label_order,
         cache_folder=sidecars.folder(output_dir),
     )
@@ -127,10 +153,11 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         print(json.dumps(described, indent=1))
         return 0 if described["fits"] in (True, None) else FAILED
     for split in the_plan.splits:
+        classes = len({image.class_name for image in split.images})
         log(
-            f"{split.name}: {len(split.images):,} images of "
-            f"{len({image.class_name for image in split.images}):,} classes, "
-            f"{split.num_shards:,} shards"
+            f"{split.name}: {len(split.images):,} image{_s(len(split.images))} of "
+            f"{classes:,} class{'' if classes == 1 else 'es'}, "
+            f"{split.num_shards:,} shard{_s(split.num_shards)}"
         )
     result = conversion.convert(the_plan, output_dir, options)
     if result is None:
@@ -146,17 +173,27 @@ def report(result: dataset.Dataset) -> int:
     for entry in skipped:
         log(f"skipped {entry.key}: {entry.reason}")
     log(f"mean RGB            {_row(result.channel_mean)}")
-    log(f"  the author's mean {_row(statistics.AUTHOR_CHANNEL_MEAN)}")
-    log(f"RGB components, standard deviations {_row(result.pca_standard_deviations)}")
+    log(f"  on ImageNet, 2012 {_row(statistics.AUTHOR_CHANNEL_MEAN)}")
     author = _row(statistics.AUTHOR_PCA_STANDARD_DEVIATIONS)
-    log(f"  the author's                      {author}")
+    log("standard deviations along the principal components of RGB (for the colour noise)")
+    log(f"                    {_row(result.pca_standard_deviations)}")
+    log(f"  on ImageNet, 2012 {author}")
     for split in result.splits.values():
         size = sum(shard.bytes for shard in split.shards)
-        log(f"{split.name}: {split.count:,} images, {len(split.shards):,} shards, {size:,} bytes")
+        log(
+            f"{split.name}: {split.count:,} image{_s(split.count)}, "
+            f"{len(split.shards):,} shard{_s(len(split.shards))}, {size:,} bytes"
+        )
+    log(
+        f"labels in the records: {result.label_offset} ({result.class_names[0]}) to "
+        f"{result.label_offset + result.num_classes - 1} ({result.class_names[-1]}); predictions "
+        "count the same classes from 0"
+    )
     if skipped:
         log(
-            f"{result.directory}: usable, but {len(skipped)} planned images are not in it "
-            "(listed above and in dataset.json); exit status 1"
+            f"{result.directory}: usable, but {len(skipped)} planned image{_s(len(skipped))} "
+            f"{'is' if len(skipped) == 1 else 'are'} not in it (listed above and in "
+            "dataset.json); exit status 1"
         )
         return FAILED
     log(f"{result.directory}: complete")
@@ -180,7 +217,25 @@ def _options(flag_values: flags.FlagValues) -> conversion.Options:
     )
 
 
+def _fraction(flag_values: flags.FlagValues) -> float | None:
+    fraction: float | None = flag_values.validation_fraction
+    if fraction is None:
+        if flag_values.validation_labels and not flag_values.validation:
+            raise UsageError("--validation_labels needs the images it is about: --validation")
+        return None
+    if flag_values.validation:
+        raise UsageError("--validation_fraction is for sets without --validation; name one of them")
+    if not 0 < fraction < 1:
+        raise UsageError(f"--validation_fraction={fraction:g}: expected more than 0, less than 1")
+    return fraction
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
 def _folder(path: str) -> str:
+    path = files.expand_user(path)
     return path.rstrip("/") if files.is_remote(path) else os.path.normpath(path)
 
 

@@ -25,6 +25,7 @@ MEAN_IMAGE_FILE = "mean_image.npy"
 IMAGE_KEYS = {"jpeg": "image/encoded", "uint8": "image/raw", "centered": "image/raw"}
 LABEL_KEY = "image/class/label"
 LABEL_ORDERS = ("sorted", "devkit")
+EXIF_ORIENTATIONS = ("ignore", "apply")
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -102,6 +103,14 @@ class Dataset:
     def num_classes(self) -> int:
         """Number of classes, also those without an image in some split."""
         return len(self.class_names)
+
+    @property
+    def exif_orientation(self) -> str:
+        """Whether photographs were kept as stored ("ignore") or turned upright ("apply").
+
+        What classifies other images has to do the same. The first datasets do not state it.
+        """
+        return str(self.document.get("exif_orientation", "ignore"))
 
     @property
     def image_key(self) -> str:
@@ -204,7 +213,10 @@ def describe(directory: str | os.PathLike[str]) -> Dataset:
     """
     folder = os.fspath(directory)
     if not files.is_dir(folder):
-        raise DatasetError(f"{folder}: no such folder; --data_dir wants the folder of a dataset")
+        raise DatasetError(
+            f"{folder}: no such folder; expected the folder of a dataset, "
+            "which python -m data_prep.build_tfrecords makes"
+        )
     path = files.join(folder, DATASET_FILE)
     if not files.exists(path):
         raise DatasetError(
@@ -258,6 +270,8 @@ def _parse_checked(document: dict[str, Any], directory: str) -> Dataset:
     _check(store in IMAGE_KEYS, f"store {store!r} is none of {', '.join(IMAGE_KEYS)}")
     label_order = document["label_order"]
     _check(label_order in LABEL_ORDERS, f"label_order {label_order!r} is unknown")
+    exif_orientation = document.get("exif_orientation", "ignore")
+    _check(exif_orientation in EXIF_ORIENTATIONS, f"exif_orientation {exif_orientation!r}")
     names = _texts(document["class_names"])
     _check(len(names) > 0, "no class")
     _check(len(set(names)) == len(names), "a class is named twice")

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -307,7 +308,8 @@ def test_photographs_have_pytorchs_probabilities(
         archive.extractall(tmp_path, members=members, filter="data")
     images = f"--train={tmp_path / 'imagenet_sample'}"
     folder = tmp_path / "data"
-    argv = (images, f"--validation={tmp_path / 'imagenet_sample'}", f"--output_dir={folder}")
+    shutil.copytree(tmp_path / "imagenet_sample", tmp_path / "again")
+    argv = (images, f"--validation={tmp_path / 'again'}", f"--output_dir={folder}")
     assert run(build_tfrecords, *argv) == 0
     known = dataset.load(folder)
     assert known.num_classes == 8

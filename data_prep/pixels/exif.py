@@ -7,7 +7,6 @@ import struct
 
 import numpy as np
 
-ORIENTATIONS = ("ignore", "apply")
 AS_STORED = 1
 _TAG = 0x0112
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}

@@ -32,10 +32,17 @@ def square_pixels(data: bytes, size: int, exif_orientation: str = "ignore") -> n
     Raises:
         ImageError: not an image, truncated, damaged, too large, or of a kind that is not decoded.
     """
-    pixels = decode(data, exif_orientation)
+    return square(data, size, exif_orientation)[0]
+
+
+def square(data: bytes, size: int, exif_orientation: str = "ignore") -> tuple[np.ndarray, Header]:
+    """As `square_pixels`, and the header of the file."""
+    header = headers.inspect(data)
+    pixels = _upright(header, data, exif_orientation)
     shape = resize.geometry(pixels.shape[0], pixels.shape[1], size)
     rows, columns = shape.rows, shape.columns
-    return resize.central_square(pixels[rows[0] : rows[1], columns[0] : columns[1]], shape)
+    part = pixels[rows[0] : rows[1], columns[0] : columns[1]]
+    return resize.central_square(part, shape), header
 
 
 def decode(data: bytes, exif_orientation: str = "ignore") -> np.ndarray:
@@ -49,7 +56,18 @@ def decode(data: bytes, exif_orientation: str = "ignore") -> np.ndarray:
     Raises:
         ImageError: as `square_pixels`.
     """
-    header = headers.inspect(data)
+    return _upright(headers.inspect(data), data, exif_orientation)
+
+
+def encode_jpeg(pixels: np.ndarray, quality: int) -> bytes:
+    """Encodes uint8 [height, width, 3] as a baseline 4:2:0 JPEG, as OpenCV's imencode does."""
+    encoded = tf.raw_ops.EncodeJpeg(
+        image=pixels, format="rgb", quality=quality, chroma_downsampling=True
+    )
+    return bytes(encoded.numpy())
+
+
+def _upright(header: Header, data: bytes, exif_orientation: str) -> np.ndarray:
     pixels = _decoded(header, data)
     expected = (header.height, header.width, 3)
     if pixels.shape != expected or pixels.dtype != np.uint8:
@@ -60,14 +78,6 @@ def decode(data: bytes, exif_orientation: str = "ignore") -> np.ndarray:
     if exif_orientation == "apply" and header.orientation != exif.AS_STORED:
         return exif.upright(pixels, header.orientation)
     return pixels
-
-
-def encode_jpeg(pixels: np.ndarray, quality: int) -> bytes:
-    """Encodes uint8 [height, width, 3] as a baseline 4:2:0 JPEG, as OpenCV's imencode does."""
-    encoded = tf.raw_ops.EncodeJpeg(
-        image=pixels, format="rgb", quality=quality, chroma_downsampling=True
-    )
-    return bytes(encoded.numpy())
 
 
 def _decoded(header: Header, data: bytes) -> np.ndarray:

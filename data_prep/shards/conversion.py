@@ -194,6 +194,7 @@ def finish(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | N
         "class_names": list(plan.class_names),
         "class_titles": list(plan.class_titles or plan.class_names),
         "seed": settings.seed,
+        **settings.beyond_the_first(),
         "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "splits": splits,
         "statistics": {
@@ -263,7 +264,39 @@ def _make(jobs: list[making.Job], options: Options, title: str) -> None:
     outcomes = workers.run(making.make, jobs, options.num_workers, num_images, title, check)
     kept = sum(outcome.was_finished for outcome in outcomes)
     if kept:
-        log(f"{kept} of {len(jobs)} shards were there already, their checksums are right")
+        log(
+            f"{kept} of {len(jobs)} shards {'was' if kept == 1 else 'were'} there already, "
+            "with the right checksum"
+        )
+    _note(sum((outcome.oddities for outcome in outcomes), making.Oddities()), jobs)
+
+
+def _note(oddities: making.Oddities, jobs: list[making.Job]) -> None:
+    """Says what may surprise about the images; of shards that were there already it is not known.
+
+    With two passes, those of the records say it.
+    """
+    if not jobs or not jobs[0].write_records:
+        return
+    settings = jobs[0].settings
+    if oddities.rotated:
+        count = _images(oddities.rotated)
+        if settings.exif_orientation == "apply":
+            log(f"note: {count} turned upright, as the EXIF orientation asks")
+        else:
+            log(
+                f"note: {count} with an EXIF orientation kept as stored, as in 2012; "
+                "--exif_orientation=apply turns such photographs upright"
+            )
+    if oddities.enlarged:
+        log(
+            f"note: {_images(oddities.enlarged)} enlarged more than {making.ENLARGED} times to "
+            f"{settings.image_size} pixels; a smaller --image_size keeps small images sharp"
+        )
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def _describe_split(

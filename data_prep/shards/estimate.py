@@ -96,7 +96,10 @@ def measure_sample(job: making.Job, report: workers.Report) -> dict[str, Any]:
             # The first image pays for what a process does once.
             begin = time.perf_counter()
         try:
-            pixels = images.square_pixels(listing.read_image(image), job.settings.image_size)
+            data = listing.read_image(image)
+            pixels = images.square_pixels(
+                data, job.settings.image_size, job.settings.exif_orientation
+            )
         except (ImageError, OSError) as error:
             failed.append({"key": image.key, "reason": one_line(error)})
         else:

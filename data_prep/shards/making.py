@@ -5,6 +5,7 @@ times, also by two processes at once: every time the same bytes appear under the
 """
 
 import dataclasses
+import errno
 import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,11 @@ from data_prep.shards.plan import Settings
 from data_prep.shards.statistics import Accumulator
 from data_prep.sources import listing
 from data_prep.sources.listing import SourceImage
+
+# More than twice the size, and a picture shows its pixels.
+ENLARGED = 2
+# A machine short of these would otherwise skip images that are fine.
+_NOT_THE_IMAGES_FAULT = frozenset([errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC])
 
 
 class Cancelled(Exception):
@@ -49,11 +55,34 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True)
+class Oddities:
+    """Numbers of images that a person may want to know of; they change no byte.
+
+    Attributes:
+        rotated: images whose EXIF block asks for a turn.
+        enlarged: images enlarged more than `ENLARGED` times.
+    """
+
+    rotated: int = 0
+    enlarged: int = 0
+
+    def __add__(self, other: "Oddities") -> "Oddities":
+        return Oddities(self.rotated + other.rotated, self.enlarged + other.enlarged)
+
+
+@dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a job: the skipped images (key, reason), and whether it was done before."""
+    """What became of a job.
+
+    Attributes:
+        skipped: (key, reason) of the images that are not in the shard.
+        was_finished: whether an earlier run had made the shard.
+        oddities: what may surprise about the images of the shard.
+    """
 
     skipped: tuple[tuple[str, str], ...]
     was_finished: bool
+    oddities: Oddities = Oddities()
 
 
 def make(job: Job, report: Callable[[int], None]) -> Outcome:
@@ -73,7 +102,8 @@ def make(job: Job, report: Callable[[int], None]) -> Outcome:
         return finished
     skipped: list[tuple[str, str]] = []
     accumulator = Accumulator(job.settings.image_size)
-    images = _converted(job, skipped, accumulator, report)
+    seen: list[Oddities] = []
+    images = _converted(job, skipped, accumulator, seen, report)
     if job.write_records:
         result = _write(job, images, skipped)
         if job.write_statistics:
@@ -83,7 +113,7 @@ def make(job: Job, report: Callable[[int], None]) -> Outcome:
         for _ in images:
             pass
         _write_statistics(job, accumulator)
-    return Outcome(tuple(skipped), was_finished=False)
+    return Outcome(tuple(skipped), was_finished=False, oddities=sum(seen, Oddities()))
 
 
 def file_sha256(path: str) -> str:
@@ -145,15 +175,20 @@ def _converted(
     job: Job,
     skipped: list[tuple[str, str]],
     accumulator: Accumulator,
+    seen: list[Oddities],
     report: Callable[[int], None],
 ) -> Iterator[tuple[SourceImage, np.ndarray]]:
     """Yields the images of a job as uint8 squares; those that fail are skipped or end it."""
-    from data_prep.pixels import images
+    from data_prep.pixels import exif, images
 
+    settings = job.settings
     for image in job.images:
         try:
-            pixels = images.square_pixels(listing.read_image(image), job.settings.image_size)
+            data = listing.read_image(image)
+            pixels, header = images.square(data, settings.image_size, settings.exif_orientation)
         except (ImageError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in _NOT_THE_IMAGES_FAULT:
+                raise
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             skipped.append((image.key, one_line(reason)))
             if job.max_skipped is not None and len(skipped) > job.max_skipped:
@@ -165,6 +200,10 @@ def _converted(
                 raise UserError(f"{image.path}: {image.key}: {skipped[-1][1]}; {advice}") from error
             report(1)
             continue
+        rotated = header.orientation != exif.AS_STORED
+        enlarged = settings.image_size > ENLARGED * min(header.width, header.height)
+        if rotated or enlarged:
+            seen.append(Oddities(int(rotated), int(enlarged)))
         if job.write_statistics:
             accumulator.add(pixels)
         yield image, pixels

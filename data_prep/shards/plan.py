@@ -4,6 +4,7 @@ Neither where the images lie (folders, archives), nor the order in which they we
 number of workers or machines changes the plan, and a shard depends on nothing but the plan.
 """
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -33,6 +34,27 @@ class Settings:
     seed: int = 0
     label_order: str = "sorted"
     label_offset: int = 1
+    exif_orientation: str = "ignore"
+    validation_fraction: float | None = None
+
+    def beyond_the_first(self) -> dict[str, Any]:
+        """The settings that the first version did not have, where they are not its behaviour.
+
+        Only then do they enter the fingerprint and dataset.json: the same images give the same
+        bytes as before, and a conversion that an older version began is finished.
+        """
+        fields: dict[str, Any] = {}
+        if self.exif_orientation != "ignore":
+            fields["exif_orientation"] = self.exif_orientation
+        if self.validation_fraction is not None:
+            fields["validation_fraction"] = self.validation_fraction
+        return fields
+
+    def summary(self) -> dict[str, Any]:
+        """The settings that stand in a plan's fingerprint."""
+        fields = dataclasses.asdict(self)
+        del fields["exif_orientation"], fields["validation_fraction"]
+        return {**fields, **self.beyond_the_first()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +88,7 @@ class Plan:
     def summary(self) -> dict[str, Any]:
         """What a person compares when two plans differ."""
         return {
-            **dataclasses.asdict(self.settings),
+            **self.settings.summary(),
             "classes": len(self.class_names),
             **{f"{split.name}_images": len(split.images) for split in self.splits},
             **{f"{split.name}_shards": split.num_shards for split in self.splits},
@@ -112,7 +134,9 @@ def make_plan(
             if image.class_name not in known:
                 raise UserError(f"{image.key}: unknown class {image.class_name!r}")
         if len({image.key for image in ordered}) != len(ordered):
-            raise UserError(f"{name}: two images have the same class and name")
+            counts = collections.Counter(image.key for image in ordered)
+            twice = counts.most_common(1)[0][0]
+            raise UserError(f"{name}: two images have the same class and name ({twice!r})")
         wanted = (num_shards or {}).get(name)
         count = auto_shards(name, len(ordered), settings) if wanted is None else wanted
         if count > len(ordered):

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from alexnet_common import tensorflow_import
 from alexnet_common.errors import UserError
+from alexnet_common.messages import log
 from data_prep.shards import making
 
 Task = TypeVar("Task")
@@ -34,6 +36,7 @@ WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
 }
 _POLL_SECONDS = 0.2
+_LINE_SECONDS = 30.0
 
 _counter: Any = None
 _stop: Any = None
@@ -73,7 +76,7 @@ def run(
     if not tasks:
         return []
     context = multiprocessing.get_context("spawn")
-    counter, stop = context.Value("q", 0), context.Event()
+    counter, stop = _shared(context)
     with _environment(WORKER_ENVIRONMENT), _signals_as_interrupts():
         executor = concurrent.futures.ProcessPoolExecutor(
             min(num_workers, len(tasks)), context, _initialize, (counter, stop)
@@ -101,16 +104,48 @@ def _wait(
 ) -> None:
     """Waits for all futures, showing progress; the first error is raised at once."""
     waiting = set(futures)
-    with tqdm(
-        total=num_images, desc=title, unit=" images", mininterval=0.5, smoothing=0.1,
-        file=sys.stderr, dynamic_ncols=True,
-    ) as progress:  # fmt: skip
+    with _progress(num_images, title) as show:
         while waiting:
             done, waiting = concurrent.futures.wait(waiting, _POLL_SECONDS)
-            progress.update(counter.value - progress.n)
+            show(counter.value)
             for future in sorted(done, key=futures.index):
                 check(future.result())
-        progress.update(counter.value - progress.n)
+        show(counter.value)
+
+
+@contextlib.contextmanager
+def _progress(num_images: int, title: str) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; in a file, where a bar would be thousands of lines, a line at times."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        with tqdm(
+            total=num_images, desc=title, unit=" images", mininterval=0.5, smoothing=0.1,
+            file=sys.stderr, dynamic_ncols=True,
+        ) as bar:  # fmt: skip
+            yield lambda done: bar.update(done - bar.n) and None
+        return
+    begin = time.monotonic()
+    told = begin
+
+    def tell(done: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= _LINE_SECONDS and 0 < done < num_images:
+            told = now
+            left = (now - begin) / done * (num_images - done)
+            log(f"{title}: {done:,} of {num_images:,} images, about {left / 60:,.1f} minutes left")
+
+    yield tell
+
+
+def _shared(context: Any) -> tuple[Any, Any]:
+    """The counter and the flag that all workers share; the system keeps them in /dev/shm."""
+    try:
+        return context.Value("q", 0), context.Event()
+    except OSError as error:
+        raise UserError(
+            f"worker processes share a few bytes in /dev/shm, and there it says: {error.strerror}; "
+            "make room there (df /dev/shm), or in a container start it with --shm-size=64m"
+        ) from error
 
 
 def _call(function: Callable[[Any, Report], Any], task: Any) -> Any:

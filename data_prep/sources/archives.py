@@ -25,11 +25,21 @@ _REFUSED = {
 }  # fmt: skip
 # Names and extended headers are short; a longer one is an attack on memory.
 _MAX_EXTENSION_BYTES = 1 << 20
-INDEX_VERSION = 1
+INDEX_VERSION = 2
+
+
+FOLDER = -1
+_COMPRESSED = (
+    (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"PK\x03\x04", "zip"), (b"7z\xbc\xaf", "7z"), (b"Rar!", "rar"),
+)  # fmt: skip
 
 
 class Member(NamedTuple):
-    """A regular file within an archive: `size` bytes from `offset` of the archive's file."""
+    """A regular file within an archive: `size` bytes from `offset` of the archive's file.
+
+    The offset of a folder is `FOLDER`.
+    """
 
     name: str
     offset: int
@@ -41,23 +51,24 @@ class ArchiveError(UserError):
 
 
 def members(path: str, begin: int = 0, end: int | None = None) -> list[Member]:
-    """The regular files of a tar archive, by reading its headers only.
+    """The regular files and the folders of a tar archive, by reading its headers only.
 
     Args:
-      path: the archive's file.
-      begin, end: the part of the file that is the archive, for one within another.
+        path: the archive's file.
+        begin, end: the part of the file that is the archive, for one within another.
 
     Raises:
-      ArchiveError: anything about it is not as it should be.
+        ArchiveError: anything about it is not as it should be.
     """
-    with open(path, "rb") as file:
+    with files.open_regular(path) as file:
         stop = os.fstat(file.fileno()).st_size if end is None else end
         found = list(_scan(file.fileno(), path, begin, stop))
     names = set()
     for member in found:
-        if member.name in names:
-            raise ArchiveError(f"{path}: refused, {member.name!r} is in it twice")
-        names.add(member.name)
+        if member.offset != FOLDER:
+            if member.name in names:
+                raise ArchiveError(f"{path}: refused, {member.name!r} is in it twice")
+            names.add(member.name)
     return found
 
 
@@ -65,14 +76,15 @@ def nested_members(path: str, cache_folder: str | None = None) -> list[Member]:
     """As `members`, and every member `NAME.tar` becomes the files in it, as `NAME/file`.
 
     Args:
-      path: the archive's file.
-      cache_folder: where the result is kept as JSON; it is taken from there while the archive has
-        the same size and time of change.
+        path: the archive's file.
+        cache_folder: where the result is kept as JSON; it is taken from there while the archive has
+            the same size and time of change.
 
     Raises:
-      ArchiveError: as `members`, or an archive mixes nested archives with other files.
+        ArchiveError: as `members`, or an archive mixes nested archives with other files.
     """
-    status = os.stat(path)
+    with files.open_regular(path) as file:
+        status = os.fstat(file.fileno())
     identity = [INDEX_VERSION, status.st_size, status.st_mtime_ns]
     cache = None
     if cache_folder is not None:
@@ -81,18 +93,23 @@ def nested_members(path: str, cache_folder: str | None = None) -> list[Member]:
         if known is not None:
             return known
     found = members(path)
-    nested = [member for member in found if member.name.endswith(".tar")]
-    if nested and len(nested) != len(found):
-        other = next(member.name for member in found if not member.name.endswith(".tar"))
+    shown = [m for m in found if m.offset != FOLDER and not is_hidden(m.name)]
+    nested = [member for member in shown if member.name.endswith(".tar")]
+    if nested and len(nested) != len(shown):
+        other = next(member.name for member in shown if not member.name.endswith(".tar"))
         raise ArchiveError(f"{path}: refused, holds archives and other files (as {other!r})")
     if nested:
         found = []
         for outer in nested:
             folder = os.path.basename(outer.name).removesuffix(".tar")
             inside = members(path, outer.offset, outer.offset + outer.size)
-            if not inside:
+            if not any(inner.offset != FOLDER for inner in inside):
                 raise ArchiveError(f"{path}: refused, {outer.name!r} in it is empty")
-            found.extend(inner._replace(name=f"{folder}/{inner.name}") for inner in inside)
+            # An archive of class archives that hold a folder of their class once more.
+            if all(f"{inner.name}/".startswith(f"{folder}/") for inner in inside):
+                found.extend(inside)
+            else:
+                found.extend(inner._replace(name=f"{folder}/{inner.name}") for inner in inside)
     if cache is not None:
         files.make_dirs(os.path.dirname(cache))
         content = json.dumps({"archive": identity, "members": found})
@@ -135,6 +152,8 @@ def _scan(descriptor: int, path: str, begin: int, end: int) -> Iterator[Member]:
             name = _plain(name, path)
             if kind == _DIRECTORY:
                 size = 0
+                if name != ".":
+                    yield Member(name, FOLDER, 0)
             elif position + BLOCK + size > end:
                 raise ArchiveError(
                     f"{path}: refused, {name!r} claims {size:,} bytes, "
@@ -156,7 +175,7 @@ def _checked_size(header: bytes, path: str, position: int) -> int:
     # Some old writers summed signed bytes.
     if total != stated and _signed_sum(header) != stated:
         if position == 0 and header[257:262] != b"ustar":
-            raise ArchiveError(f"{path}: is not an uncompressed tar archive")
+            raise ArchiveError(f"{path}: is not an uncompressed tar archive{_compression(header)}")
         raise ArchiveError(f"{path}: refused, damaged header at byte {position:,}")
     field = header[124:136]
     if field[0] & 0x80:
@@ -168,6 +187,18 @@ def _checked_size(header: bytes, path: str, position: int) -> int:
     if size < 0:
         raise ArchiveError(f"{path}: refused, no size in the header at byte {position:,}")
     return size
+
+
+def is_hidden(name: str) -> bool:
+    """Whether any part of a relative path begins with a dot: left by systems, not an image."""
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _compression(header: bytes) -> str:
+    for mark, name in _COMPRESSED:
+        if header.startswith(mark):
+            return f" but a {name} file; unpack it, or name an uncompressed .tar"
+    return ""
 
 
 def _signed_sum(header: bytes) -> int:
@@ -226,6 +257,8 @@ def _read_cache(path: str, identity: list[int], archive_size: int) -> list[Membe
     except (OSError, ValueError, KeyError, TypeError):
         return None
     inside = all(
-        member.offset >= 0 and 0 <= member.size <= archive_size - member.offset for member in found
+        member.offset == FOLDER
+        or (member.offset >= 0 and 0 <= member.size <= archive_size - member.offset)
+        for member in found
     )
     return found if inside else None

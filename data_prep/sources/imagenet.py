@@ -1,4 +1,4 @@
-"""What is particular to ILSVRC: its development kit, its label files, its known sizes.
+"""What is particular to ILSVRC: its development kit, its numbers, its known sizes.
 
 The devkit numbers the classes 1..1000 in an order of its own (`ILSVRC2012_ID`), which is not the
 sorted order of the WordNet ids; its ground truth holds these numbers, one line per validation
@@ -13,6 +13,7 @@ import re
 import tarfile
 from collections.abc import Callable, Sequence
 
+from alexnet_common import files
 from alexnet_common.errors import UserError, one_line
 from data_prep.sources import matlab
 
@@ -67,49 +68,10 @@ def read_devkit(path: str) -> Devkit:
     except (matlab.MatlabError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: data/meta.mat is damaged ({error})") from error
     truth = read(r"(.*/)?data/ILSVRC20\d\d_validation_ground_truth\.txt")
-    ids = () if truth is None else parse_ids(truth.decode("ascii", "replace"), path)
+    ids = () if truth is None else parse_ids(truth.decode("ascii", "replace").split(), path)
     if ids and max(ids) > len(names):
         raise UserError(f"{path}: the ground truth names class {max(ids)} of {len(names)}")
     return Devkit(names, titles, ids)
-
-
-def read_labels(path: str, names: Sequence[str], devkit: Devkit | None) -> dict[str, str]:
-    """Reads a label file: class of every file name.
-
-    Args:
-      path: ILSVRC's ground truth (one ID per line), lines `filename class`, or Kaggle's
-        LOC_val_solution.csv.
-      names: file names of the images, to which the lines of a ground truth belong in order.
-      devkit: what the IDs mean; needed for a ground truth only.
-
-    Raises:
-      UserError: the file is none of these, or does not fit.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a label file ({error})") from error
-    lines = [line for line in lines if line]
-    if not lines:
-        raise UserError(f"{path}: is empty; expected one label per line")
-    if lines[0].replace(" ", "") == "ImageId,PredictionString":
-        return _kaggle(path, lines[1:])
-    if all(line.isdigit() for line in lines):
-        if devkit is None:
-            raise UserError(
-                f"{path}: holds devkit numbers, and only the devkit says which classes they are; "
-                "name it with --devkit"
-            )
-        return ground_truth(path, parse_ids("\n".join(lines), path), names, devkit)
-    labels: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        fields = [field for field in re.split(r"[,\s]+", line) if field]
-        if len(fields) != 2:
-            raise UserError(f"{path}:{number}: expected 'filename class', found {line!r}")
-        if labels.setdefault(os.path.basename(fields[0]), fields[1]) != fields[1]:
-            raise UserError(f"{path}:{number}: a second class for {fields[0]}")
-    return labels
 
 
 def ground_truth(
@@ -118,7 +80,7 @@ def ground_truth(
     """Line i belongs to the i-th image in the order of names.
 
     Raises:
-      UserError: there are more or fewer lines than images.
+        UserError: there are more or fewer lines than images.
     """
     if len(ids) != len(names):
         raise UserError(f"{path}: {len(ids):,} labels for {len(names):,} images")
@@ -128,17 +90,17 @@ def ground_truth(
     return {name: devkit.class_names[i - 1] for name, i in zip(ordered, ids, strict=True)}
 
 
-def parse_ids(text: str, path: str) -> tuple[int, ...]:
+def parse_ids(words: Sequence[str], path: str) -> tuple[int, ...]:
     """Devkit numbers, one per line, counted from 1.
 
     Raises:
-      UserError: a line is something else.
+        UserError: a line is something else.
     """
     ids = []
-    for number, line in enumerate(text.split(), 1):
-        if not line.isdigit() or not 0 < int(line) < 100_000:
-            raise UserError(f"{path}: ground truth line {number}: {line!r} is no class")
-        ids.append(int(line))
+    for number, word in enumerate(words, 1):
+        if not word.isdigit() or not 0 < int(word) < 100_000:
+            raise UserError(f"{path}: ground truth line {number}: {word!r} is no class")
+        ids.append(int(word))
     return tuple(ids)
 
 
@@ -171,17 +133,6 @@ def check_archive(path: str, checksum: bool) -> str | None:
     return f"{path}: {actual:,} bytes, MD5 as published"
 
 
-def _kaggle(path: str, lines: list[str]) -> dict[str, str]:
-    labels = {}
-    for number, line in enumerate(lines, 2):
-        image, comma, prediction = line.partition(",")
-        words = prediction.split()
-        if not comma or not image or not words:
-            raise UserError(f"{path}:{number}: expected 'ImageId,class box ...'")
-        labels[f"{image}.JPEG"] = words[0]
-    return labels
-
-
 def _synsets(meta: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes without children, in the order of their IDs, which must be 1..n."""
     rows = matlab.read(meta)["synsets"]
@@ -211,7 +162,7 @@ def _folder_reader(path: str) -> Callable[[str], bytes | None]:
 
 def _archive_reader(path: str) -> Callable[[str], bytes | None]:
     try:
-        with open(path, "rb") as file:
+        with files.open_regular(path) as file:
             packed = file.read(_MAX_MEMBER_BYTES)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,23 +1,29 @@
 """Finds the images of a split: what lies where, and of which class.
 
-Whatever the source, an image's key is `class/file`, so that the same images give the same plan
-from folders and from archives.
+The class of an image is the folder directly under the root, at whatever depth below it the image
+lies, and its key is `class/path below it`. Folders and archives go through the same rule, so the
+same images give the same plan from both.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from alexnet_common import files
-from alexnet_common.errors import UserError
-from data_prep.sources import archives
+from alexnet_common.errors import UsageError, UserError
+from alexnet_common.messages import log
+from data_prep.sources import tree, unicode_forms
+from data_prep.sources.tree import WHOLE_FILE, Tree
 
 # File names to the classes of these files.
 LabelNames = Callable[[list[str]], Mapping[str, str]]
 
-WHOLE_FILE = -1
 # Files larger than this are not read: no photograph comes near, and memory stays bounded.
 MAX_FILE_BYTES = 1 << 26
+_TRAIN_FOLDERS = ("train", "training", "Train", "Training")
+_VALIDATION_FOLDERS = (
+    "validation", "val", "valid", "test", "testing", "Validation", "Val", "Valid", "Test",
+)  # fmt: skip
 
 
 class SourceImage(NamedTuple):
@@ -36,38 +42,55 @@ class SourceImage(NamedTuple):
 
 
 def find_images(
-    path: str, label_names: LabelNames | None = None, cache_folder: str | None = None
+    path: str,
+    label_names: LabelNames | None = None,
+    cache_folder: str | None = None,
+    known_classes: Collection[str] = (),
 ) -> list[SourceImage]:
     """Finds the images of a split.
 
     Args:
-      path: a folder of class folders; a flat folder; a tar archive of class folders or of class
-        archives (`ILSVRC2012_img_train.tar`); a flat tar archive (`ILSVRC2012_img_val.tar`).
-      label_names: gives the file names of a flat source their classes.
-      cache_folder: where the index of an archive is kept.
+        path: a folder of class folders; a flat folder; a tar archive of class folders or of class
+            archives (`ILSVRC2012_img_train.tar`); a flat tar archive (`ILSVRC2012_img_val.tar`).
+        label_names: gives the file names of a flat source their classes.
+        cache_folder: where the index of an archive is kept.
+        known_classes: classes of the training images, when others are looked for.
+
+    Returns:
+        The images, sorted by class and name.
 
     Raises:
-      UserError: there is nothing at `path`, it is empty, a class has no image, files lie
-        beside class folders, a flat source has no (or other) labels, or an archive is refused.
+        UserError: there is nothing at `path`, it is empty, a class has no image or a name that is
+            not UTF-8, files lie beside class folders, a flat source has no (or other) labels, or
+            an archive is refused.
     """
-    if not os.path.exists(path):
-        raise UserError(f"{path}: no such file or folder")
-    if not os.path.isdir(path):
-        return _from_archive(path, label_names, cache_folder)
-    folders, loose = _list_folder(path)
-    if not folders and not loose:
+    found = tree.scan(path, cache_folder)
+    if found.hidden:
+        count = _count(found.hidden, "hidden file or folder", "hidden files or folders")
+        log(f"{path}: ignored {count} (as {found.hidden[0]!r})")
+    root = _root(found, known_classes)
+    names, folders = found.children(root)
+    if root:
+        log(f"{path}: its images lie in {root!r}, whose folders are the classes")
+    if not folders and not names:
         raise UserError(f"{path}: is empty; expected one folder of images per class")
-    if folders and loose:
+    if folders and names:
+        lie = "1 file lies" if len(names) == 1 else f"{len(names)} files lie"
         raise UserError(
-            f"{path}: {len(loose)} files lie beside the class folders (as {loose[0]!r}); "
+            f"{path}: {lie} beside the class folders (as {names[0]!r}); "
             "move each into its class folder, or away"
         )
+    _refuse_splits(path, found, root, folders)
+    if folders and not _is_flat(found, root, folders, label_names, known_classes):
+        return _class_folders(path, found, root, folders)
     if folders:
-        return _class_folders(path, folders)
-    classes = _labels_of(path, loose, label_names)
+        # ILSVRC-2010 keeps its validation images in one folder `val/`.
+        root += f"{folders[0]}/"
+    below = sorted(name[len(root) :] for name in found.files if name.startswith(root))
+    classes = _labels_of(path, below, label_names)
     return [
-        SourceImage(f"{classes[name]}/{name}", classes[name], os.path.join(path, name))
-        for name in loose
+        SourceImage(f"{classes[name]}/{name}", classes[name], *found.files[root + name])
+        for name in below
     ]
 
 
@@ -75,11 +98,12 @@ def read_image(image: SourceImage) -> bytes:
     """The bytes of one image file.
 
     Raises:
-      OSError: it cannot be read, is shorter than it was, or is larger than `MAX_FILE_BYTES`.
+        OSError: it cannot be read, is no regular file, is shorter than it was, or is larger than
+            `MAX_FILE_BYTES`.
     """
     if files.is_remote(image.path):
         return files.read_bytes(image.path)
-    with open(image.path, "rb") as file:
+    with files.open_regular(image.path) as file:
         size = os.fstat(file.fileno()).st_size if image.offset == WHOLE_FILE else image.size
         if size > MAX_FILE_BYTES:
             raise OSError(f"{size:,} bytes are more than the {MAX_FILE_BYTES:,} that are read")
@@ -95,46 +119,83 @@ def check_classes(
     """The sorted classes of the training images; validation must not bring others.
 
     Raises:
-      UserError: fewer than two classes, or validation images of an unknown class.
+        UserError: fewer than two classes, or validation images of an unknown class.
     """
     names = tuple(sorted({image.class_name for image in train}))
     if len(names) < 2:
         raise UserError(f"only one class ({names[0]!r}); training needs at least two")
+    twins = unicode_forms.twins(names, names)
+    if twins:
+        log(f"note: classes {unicode_forms.told_apart(*twins)}; they are two classes")
     unknown = sorted({image.class_name for image in validation} - set(names))
     if unknown:
         shown = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
         raise UserError(
-            f"{where}: has {len(unknown)} classes that the training images have not: {shown}"
+            f"{where}: has {_count(unknown, 'class', 'classes')} that the training images do not "
+            f"have: {shown}{_twins(unknown, names)}"
         )
     return names
 
 
-def _from_archive(
-    path: str, label_names: LabelNames | None, cache_folder: str | None
-) -> list[SourceImage]:
-    found = [
-        member
-        for member in archives.nested_members(path, cache_folder)
-        if not member.name.rsplit("/", 1)[-1].startswith(".")
-    ]
-    if not found:
-        raise UserError(f"{path}: holds no image")
-    parents = {os.path.dirname(member.name) for member in found}
-    names = [os.path.basename(member.name) for member in found]
-    # ILSVRC-2010 keeps its validation images in one folder `val/`: that is a flat source too.
-    if len(parents) == 1:
-        labels = _labels_of(path, names, label_names)
-        classes = [labels[name] for name in names]
+def _count(things: Collection[object], singular: str, plural: str) -> str:
+    return f"{len(things):,} {singular if len(things) == 1 else plural}"
+
+
+def _twins(missing: list[str], names: Collection[str]) -> str:
+    """A clause for the end of a message, where a missing name is there in another Unicode form."""
+    twins = unicode_forms.twins(missing, names)
+    return f" ({unicode_forms.told_apart(*twins)}; rename one)" if twins else ""
+
+
+def _root(found: Tree, known_classes: Collection[str]) -> str:
+    """The folder whose folders are the classes: archives are often made of one folder around all.
+
+    "" or a path that ends with a slash.
+    """
+    root = ""
+    while True:
+        names, folders = found.children(root)
+        if names or len(folders) != 1 or folders[0] in known_classes:
+            return root
+        inner = f"{root}{folders[0]}/"
+        if not found.children(inner)[1]:
+            return root
+        root = inner
+
+
+def _is_flat(
+    found: Tree,
+    root: str,
+    folders: list[str],
+    label_names: LabelNames | None,
+    known_classes: Collection[str],
+) -> bool:
+    """Whether the only folder holds unsorted images, and is no class."""
+    return (
+        label_names is not None
+        and len(folders) == 1
+        and folders[0] not in known_classes
+        and not found.children(f"{root}{folders[0]}/")[1]
+    )
+
+
+def _refuse_splits(path: str, found: Tree, root: str, folders: list[str]) -> None:
+    """Says what was probably meant where the folder of all splits is named."""
+    train = next((name for name in _TRAIN_FOLDERS if name in folders), None)
+    validation = next((name for name in _VALIDATION_FOLDERS if name in folders), None)
+    if train is None or validation is None:
+        return
+    if not all(found.children(f"{root}{name}/")[1] for name in (train, validation)):
+        return
+    base = path.rstrip("/")
+    if os.path.isdir(path):
+        base = os.path.join(base, root.rstrip("/")) if root else base
+        advice = f"did you mean --train={base}/{train} --validation={base}/{validation}?"
     else:
-        classes = [os.path.basename(os.path.dirname(member.name)) for member in found]
-        if "" in classes:
-            raise UserError(
-                f"{path}: files lie beside the class folders (as {names[classes.index('')]!r})"
-            )
-    return [
-        SourceImage(f"{class_name}/{name}", class_name, path, member.offset, member.size)
-        for class_name, name, member in zip(classes, names, found, strict=True)
-    ]
+        advice = "make an archive of each, or unpack it"
+    raise UsageError(
+        f"{path}: its folders {train!r} and {validation!r} are splits, not classes; {advice}"
+    )
 
 
 def _labels_of(path: str, names: list[str], label_names: LabelNames | None) -> dict[str, str]:
@@ -148,44 +209,41 @@ def _labels_of(path: str, names: list[str], label_names: LabelNames | None) -> d
     missing = sorted(set(names) - labels.keys())
     if missing:
         raise UserError(
-            f"{path}: {len(missing)} of {len(names)} images have no label (as {missing[0]!r})"
+            f"{path}: {len(missing):,} of {_count(names, 'image', 'images')} "
+            f"{'has' if len(missing) == 1 else 'have'} no label (as {missing[0]!r})"
+            f"{_twins(missing, labels.keys())}"
         )
     absent = sorted(labels.keys() - set(names))
     if absent:
         raise UserError(
-            f"{path}: {len(labels)} labels for {len(names)} images; {absent[0]!r} is not there"
+            f"{path}: {_count(labels, 'label', 'labels')} for {_count(names, 'image', 'images')}; "
+            f"{absent[0]!r} is not there"
         )
+    for name in set(labels.values()):
+        _check_class_name(path, name)
     return dict(labels)
 
 
-def _class_folders(path: str, folders: list[str]) -> list[SourceImage]:
-    images: list[SourceImage] = []
-    for class_name in folders:
-        folder = os.path.join(path, class_name)
-        names = sorted(_walk(folder, ""))
-        if not names:
-            raise UserError(f"{folder}: class without images; add some or remove it")
-        images.extend(
-            SourceImage(f"{class_name}/{name}", class_name, os.path.join(folder, name))
-            for name in names
-        )
-    return images
-
-
-def _walk(folder: str, prefix: str) -> list[str]:
-    folders, names = _list_folder(folder)
-    found = [prefix + name for name in names]
+def _class_folders(path: str, found: Tree, root: str, folders: list[str]) -> list[SourceImage]:
+    images = []
     for name in folders:
-        found.extend(_walk(os.path.join(folder, name), f"{prefix}{name}/"))
-    return found
+        _check_class_name(path, name)
+    for name in sorted(found.files):
+        if name.startswith(root):
+            key = name[len(root) :]
+            images.append(SourceImage(key, key.partition("/")[0], *found.files[name]))
+    empty = sorted(set(folders) - {image.class_name for image in images})
+    if empty:
+        raise UserError(
+            f"{path.rstrip('/')}/{root}{empty[0]}: class without images; add some or remove it"
+        )
+    # Not by the whole path: "a b/1.jpg" comes before "a/1.jpg" there.
+    return sorted(images, key=lambda image: (image.class_name, image.key))
 
 
-def _list_folder(path: str) -> tuple[list[str], list[str]]:
-    """Sorted names of folders and of files; hidden ones are what systems leave, not images."""
-    folders: list[str] = []
-    names: list[str] = []
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if not entry.name.startswith("."):
-                (folders if entry.is_dir() else names).append(entry.name)
-    return sorted(folders), sorted(names)
+def _check_class_name(path: str, name: str) -> None:
+    if not unicode_forms.is_utf8(name):
+        raise UserError(
+            f"{path}: the name of class {name!r} is not UTF-8; rename its folder "
+            "(convmv -f latin1 -t utf8 does it)"
+        )

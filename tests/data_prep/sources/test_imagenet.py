@@ -6,7 +6,7 @@ import tarfile
 import pytest
 
 from alexnet_common.errors import UserError
-from data_prep.sources import imagenet
+from data_prep.sources import imagenet, labels
 from tests.helpers import imagenet_standin
 
 KIT = imagenet.Devkit(("n3", "n1", "n2"), ("three", "one", "two"), (2, 2, 3))
@@ -40,8 +40,8 @@ def test_the_devkit_beside_the_images_is_found(stand_in: imagenet_standin.StandI
 def test_ground_truth_lines_belong_to_sorted_names(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "ILSVRC2012_validation_ground_truth.txt"
     path.write_text("1\n3\n2\n")
-    labels = imagenet.read_labels(str(path), NAMES, KIT)
-    assert labels == {"val_1.JPEG": "n3", "val_2.JPEG": "n2", "val_3.JPEG": "n1"}
+    found = labels.read(str(path), NAMES, KIT)
+    assert found == {"val_1.JPEG": "n3", "val_2.JPEG": "n2", "val_3.JPEG": "n1"}
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_ground_truth_lines_belong_to_sorted_names(tmp_path: pathlib.Path) -> No
 )
 def test_lines_of_filename_and_class(tmp_path: pathlib.Path, text: str) -> None:
     (tmp_path / "labels.txt").write_text(text)
-    labels = imagenet.read_labels(str(tmp_path / "labels.txt"), [], None)
-    assert labels == {"a.JPEG": "n1", "b.JPEG": "n2"}
+    found = labels.read(str(tmp_path / "labels.txt"), [], None)
+    assert found == {"a.JPEG": "n1", "b.JPEG": "n2"}
 
 
 def test_kaggles_solution_file(tmp_path: pathlib.Path) -> None:
@@ -60,7 +60,7 @@ def test_kaggles_solution_file(tmp_path: pathlib.Path) -> None:
         "ILSVRC2012_val_00048981,n03995372 85 1 499 272 \n"
         "ILSVRC2012_val_00037956,n03481172 131 0 499 254 n03481172 1 2 3 4 \n"
     )
-    assert imagenet.read_labels(str(path), [], None) == {
+    assert labels.read(str(path), [], None) == {
         "ILSVRC2012_val_00048981.JPEG": "n03995372",
         "ILSVRC2012_val_00037956.JPEG": "n03481172",
     }
@@ -82,19 +82,19 @@ def test_kaggles_solution_file(tmp_path: pathlib.Path) -> None:
 def test_label_files_that_do_not_fit(tmp_path: pathlib.Path, text: str, reason: str) -> None:
     (tmp_path / "labels.txt").write_text(text)
     with pytest.raises(UserError, match=reason):
-        imagenet.read_labels(str(tmp_path / "labels.txt"), NAMES, KIT)
+        labels.read(str(tmp_path / "labels.txt"), NAMES, KIT)
 
 
 def test_numbers_need_the_devkit(tmp_path: pathlib.Path) -> None:
     (tmp_path / "labels.txt").write_text("1\n2\n3\n")
     with pytest.raises(UserError, match="only the devkit says"):
-        imagenet.read_labels(str(tmp_path / "labels.txt"), NAMES, None)
+        labels.read(str(tmp_path / "labels.txt"), NAMES, None)
 
 
 def test_a_binary_label_file(tmp_path: pathlib.Path) -> None:
     (tmp_path / "labels.txt").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(UserError, match="cannot be read as a label file"):
-        imagenet.read_labels(str(tmp_path / "labels.txt"), NAMES, KIT)
+        labels.read(str(tmp_path / "labels.txt"), NAMES, KIT)
 
 
 @pytest.mark.parametrize("damage", ["missing", "text", "cut", "no meta", "bad meta"])

@@ -106,7 +106,7 @@ def test_folders_within_class_folders_and_hidden_files(tmp_path: pathlib.Path) -
         ([], "is empty"),
         (["a/", "b/1.jpg"], "/a: class without images"),
         (["1.jpg", "2.jpg"], "no class folders"),
-        (["a/1.jpg", "readme.txt"], "1 files lie beside the class folders"),
+        (["a/1.jpg", "readme.txt"], "1 file lies beside the class folders"),
     ],
 )
 def test_folders_that_are_no_training_images(
@@ -126,7 +126,7 @@ def test_one_class_and_unknown_classes(tmp_path: pathlib.Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(UserError, match="only one class"):
         inputs.find(str(tmp_path / "one"), None)
-    with pytest.raises(UserError, match="three: has 1 classes .* have not: z"):
+    with pytest.raises(UserError, match="three: has 1 class that .* do not have: z"):
         inputs.find(str(tmp_path / "two"), str(tmp_path / "three"))
 
 
@@ -143,7 +143,7 @@ def test_labels_and_images_must_match(
         )
 
     find(pairs)
-    with pytest.raises(UserError, match="1 of 4 images have no label"):
+    with pytest.raises(UserError, match="1 of 4 images has no label"):
         find(pairs[1:])
     with pytest.raises(UserError, match="'extra.JPEG' is not there"):
         find([*pairs, ("extra.JPEG", pairs[0][1])])

@@ -1,0 +1,128 @@
+"""Label files of flat images: which class every file is of.
+
+Read by the csv module, line by line, so that an error can name its line: commas, semicolons, tabs
+or spaces between the columns, with or without quotes, a header, and a byte-order mark.
+"""
+
+import csv
+import os
+from collections.abc import Collection, Sequence
+
+from alexnet_common import files
+from alexnet_common.errors import UserError
+from data_prep.sources import imagenet
+from data_prep.sources.imagenet import Devkit
+
+_KAGGLE_HEADER = ["imageid", "predictionstring"]
+# First cells of header lines; a file of that name would have to be among the images.
+_HEADERS = frozenset(
+    ["file", "filename", "file_name", "file name", "image", "image_id", "imageid", "id", "name",
+     "path"]
+)  # fmt: skip
+_DELIMITERS = ("\t", ",", ";", " ")
+
+
+def read(path: str, names: Sequence[str], devkit: Devkit | None) -> dict[str, str]:
+    """Reads a label file: class of every file name.
+
+    Args:
+        path: ILSVRC's ground truth (one ID per line), lines `filename class`, or Kaggle's
+            LOC_val_solution.csv.
+        names: file names of the images, to which the lines of a ground truth belong in order.
+        devkit: what the IDs mean; needed for a ground truth only.
+
+    Raises:
+        UserError: the file is none of these, or does not fit.
+    """
+    lines = _lines(path)
+    if not lines:
+        raise UserError(f"{path}: is empty; expected one label per line")
+    if all(line.isdigit() for _, line in lines):
+        if devkit is None:
+            raise UserError(
+                f"{path}: holds devkit numbers, and only the devkit says which classes they are; "
+                "name it with --devkit"
+            )
+        ids = imagenet.parse_ids([line for _, line in lines], path)
+        return imagenet.ground_truth(path, ids, names, devkit)
+    first = [cell.casefold() for cell in _cells(lines[0][1], ",") or ()]
+    if first[:2] == _KAGGLE_HEADER:
+        return _kaggle(path, lines[1:], names)
+    known = frozenset(names)
+    labels: dict[str, str] = {}
+    for place, (number, line) in enumerate(lines):
+        pair = _pair(line, known)
+        if pair is None or not all(pair):
+            raise UserError(f"{path}:{number}: expected 'filename class', found {line!r}")
+        if place == 0 and pair[0] not in known and pair[0].casefold() in _HEADERS:
+            continue
+        if labels.setdefault(pair[0], pair[1]) != pair[1]:
+            raise UserError(f"{path}:{number}: a second class for {pair[0]}")
+    return labels
+
+
+def _lines(path: str) -> list[tuple[int, str]]:
+    """Lines that are not blank, with their numbers from 1."""
+    try:
+        with files.open_regular(path) as file:
+            text = file.read().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: cannot be read as a label file, it is not UTF-8 text ({error.reason} at byte "
+            f"{error.start})"
+        ) from error
+    # Not by splitlines(), which ends lines at characters that names may hold.
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _cells(line: str, delimiter: str) -> list[str] | None:
+    """The cells of a line, or None where its quotes or its characters are no CSV."""
+    try:
+        (cells,) = csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True)
+    except (csv.Error, ValueError):
+        return None
+    return [cell.strip() for cell in cells]
+
+
+def _pair(line: str, names: Collection[str]) -> tuple[str, str] | None:
+    """File name and class of a line: the reading whose file is there, else the plain one."""
+    plain: tuple[str, str] | None = None
+    for delimiter in _DELIMITERS:
+        cells = _cells(line, delimiter) if delimiter in line else None
+        if cells is None:
+            continue
+        if delimiter.isspace():
+            cells = [cell for cell in cells if cell]
+        if len(cells) == 2:
+            name = _name(cells[0], names)
+            if name in names:
+                return name, cells[1]
+            plain = plain or (name, cells[1])
+    # A name or a class of several words, without quotes: the images say where one ends.
+    words = line.split(" ")
+    for count in range(1, len(words)):
+        name = _name(" ".join(words[:count]).rstrip(), names)
+        if name in names:
+            return name, " ".join(words[count:]).strip()
+    return plain
+
+
+def _name(cell: str, names: Collection[str]) -> str:
+    """The cell as it stands where an image has that name, else without its folders."""
+    return cell if cell in names else os.path.basename(cell)
+
+
+def _kaggle(path: str, lines: list[tuple[int, str]], names: Sequence[str]) -> dict[str, str]:
+    by_stem = {os.path.splitext(name)[0]: name for name in names}
+    labels = {}
+    for number, line in lines:
+        cells = _cells(line, ",")
+        words = cells[1].split() if cells is not None and len(cells) == 2 else []
+        if not cells or not cells[0] or not words:
+            raise UserError(f"{path}:{number}: expected 'ImageId,class box ...', found {line!r}")
+        # Kaggle leaves the ending out; ILSVRC's is .JPEG.
+        labels[by_stem.get(cells[0], f"{cells[0]}.JPEG")] = words[0]
+    return labels

@@ -1,0 +1,89 @@
+"""Label files as people have them: from spreadsheets, from Kaggle, from the shell."""
+
+import pathlib
+
+import pytest
+
+from alexnet_common.errors import UserError
+from data_prep.sources import labels
+
+NAMES = ["a.jpg", "b.jpg", "my photo.jpg", "x,y.jpg"]
+EXPECTED = {"a.jpg": "cat", "b.jpg": "dog"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.jpg cat\nb.jpg dog\n",
+        "\ufeffa.jpg cat\r\nb.jpg dog\r\n",
+        "a.jpg,cat\rb.jpg,dog",
+        "a.jpg\tcat\n\n\nb.jpg\tdog\n",
+        "a.jpg;cat\nb.jpg;dog\n",
+        '"a.jpg","cat"\n"b.jpg","dog"\n',
+        "a.jpg,   cat\nb.jpg  ,dog\n",
+        "filename,label\na.jpg,cat\nb.jpg,dog\n",
+        "Image Class\na.jpg cat\nb.jpg dog\n",
+        "val/a.jpg,cat\nval/b.jpg,dog\n",
+        "a.jpg     cat\nb.jpg\t\tdog\n",
+    ],
+)
+def test_separators_quotes_marks_and_headers(tmp_path: pathlib.Path, text: str) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes(text.encode())
+    assert labels.read(str(path), NAMES, None) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "label"),
+    [
+        ("my photo.jpg,tabby cat", "my photo.jpg", "tabby cat"),
+        ("my photo.jpg\ttabby cat", "my photo.jpg", "tabby cat"),
+        ('"my photo.jpg" "tabby cat"', "my photo.jpg", "tabby cat"),
+        ("my photo.jpg tabby cat", "my photo.jpg", "tabby cat"),
+        ("my photo.jpg cat", "my photo.jpg", "cat"),
+        ("a.jpg tabby cat", "a.jpg", "tabby cat"),
+        ('"x,y.jpg",cat', "x,y.jpg", "cat"),
+        ("x,y.jpg cat", "x,y.jpg", "cat"),
+        ("x,y.jpg\tcat", "x,y.jpg", "cat"),
+        ('a.jpg,"cat, tabby"', "a.jpg", "cat, tabby"),
+        ('a.jpg,"the ""cat"""', "a.jpg", 'the "cat"'),
+    ],
+)
+def test_names_and_classes_of_several_words(
+    tmp_path: pathlib.Path, line: str, name: str, label: str
+) -> None:
+    (tmp_path / "labels.csv").write_text(line)
+    assert labels.read(str(tmp_path / "labels.csv"), NAMES, None) == {name: label}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a.jpg cat\n\n\nb.jpg\n", r":4: expected 'filename class', found 'b.jpg'"),
+        ("\ufeffa.jpg,cat\r\n\r\nb.jpg,\r\n", ":3: expected 'filename class'"),
+        ("a.jpg,cat\na.jpg,dog\n", ":2: a second class for a.jpg"),
+        ('a.jpg,cat\n"b.jpg,dog\n', ":2: expected 'filename class'"),
+        ("a.jpg,cat,1\n", ":1: expected 'filename class'"),
+        ("ImageId,PredictionString\na,cat 1 2 3 4\nb\n", ":3: expected 'ImageId,class box"),
+        ("a.jpg\0,cat\n\0\n", ":2: expected 'filename class'"),
+    ],
+)
+def test_errors_name_the_line_as_an_editor_does(
+    tmp_path: pathlib.Path, text: str, reason: str
+) -> None:
+    (tmp_path / "labels.csv").write_bytes(text.encode())
+    with pytest.raises(UserError, match=reason):
+        labels.read(str(tmp_path / "labels.csv"), NAMES, None)
+
+
+def test_kaggles_file_with_a_mark_and_any_ending(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "solution.csv").write_bytes(
+        "\ufeffImageId,PredictionString\r\na,cat 1 2 3 4\r\nb,dog 1 2 3 4 dog 5 6 7 8\r\n".encode()
+    )
+    assert labels.read(str(tmp_path / "solution.csv"), NAMES, None) == EXPECTED
+
+
+def test_text_that_is_not_utf8_is_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "labels.csv").write_bytes(b"a.jpg,caf\xe9\n")
+    with pytest.raises(UserError, match="not UTF-8 text .* at byte 9"):
+        labels.read(str(tmp_path / "labels.csv"), NAMES, None)
