@@ -128,25 +128,6 @@ def expand_user(path: str) -> str:
     return path if is_remote(path) else os.path.expanduser(path)
 
 
-def cannot_write(folder: str) -> str | None:
-    """Why nothing can be written to a folder that is there or will be made, or None.
-
-    Asked before hours of work are begun; an object store is not asked.
-    """
-    if is_remote(folder):
-        return None
-    nearest = os.path.abspath(folder)
-    while not os.path.lexists(nearest):
-        nearest = os.path.dirname(nearest)
-    if not os.path.isdir(nearest):
-        return f"{nearest} is not a folder"
-    if os.access(nearest, os.W_OK | os.X_OK):
-        return None
-    if os.statvfs(nearest).f_flag & os.ST_RDONLY:
-        return f"{nearest} is on a read-only file system"
-    return f"{nearest} cannot be written by this user"
-
-
 def open_for_reading(path: str) -> Any:
     """A binary file object with `read` and `seek`."""
     return _gfile().GFile(path, "rb") if is_remote(path) else open(path, "rb")

@@ -24,7 +24,7 @@ import re
 from absl import flags
 
 from alexnet_common import command, files
-from alexnet_common.errors import FAILED, UsageError, UserError
+from alexnet_common.errors import FAILED, UsageError
 from alexnet_common.messages import log
 from data_prep import dataset
 from data_prep.shards import conversion, dali, estimate, plan, sidecars, statistics, workers
@@ -128,9 +128,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     output_dir = _folder(flag_values.output_dir)
     inputs.check_paths(train, validation, output_dir)
     conversion.refuse_foreign(output_dir)
-    reason = files.cannot_write(output_dir)
-    if reason:
-        raise UserError(f"--output_dir={output_dir}: {reason}; name another folder")
+    if not flag_values.dry_run:
+        files.check_writable(files.join(output_dir, dataset.DATASET_FILE), "--output_dir")
     devkit = devkit or imagenet.find_devkit(train)
     for path in (train, validation, devkit):
         checked = path and imagenet.check_archive(path, flag_values.checksums)
