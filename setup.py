@@ -74,6 +74,7 @@ setup(
             "alexnet-predict=alexnet_tf.predict:run",
             "alexnet-export=alexnet_tf.export:run",
             "alexnet-features=alexnet_tf.features:run",
+            "alexnet-figures=alexnet_tf.figures:run",
             "alexnet-weights=alexnet_tf.weights:run",
             "alexnet-launch=alexnet_tf.launch:run",
             "alexnet-benchmark=alexnet_tf.benchmark:run",

@@ -25,7 +25,12 @@ NAMED_FILE = re.compile(
 MODULE = re.compile(r"python -m ((?:alexnet_tf|data_prep|tests|tools)(?:\.\w+)*)")
 TARGET = re.compile(r"`?\bmake ([a-z][a-z-]+)\b(?=[`\s])")
 # Commands whose first argument picks what they do, each with flags of its own.
-WITH_VERBS = ("alexnet_tf.weights", "alexnet_tf.benchmark", "alexnet_tf.retrieve")
+WITH_VERBS = (
+    "alexnet_tf.weights",
+    "alexnet_tf.benchmark",
+    "alexnet_tf.retrieve",
+    "alexnet_tf.figures",
+)
 CODE = re.compile(r"```(?:bash|sh|console)?\n(.*?)```", re.DOTALL)
 
 

@@ -91,6 +91,11 @@ class Network:
         (result,) = self._in_batches(self._predict_step(views), images, batch_size)
         return result
 
+    def predict_batch(self, squares: np.ndarray, *, views: int = 10) -> np.ndarray:
+        """As `predict`, of [B, image_size, image_size, 3] that `pixels` or a dataset made."""
+        (result,) = self._predict_step(views)(tf.constant(squares))
+        return result.numpy()
+
     def classify(self, image: Any, *, top: int = 5, views: int = 10) -> list[tuple[str, float]]:
         """The most probable classes of one image, as (title, probability), best first.
 

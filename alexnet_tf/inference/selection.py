@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from alexnet_common.errors import UsageError
 from alexnet_common.suggestions import near_misses
+from alexnet_tf.tables.rows import FullyConnected
 from alexnet_tf.tables.shapes import Shape
 from alexnet_tf.tables.table import Table
 
@@ -61,6 +62,20 @@ def layers(table: Table) -> list[str]:
     """The names of the layers in the table's order, columns joined."""
     letters = {row: stem for stem, rows in _joined(table).items() for row in rows}
     return list(dict.fromkeys(letters.get(row.name, row.name) for row in table.layers))
+
+
+def last_hidden(table: Table) -> str:
+    """The fully connected layer before the output ("fc7"): where section 6.1 compares images.
+
+    Raises:
+        UsageError: the network has none.
+    """
+    joined = _joined(table)
+    stems = {row: stem for stem, rows in joined.items() for row in rows}
+    for row in reversed(table.layers):
+        if isinstance(row, FullyConnected) and row.name != table.output_name:
+            return stems.get(row.name, row.name)
+    raise UsageError(f"network {table.name} has no hidden fully connected layer: name a layer")
 
 
 def _joined(table: Table) -> dict[str, tuple[str, ...]]:
