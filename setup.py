@@ -57,6 +57,8 @@ setup(
             "python-multipart>=0.0.9",
             "prometheus-client>=0.20",
         ],
+        # python -m alexnet_tf.export --formats=onnx.
+        "onnx": ["tf2onnx>=1.16"],
         # Exact search of alexnet_tf.retrieve in large sets.
         "retrieve": ["faiss-cpu>=1.8"],
         # Features as Zarr, predictions as Parquet.

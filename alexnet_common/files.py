@@ -9,8 +9,10 @@ import errno
 import io
 import os
 import re
+import shutil
 import socket
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -205,10 +207,30 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[Any]:
 
 
 def remove_unfinished() -> None:
-    """Removes the local temporary files that `atomic_writer` has open, before a sudden end."""
+    """Removes what `atomic_writer` and `unfinished_folder` have open, before a sudden end."""
     for temporary in list(_UNFINISHED):
-        if not is_remote(temporary):
+        if os.path.isdir(temporary):
+            shutil.rmtree(temporary, ignore_errors=True)
+        elif not is_remote(temporary):
             remove_quietly(temporary)
+
+
+@contextlib.contextmanager
+def unfinished_folder(beside: str) -> Iterator[str]:
+    """A new hidden folder beside `beside`, which is gone when the block ends, unless it was moved.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    parent, name = os.path.split(beside)
+    make_dirs(parent or ".")
+    folder = tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=parent or ".")
+    _UNFINISHED.add(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _UNFINISHED.discard(folder)
 
 
 def check_writable(path: str, flag: str) -> None:

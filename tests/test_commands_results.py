@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -108,6 +109,25 @@ def test_export_says_what_it_wrote(workdir, tmp_path, capsys):
     assert "6 classes, 1 view, to" in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--formats=keras,tflite"], 2, "no format 'tflite'; there are keras, litert, onnx"),
+        (["--version=0"], 2, "version"),
+        (["--workdir=nowhere"], 1, "does not exist"),
+        (["--output_dir=FILE/model"], 1, "--output_dir"),
+    ],
+)
+def test_export_errors(arguments, status, message, workdir, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    arguments = [part.replace("FILE", str(tmp_path / "file")) for part in arguments]
+    given = [f"--workdir={workdir}", f"--output_dir={tmp_path}/model", *arguments]
+    found, out, err = call(export, capsys, *given)
+    assert (found, out) == (status, "")
+    assert err.count("\n") == 1 and message in err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_export_does_not_touch_what_is_not_its_own(workdir, tmp_path, capsys):
     (tmp_path / "kept.txt").write_text("mine")
     status, _, err = call(export, capsys, f"--workdir={workdir}", f"--output_dir={tmp_path}")
@@ -162,15 +182,64 @@ def test_predict_names_bad_files_and_labels_the_others(model, picture, tmp_path,
     status, _, err = call(predict, capsys, f"--model={model}", f"--output={output}", *paths)
     assert status == 1
     found = json.loads(output.read_text())
-    assert [entry["file"] for entry in found] == [str(tmp_path / name) for name in good]
+    assert [entry["file"] for entry in found] == [str(path) for path in paths]
+    assert ["top_5" in entry for entry in found] == [name in good for name in names]
     lines = err.splitlines()
-    assert len(lines) == len(names) - len(good)
-    for name, line in zip([*bad, "folder", "missing.JPEG"], lines, strict=True):
-        assert line.startswith(f"error: {tmp_path / name}: ")
-        assert "{{" not in line and "[[" not in line
-    reasons = ["Unknown image file format", "Invalid JPEG", "empty"]
-    assert all(reason in line for reason, line in zip(reasons, lines, strict=False))
-    assert "is a folder" in lines[-2] and "No such file" in lines[-1]
+    failed = [entry for entry in found if "error" in entry]
+    assert lines == [f"error: {entry['file']}: {entry['error']}" for entry in failed]
+    reasons = ["not an image of a known kind", "truncated JPEG", "empty file", "is a folder"]
+    for entry, reason in zip(failed, [*reasons, "No such file"], strict=True):
+        assert reason in entry["error"]
+
+
+def test_predict_answers_files_that_the_graph_alone_refuses(model, tmp_path, capsys):
+    """A palette BMP and an animated WebP get the answer of the same picture as PNG."""
+    from tests.serving import test_headers_in_graph as made
+
+    picture = Image.fromarray(made.pixels()).quantize(64)
+    contents = {"picture.png": "PNG", "picture.bmp": "BMP"}
+    for name, kind in contents.items():
+        picture.save(tmp_path / name, kind)
+    (tmp_path / "animated.webp").write_bytes(made.frames("WEBP", lossless=True))
+    Image.fromarray(made.pixels()).save(tmp_path / "first_frame.png")
+    names = [*contents, "first_frame.png", "animated.webp"]
+    paths = [tmp_path / name for name in names]
+    status, out, err = call(predict, capsys, f"--model={model}", "--json", *paths)
+    assert (status, err) == (0, "")
+    png, bmp, first, webp = (entry["top_5"] for entry in json.loads(out))
+    assert png == bmp and first == webp
+
+
+def test_predict_goes_on_after_names_that_are_not_utf_8(model, picture, capsys):
+    odd = os.fsdecode(b"caf\xe9.jpg")
+    missing = os.path.join(picture.parent, odd)
+    status, out, err = call(predict, capsys, f"--model={model}", "--json", missing, picture)
+    assert status == 1 and err.count("\n") == 1
+    found = json.loads(out)
+    assert found[0]["file"].endswith("caf\\xe9.jpg") and "No such file" in found[0]["error"]
+    assert len(found[1]["top_5"]) == 5
+
+
+def test_predict_does_not_wait_for_a_pipe(model, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    status, _, err = call(predict, capsys, f"--model={model}", tmp_path / "pipe")
+    assert status == 1 and "not a regular file" in err
+
+
+def test_predict_finds_an_output_that_cannot_be_written_first(tmp_path, picture, capsys):
+    arguments = ["--model=nowhere", f"--output={tmp_path}", str(picture)]
+    status, out, err = call(predict, capsys, *arguments)
+    assert status == 1 and "is a folder" in err and "--output" in err
+
+
+def test_predict_takes_the_newest_version(model, picture, tmp_path, capsys):
+    import shutil
+
+    for version in (9, 10):
+        shutil.copytree(model, tmp_path / str(version))
+    (tmp_path / "9" / "saved_model.pb").write_bytes(b"older")
+    status, out, _ = call(predict, capsys, f"--model={tmp_path}", picture)
+    assert status == 0 and out.splitlines()[0] == str(picture)
 
 
 def test_predict_refuses_what_is_no_model(tmp_path, picture, capsys):

@@ -1,74 +1,16 @@
-"""Bytes of image files to the converter's square pixels, in TensorFlow operations only.
+"""The converter's resize in TensorFlow operations only.
 
-`data_prep.pixels` defines how an image becomes a square: the exact inverse DCT, shorter side to
-`size`, area filter when shrinking and cubic when enlarging, central square at the floored offset.
-Here the same rule is a graph, so that an exported model treats a file as the converter treated
-those it was trained on. Both compute with integer weights in exact arithmetic, so their pixels are
-equal, bit by bit.
+`data_prep.pixels.resize` defines how an image becomes a square: shorter side to `size`, area filter
+when shrinking and cubic when enlarging, central square at the floored offset. Here the same rule is
+a graph, so that an exported model treats a file as the converter treated those it was trained on.
+Both compute with integer weights in exact arithmetic, so their pixels are equal, bit by bit.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-# As in data_prep.pixels.resize: these fix the rule, and a test holds the two equal.
-WEIGHT_BITS = 15
-CUBIC_A = -0.75
-
-_PNG = b"\x89PNG"
-
-
-def squares(contents: tf.Tensor, size: int) -> tf.Tensor:
-    """Decodes and resizes a batch of image files.
-
-    Args:
-        contents: string [B], each the content of a JPEG, PNG, BMP or GIF file (its first frame),
-            or of a WebP where this TensorFlow decodes it. What a file is, its content says.
-        size: side of the squares in pixels.
-
-    Returns:
-        uint8 [B, size, size, 3], RGB.
-
-    Raises:
-        tf.errors.InvalidArgumentError: when run, if one of them is no image or is damaged.
-    """
-    # The decoders run on CPUs only, and a GPU's matrix products are not exact (TensorFloat-32).
-    with tf.device("/CPU:0"):
-        return tf.map_fn(
-            lambda content: central_square(decode(content), size),
-            contents,
-            fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
-            # Bounds the memory: an image of 12 million pixels takes 150 MB while it is resized.
-            parallel_iterations=4,
-        )
-
-
-def decode(content: tf.Tensor) -> tf.Tensor:
-    """Decodes one image file to uint8 [height, width, 3], RGB.
-
-    Grey, CMYK and YCCK become RGB, transparency is dropped, EXIF orientation is ignored.
-    """
-    is_jpeg = tf.equal(tf.strings.substr(content, 0, 2), b"\xff\xd8")
-    is_png = tf.equal(tf.strings.substr(content, 0, 4), _PNG)
-    pixels = tf.case(
-        [
-            (
-                is_jpeg,
-                lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
-            ),
-            (is_png, lambda: tf.io.decode_png(content, channels=3)),
-        ],
-        default=lambda: _decode_other(content),
-    )
-    return tf.ensure_shape(pixels, [None, None, 3])
-
-
-def _decode_other(content: tf.Tensor) -> tf.Tensor:
-    """BMP and GIF, and the error for what is none; BMP may have 1 or 4 channels."""
-    pixels = tf.io.decode_image(content, channels=0, expand_animations=False)
-    pixels = tf.ensure_shape(pixels, [None, None, None])
-    grey = tf.equal(tf.shape(pixels)[2], 1)
-    return tf.cond(grey, lambda: tf.repeat(pixels, 3, axis=2), lambda: pixels[:, :, :3])
+from data_prep.pixels.resize import CUBIC_A, MAX_FLOATS, WEIGHT_BITS
 
 
 def central_square(pixels: tf.Tensor, size: int) -> tf.Tensor:
@@ -88,13 +30,29 @@ def central_square(pixels: tf.Tensor, size: int) -> tf.Tensor:
     columns, left = _filter(width, _rounded_ratio(width * size, shorter), size)
     source = pixels[top : top + _length(rows), left : left + _length(columns)]
     # Integers throughout: below 2^24 after the first product, below 2^53 after the second.
-    flat = tf.reshape(tf.cast(source, tf.float32), [_length(rows), -1])
-    narrow = tf.matmul(tf.cast(rows, tf.float32), flat)
+    narrow = _narrow(tf.cast(rows, tf.float32), tf.reshape(source, [_length(rows), -1]))
     narrow = tf.reshape(tf.cast(narrow, tf.float64), [size, -1, 3])
     summed = tf.einsum("oj,ijc->ioc", columns, narrow)
     result = tf.floor(summed * 0.5 ** (2 * WEIGHT_BITS) + 0.5)
     result = tf.cast(tf.clip_by_value(result, 0.0, 255.0), tf.uint8)
     return tf.ensure_shape(result, [size, size, 3])
+
+
+def _narrow(rows: tf.Tensor, flat: tf.Tensor) -> tf.Tensor:
+    """`rows` @ `flat`, float32, with only some rows of the pixels as floats at a time.
+
+    The sums are exact, so that it does not matter in which parts they are made.
+    """
+    width = tf.shape(flat, out_type=tf.int64)[1]
+    height = _length(rows)
+    step = tf.maximum(tf.constant(1, tf.int64), MAX_FLOATS // width)
+
+    def add(begin: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        part = tf.cast(flat[begin : begin + step], tf.float32)
+        return begin + step, total + tf.matmul(rows[:, begin : begin + step], part)
+
+    start = (tf.constant(0, tf.int64), tf.zeros([rows.shape[0], width], tf.float32))
+    return tf.while_loop(lambda begin, _: begin < height, add, start, parallel_iterations=1)[1]
 
 
 def _length(matrix: tf.Tensor) -> tf.Tensor:

@@ -1,10 +1,4 @@
-"""A trained run as a SavedModel that takes image files and needs nothing but TensorFlow.
-
-The graph holds everything between the bytes of a file and the names of the best classes: decoding,
-the converter's resize, views, mean subtraction, the network, softmax (or what `costs.probabilities`
-has for the network's cost), the mean over views. It is saved from a plain `tf.Module`, without
-Keras objects, so that any TensorFlow can load it.
-"""
+"""An export on the disk: the SavedModel, other formats and the facts, complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,138 +16,123 @@ import tensorflow as tf
 
 from alexnet_common import files
 from alexnet_common.errors import UserError
-from alexnet_tf.evaluation import predict
 from alexnet_tf.model import build
 from alexnet_tf.runs.restore import TrainedRun
-from alexnet_tf.serving import resize_graph
+from alexnet_tf.serving import classifier, other_formats
+from alexnet_tf.serving.export_folder import FACTS_FILE, FORMAT, read_facts, versions
+from data_prep.pixels.limits import MAX_PIXELS
 
-FACTS_FILE = "export.json"
-FORMAT = "alexnet-tf export"
+__all__ = ["FACTS_FILE", "check_replaceable", "export", "read_facts", "target_folder"]
+
 # What an export consists of; a folder that holds anything else is not replaced.
 _CONTENTS = frozenset(
-    [FACTS_FILE, "saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"]
+    [
+        FACTS_FILE,
+        "saved_model.pb",
+        "fingerprint.pb",
+        "variables",
+        "assets",
+        "assets.extra",
+        *other_formats.FILES.values(),
+    ]
 )
 
 
-class Classifier(tf.Module):
-    """A trained network as two functions, of image files and of pixels.
-
-    Args:
-        run: the trained run.
-        views: 1 (centre) or 10, whose probabilities are averaged.
-    """
-
-    def __init__(self, run: TrainedRun, views: int):
-        super().__init__(name="alexnet_tf")
-        size = run.facts.image_size
-        # Owned here, so that they are saved; the model itself is not.
-        self.weights = {
-            name: _plain(variable) for name, variable in build.named_variables(run.model).items()
-        }
-        names = tf.constant(run.facts.class_names)
-        titles = tf.constant(run.facts.class_titles)
-        best = min(5, run.facts.num_classes)
-
-        pixels = tf.TensorSpec([None, size, size, 3], tf.uint8, "images")
-        files = tf.TensorSpec([None], tf.string, "image_bytes")
-
-        @tf.function(input_signature=[pixels], autograph=False)
-        def from_pixels(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            probabilities = predict.predict(
-                run.model, run.prepare, images, table=run.table, views=views
-            )
-            # Equal probabilities come in the order of the classes, as in our errors.
-            values, labels = tf.math.top_k(probabilities, k=best)
-            return {
-                "probabilities": probabilities,
-                "top_5_labels": labels,
-                "top_5_names": tf.gather(names, labels),
-                "top_5_titles": tf.gather(titles, labels),
-                "top_5_probabilities": values,
-            }
-
-        @tf.function(input_signature=[files], autograph=False)
-        def from_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            return from_pixels(resize_graph.squares(image_bytes, size))
-
-        self.from_pixels = from_pixels
-        self.from_files = from_files
-
-
-def export(run: TrainedRun, output_dir: str, views: int = 10) -> dict[str, Any]:
+def export(
+    run: TrainedRun,
+    output_dir: str,
+    views: int = 10,
+    *,
+    version: int | None = None,
+    formats: Sequence[str] = (),
+) -> dict[str, Any]:
     """Writes the SavedModel, complete or not at all.
 
-    Signature `serving_default`: `image_bytes`, string [B], contents of image files. Signature
-    `images`: `images`, uint8 [B, S, S, 3], already square. Both return `probabilities` float32
-    [B, classes], and of the best min(5, classes) classes `top_5_labels` int32 (from 0),
-    `top_5_names`, `top_5_titles` string and `top_5_probabilities` float32, best first.
+    Signatures `serving_default`, `ten_view` and `features` take `image_bytes`, string [B], contents
+    of image files; `images` takes `images`, uint8 [B, S, S, 3], already square.
+
+    `serving_default` and `images` return `probabilities` float32 [B, classes], and of the best
+    min(5, classes) classes `top_5_labels` int32 (from 0), `top_5_names`, `top_5_titles` string and
+    `top_5_probabilities` float32, best first. `ten_view` averages over ten views whatever `views`
+    is, and returns `view_probabilities` float32 [B, 10, classes] too. `features` returns
+    `features`, float32 [B, n]: the last hidden layer's outputs for the centre view.
+
+    A file that is no image is the matter of its row: signatures of files return `valid`, bool [B],
+    and `error`, string [B], the reason; the row's numbers are 0, its labels -1, its texts empty.
 
     Args:
         run: the trained run.
         output_dir: new, empty, or a former export, which is replaced.
         views: 1 or 10.
+        version: writes to the folder of that number in `output_dir`, as TensorFlow Serving wants.
+        formats: names of `other_formats.FILES` to be written beside the SavedModel.
 
     Returns:
         What `export.json` holds.
 
     Raises:
-        UserError: `output_dir` holds something else.
+        UserError: `output_dir` holds something else, or a format cannot be written here.
     """
-    target = Path(os.path.abspath(output_dir))
+    target = target_folder(output_dir, version)
     check_replaceable(target)
     facts = _facts(run, views)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
-    try:
-        module = Classifier(run, views)
-        tf.saved_model.save(
-            module,
-            str(temporary),
-            signatures={"serving_default": module.from_files, "images": module.from_pixels},
-        )
+    with files.unfinished_folder(str(target)) as folder:
+        temporary = Path(folder)
+        module = classifier.Classifier(run, views, upright=facts["exif_orientation"] == "apply")
+        tf.saved_model.save(module, folder, signatures=module.served)
+        for name in formats:
+            other_formats.write(name, run, views, temporary)
         text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
         files.write_atomically(temporary / FACTS_FILE, text.encode())
-        # mkdtemp makes folders private; an export is meant to be served.
+        # A temporary folder is private; an export is meant to be served.
         temporary.chmod(0o755)
         _publish(temporary, target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     return facts
 
 
+def target_folder(output_dir: str, version: int | None = None) -> Path:
+    """Where an export goes: what `output_dir` is, or points at, and the version's folder in it."""
+    folder = Path(os.path.realpath(output_dir))
+    return folder if version is None else folder / str(version)
+
+
 def check_replaceable(target: Path) -> None:
-    """Refuses a target that is neither new nor empty nor a former export.
+    """Refuses a target that cannot be written, or is neither new nor empty nor a former export.
 
     Raises:
         UserError: says what is in the way.
     """
-    if not os.path.lexists(target):
-        return
-    if not target.is_dir() or target.is_symlink():
+    if target.exists() and not target.is_dir():
         raise UserError(f"--output_dir {target} is not a folder")
-    found = sorted(path.name for path in target.iterdir())
-    if not found:
+    # A folder is replaced by renaming, for which the one that it lies in must be writable.
+    probe = f"{target}.new" if target.is_dir() else str(target)
+    files.check_writable(probe, "--output_dir")
+    if target.name.isdigit() and read_facts(target.parent) is not None:
+        raise UserError(
+            f"--output_dir {target.parent} is itself a former export; versions need a folder of "
+            "their own"
+        )
+    if not target.exists():
+        return
+    names = sorted(path.name for path in target.iterdir())
+    if not names:
         return
     if read_facts(target) is None:
+        numbers = versions(target)
+        if numbers:
+            raise UserError(
+                f"--output_dir {target} holds versions of a model, the newest {numbers[-1]}: "
+                f"add --version={numbers[-1] + 1}"
+            )
         raise UserError(
             f"--output_dir {target} is not empty and holds no former export; use a new folder"
         )
-    foreign = [name for name in found if name not in _CONTENTS]
+    foreign = [name for name in names if name not in _CONTENTS]
     if foreign:
         raise UserError(
             f"--output_dir {target} holds a former export and also {foreign[0]}, which would be "
             "lost; move it, or use a new folder"
         )
-
-
-def read_facts(folder: Path) -> dict[str, Any] | None:
-    """What `export.json` of an export says, or None where the folder is no export."""
-    try:
-        facts = json.loads((folder / FACTS_FILE).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return facts if isinstance(facts, dict) and facts.get("format") == FORMAT else None
 
 
 def _facts(run: TrainedRun, views: int) -> dict[str, Any]:
@@ -168,11 +148,16 @@ def _facts(run: TrainedRun, views: int) -> dict[str, Any]:
             int(np.prod(variable.shape)) for variable in build.named_variables(run.model).values()
         ),
         "classes": run.facts.num_classes,
+        # Labels here are places in these lists, from 0; the dataset's records have this much more.
+        "label_offset_of_records": run.facts.label_offset,
         "class_names": list(run.facts.class_names),
         "class_titles": list(run.facts.class_titles),
         "views": views,
+        "features": classifier.feature_rows(run.table),
         "image_size": run.facts.image_size,
         "input_size": run.crop,
+        "max_pixels": MAX_PIXELS,
+        "exif_orientation": run.facts.exif_orientation,
         "checkpoint": run.which,
         "epoch": run.state["epoch"],
         "step": run.state["step"],
@@ -193,8 +178,3 @@ def _publish(temporary: Path, target: Path) -> None:
         os.rename(temporary, target)
         shutil.rmtree(former, ignore_errors=True)
     files.sync_folder(str(target.parent))
-
-
-def _plain(variable: Any) -> tf.Variable:
-    """The TensorFlow variable inside a variable of Keras 3; in Keras 2 they are the same."""
-    return variable if isinstance(variable, tf.Variable) else variable.value

@@ -24,8 +24,8 @@ _PROGRESSIVE_FRAMES = frozenset([0xC2, 0xCA])
 # A progressive file needs a dozen scans. Every scan goes over the whole image, so a small file of
 # thousands would keep a decoder busy for minutes: beyond a dozen, all of them together may touch
 # as many pixels as 32 images of the largest size.
-_SCANS_ALWAYS_FREE = 64
-_MAX_SCANNED_PIXELS = 1 << 31
+SCANS_ALWAYS_FREE = 64
+MAX_SCANNED_PIXELS = 1 << 31
 # Coded data is searched in pieces, so that memory stays bounded whatever the data.
 _WINDOW = 1 << 18
 
@@ -73,7 +73,7 @@ def read(data: bytes) -> Frame:
                 raise ImageError("damaged JPEG (no frame header)")
             scans += 1
             scanned = scans * frame.height * frame.width
-            if progressive and scans > _SCANS_ALWAYS_FREE and scanned > _MAX_SCANNED_PIXELS:
+            if progressive and scans > SCANS_ALWAYS_FREE and scanned > MAX_SCANNED_PIXELS:
                 raise ImageError(
                     f"JPEG of more than {scans - 1} scans of {frame.width}x{frame.height} pixels, "
                     "which are not decoded"

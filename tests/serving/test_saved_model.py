@@ -49,7 +49,10 @@ def test_signature_outputs(exported, records):
         "top_5_names": ("string", [4, 5]),
         "top_5_titles": ("string", [4, 5]),
         "top_5_probabilities": ("float32", [4, 5]),
+        "valid": ("bool", [4]),
+        "error": ("string", [4]),
     }
+    assert outputs["valid"].numpy().all() and not any(outputs["error"].numpy())
     probabilities = outputs["probabilities"].numpy()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
@@ -62,6 +65,81 @@ def test_signature_outputs(exported, records):
     pixels = tf.stack([tf.io.decode_jpeg(c, dct_method="INTEGER_ACCURATE") for c, _ in records[:4]])
     from_pixels = signatures["images"](images=pixels)
     np.testing.assert_allclose(from_pixels["probabilities"].numpy(), probabilities, rtol=1e-6)
+
+
+def test_one_bad_image_is_the_matter_of_its_row(exported, records):
+    import tensorflow as tf
+
+    folder, _ = exported
+    signatures = tf.saved_model.load(str(folder)).signatures
+    contents = [records[0][0], b"no image", records[1][0], records[1][0][:-300]]
+    for name in ("serving_default", "ten_view", "features"):
+        outputs = {
+            key: value.numpy()
+            for key, value in signatures[name](image_bytes=tf.constant(contents)).items()
+        }
+        alone = signatures[name](image_bytes=tf.constant([records[0][0], records[1][0]]))
+        np.testing.assert_array_equal(outputs.pop("valid"), [True, False, True, False])
+        reasons = [reason.decode() for reason in outputs.pop("error")]
+        assert [bool(reason) for reason in reasons] == [False, True, False, True]
+        assert "not an image" in reasons[1] and "truncated JPEG" in reasons[3]
+        for key, values in outputs.items():
+            if values.dtype.kind == "f":
+                expected = alone[key].numpy()
+                np.testing.assert_allclose(values[[0, 2]], expected, rtol=1e-5, atol=1e-7)
+                assert not values[[1, 3]].any()
+            elif values.dtype.kind == "i":
+                assert (values[[1, 3]] == -1).all() and (values[[0, 2]] >= 0).all()
+            else:
+                assert set(values[[1, 3]].flat) == {b""} and b"" not in values[[0, 2]]
+
+
+def test_ten_view_is_the_ten_views_and_their_mean(exported, workdir, records):
+    import tensorflow as tf
+
+    folder, _ = exported
+    signature = tf.saved_model.load(str(folder)).signatures["ten_view"]
+    outputs = signature(image_bytes=tf.constant([content for content, _ in records]))
+    expected = evaluate(workdir, 10).probabilities
+    np.testing.assert_allclose(outputs["probabilities"], expected, rtol=1e-5, atol=1e-7)
+    by_view = outputs["view_probabilities"].numpy()
+    assert by_view.shape == (len(records), 10, 7)
+    np.testing.assert_allclose(by_view.mean(axis=1), expected, rtol=1e-5, atol=1e-7)
+    # The third view is the centre.
+    centre = evaluate(workdir, 1).probabilities
+    np.testing.assert_allclose(by_view[:, 2], centre, rtol=1e-5, atol=1e-7)
+
+
+def test_features_give_the_logits_by_the_last_layer(exported, workdir, records):
+    """Oracle: the last layer's matrix product in NumPy."""
+    import tensorflow as tf
+
+    from alexnet_tf.model import build
+
+    folder, _ = exported
+    signature = tf.saved_model.load(str(folder)).signatures["features"]
+    outputs = signature(image_bytes=tf.constant([content for content, _ in records]))
+    run = restore.load(str(workdir))
+    (name,) = json.loads((folder / "export.json").read_text())["features"]
+    assert name == run.table.row(run.table.output_name).inputs[0]
+    weights = {k: np.asarray(v) for k, v in build.named_variables(run.model).items()}
+    last = run.table.output_name
+    logits = outputs["features"].numpy() @ weights[f"{last}/kernel"] + weights[f"{last}/bias"]
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(shares, evaluate(workdir, 1).probabilities, rtol=1e-4, atol=1e-6)
+
+
+def test_features_of_columns_are_joined_before_dropout():
+    """The paper's net: fc7 of both columns, 4096 values."""
+    from alexnet_tf import config as recipes
+    from alexnet_tf.serving import classifier
+    from alexnet_tf.tables import table
+
+    network = table.from_config(recipes.load("alexnet_paper").network, 1000)
+    names = classifier.feature_rows(network)
+    shapes = network.shapes()
+    assert names == ["fc7a", "fc7b"] and sum(shapes[name][-1] for name in names) == 4096
 
 
 LOADER = """
@@ -175,3 +253,58 @@ def test_an_export_that_fails_leaves_nothing(workdir, tmp_path, monkeypatch):
         saved_model.export(run, str(tmp_path / "new"), views=10)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert saved_model.read_facts(tmp_path / "model")["views"] == 1
+
+
+def test_versions_lie_beside_each_other(workdir, tmp_path):
+    run = restore.load(str(workdir))
+    models = tmp_path / "models" / "photos"
+    saved_model.export(run, str(models), 1, version=2)
+    assert (models / "2" / "saved_model.pb").is_file()
+    assert [path.name for path in models.iterdir()] == ["2"]
+    with pytest.raises(UserError, match="add --version=3"):
+        saved_model.check_replaceable(saved_model.target_folder(str(models)))
+    with pytest.raises(UserError, match="itself a former export"):
+        saved_model.check_replaceable(saved_model.target_folder(str(models / "2"), 1))
+
+
+def test_a_link_to_a_folder_is_followed(workdir, tmp_path):
+    place = tmp_path / "large_disk"
+    place.mkdir()
+    link = tmp_path / "model"
+    link.symlink_to(place)
+    run = restore.load(str(workdir))
+    for views in (1, 10):
+        saved_model.export(run, str(link), views)
+        assert link.is_symlink() and saved_model.read_facts(place)["views"] == views
+    assert {path.name for path in tmp_path.iterdir()} == {"large_disk", "model"}
+
+
+def test_what_cannot_be_written_is_found_before(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--output_dir .*file, not a folder"):
+        saved_model.check_replaceable(tmp_path / "file" / "model")
+
+
+def test_orientation_comes_from_the_dataset(workdir, tmp_path):
+    import dataclasses
+
+    import tensorflow as tf
+
+    from tests.serving.test_headers_in_graph import JPEG, exif_block, with_exif
+
+    run = restore.load(str(workdir))
+    document = {**run.facts.document, "exif_orientation": "apply"}
+    run = dataclasses.replace(run, facts=dataclasses.replace(run.facts, document=document))
+    facts = saved_model.export(run, str(tmp_path / "model"), 1)
+    assert facts["exif_orientation"] == "apply"
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    turned = with_exif(exif_block(3))
+    found = loaded.squares(tf.constant([turned, JPEG]))["images"].numpy()
+    from data_prep.pixels import images
+
+    expected = images.square_pixels(JPEG, run.facts.image_size)
+    np.testing.assert_array_equal(found[1], expected)
+    np.testing.assert_array_equal(
+        found[0], images.square_pixels(turned, run.facts.image_size, "apply")
+    )
+    assert not np.array_equal(found[0], expected)

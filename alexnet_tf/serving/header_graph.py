@@ -1,0 +1,236 @@
+"""What an image file is and whether it is decoded, from its header, in TensorFlow operations.
+
+An exported network cannot trust its decoders: TensorFlow takes a BMP's palette for grey levels,
+draws frames of a GIF that are smaller than its canvas wrongly, and writes beyond its buffer on
+animated WebP. So each file is looked at before a decoder sees it, by the rules of
+`data_prep.pixels.headers`; what TensorFlow would decode into other pixels than the converter is
+refused.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from alexnet_tf.serving import bytes_graph, exif_graph, jpeg_graph
+from data_prep.pixels.limits import MAX_PIXELS
+
+JPEG, PNG, GIF, BMP, WEBP, UNKNOWN = range(6)
+
+# Bytes that all headers fit into.
+_HEAD = 64
+_GIF_END = b"\x3b"
+# Chunks of a PNG or a WebP that are looked at for an orientation.
+_MAX_CHUNKS = 10_000
+
+NOT_AN_IMAGE = "not an image of a known kind"
+EMPTY = "empty file"
+WITHOUT_PIXELS = "an image without pixels"
+TOO_LARGE = f"more than the {MAX_PIXELS:,} pixels that are decoded"
+BMP_KIND = "BMP with a palette, 16 bits or compression: this model decodes 24 and 32 bits only"
+GIF_FRAME = "GIF whose first frame does not fill its canvas, which this model does not decode"
+WEBP_KIND = "WebP with transparency or of several frames, which this model does not decode"
+
+
+def inspect(
+    content: tf.Tensor, *, upright: bool = False
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Looks at the header of one file.
+
+    Args:
+        content: string, scalar.
+        upright: whether the orientation is read; without it it is 1, as stored.
+
+    Returns:
+        kind: one of the constants above, int32.
+        reason: why it is refused, string; empty: it is not.
+        content: what the decoder shall see: without what follows the first picture.
+        orientation: EXIF's, 1..8, int64.
+    """
+    padded = tf.strings.join([content, b"\0" * _HEAD])
+    head = bytes_graph.vector(tf.strings.substr(padded, 0, _HEAD))
+    stored = tf.constant(1, tf.int64)
+
+    def starts(word: bytes, at: int = 0) -> tf.Tensor:
+        return tf.equal(tf.strings.substr(padded, at, len(word)), word)
+
+    def answer(kind, reason, height, width, cut=content, exif=None):
+        sizes = [
+            ((height < 1) | (width < 1), WITHOUT_PIXELS),
+            (height * width > MAX_PIXELS, TOO_LARGE),
+        ]
+        reason = tf.where(tf.equal(reason, ""), bytes_graph.first_true(sizes), reason)
+        turn = stored if exif is None else exif_graph.orientation(content, exif)
+        return tf.constant(kind), reason, cut, turn
+
+    def jpeg():
+        reason, height, width, exif = jpeg_graph.inspect(content)
+        return answer(JPEG, reason, height, width, exif=exif if upright else None)
+
+    def png():
+        width = bytes_graph.unsigned(head, 16, 4, big=True)
+        height = bytes_graph.unsigned(head, 20, 4, big=True)
+        exif = _png_exif(content) if upright else None
+        return answer(PNG, tf.constant(""), height, width, exif=exif)
+
+    def gif():
+        width, height = bytes_graph.unsigned(head, 6, 2), bytes_graph.unsigned(head, 8, 2)
+        reason, end = _first_frame(bytes_graph.vector(content), head, height, width)
+        # Of an animation the decoder would unpack all frames.
+        cut = tf.strings.join([tf.strings.substr(content, 0, tf.cast(end, tf.int32)), _GIF_END])
+        return answer(GIF, reason, height, width, cut)
+
+    def bmp():
+        reason, height, width, cut = _bmp(content, head)
+        return answer(BMP, reason, height, width, cut)
+
+    def webp():
+        reason, height, width = _webp(padded, head)
+        exif = _webp_exif(content) if upright else None
+        return answer(WEBP, reason, height, width, exif=exif)
+
+    def other():
+        reason = tf.where(tf.equal(content, ""), EMPTY, NOT_AN_IMAGE)
+        return tf.constant(UNKNOWN), reason, content, stored
+
+    return tf.case(
+        [
+            (starts(b"\xff\xd8"), jpeg),
+            (starts(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"), png),
+            (starts(b"GIF87a") | starts(b"GIF89a"), gif),
+            (starts(b"BM"), bmp),
+            (starts(b"RIFF") & starts(b"WEBP", 8), webp),
+        ],
+        default=other,
+    )
+
+
+def _first_frame(
+    data: tf.Tensor, head: tf.Tensor, height: tf.Tensor, width: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Why a GIF is refused (string), and where its first picture's data ends (int64)."""
+
+    def byte(at):
+        return bytes_graph.unsigned(data, at, 1)
+
+    def colours(flags):
+        """Bytes of the colour table that these flags announce."""
+        table = 3 * tf.bitwise.left_shift(tf.ones_like(flags), flags % 8 + 1)
+        return tf.where(flags >= 128, table, tf.zeros_like(table))
+
+    def past_blocks(position):
+        """Behind the empty block that ends a series of them."""
+        return 1 + _walk(lambda at: byte(at) > 0, lambda at: at + 1 + byte(at), position)
+
+    begin = 13 + colours(bytes_graph.unsigned(head, 10, 1))
+    # Extensions, such as comments and the delay of a frame, come before it.
+    at = _walk(lambda at: tf.equal(byte(at), 0x21), lambda at: past_blocks(at + 2), begin)
+
+    def frame():
+        left, top = bytes_graph.unsigned(data, at + 1, 2), bytes_graph.unsigned(data, at + 3, 2)
+        fills = tf.equal(left + top, 0)
+        fills &= tf.equal(bytes_graph.unsigned(data, at + 5, 2), width)
+        fills &= tf.equal(bytes_graph.unsigned(data, at + 7, 2), height)
+        end = past_blocks(at + 11 + colours(byte(at + 9)))
+        return bytes_graph.first_true([(tf.logical_not(fills), GIF_FRAME)]), end
+
+    return tf.cond(
+        tf.equal(byte(at), 0x2C), frame, lambda: (tf.constant("damaged GIF (no frame)"), at)
+    )
+
+
+def _bmp(content: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Reason, height, width, and the content up to the end of the pixels."""
+    begin = bytes_graph.unsigned(head, 10, 4)
+    width, height = bytes_graph.signed(head, 18), tf.abs(bytes_graph.signed(head, 22))
+    bits = bytes_graph.unsigned(head, 28, 2)
+    decoded = tf.equal(bits, 24) | tf.equal(bits, 32)
+    decoded &= tf.equal(bytes_graph.unsigned(head, 30, 4), 0)
+    # The first kind of header, OS/2's, has smaller numbers, which TensorFlow does not read.
+    decoded &= bytes_graph.unsigned(head, 14, 4) >= 40
+    reason = bytes_graph.first_true([(tf.logical_not(decoded), BMP_KIND)])
+    end = begin + (width * bits + 31) // 32 * 4 * height
+    # The decoder refuses a file that is longer than its pixels.
+    length = tf.strings.length(content)
+    end = tf.cast(tf.clip_by_value(end, 0, tf.cast(length, tf.int64)), tf.int32)
+    return reason, height, width, tf.strings.substr(content, 0, end)
+
+
+def _webp(padded: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Reason, height and width."""
+    first = tf.strings.substr(padded, 12, 4)
+
+    def extended():
+        flags = bytes_graph.unsigned(head, 20, 1)
+        moves, alpha = tf.equal(flags // 2 % 2, 1), tf.equal(flags // 16 % 2, 1)
+        width, height = bytes_graph.unsigned(head, 24, 3), bytes_graph.unsigned(head, 27, 3)
+        return bytes_graph.first_true([(moves | alpha, WEBP_KIND)]), height + 1, width + 1
+
+    def lossless():
+        bits = bytes_graph.unsigned(head, 21, 4)
+        reason = bytes_graph.first_true([(tf.equal(bits // (1 << 28) % 2, 1), WEBP_KIND)])
+        return reason, (bits // (1 << 14)) % (1 << 14) + 1, bits % (1 << 14) + 1
+
+    def lossy():
+        width, height = bytes_graph.unsigned(head, 26, 2), bytes_graph.unsigned(head, 28, 2)
+        return tf.constant(""), height % (1 << 14), width % (1 << 14)
+
+    def other():
+        one = tf.constant(1, tf.int64)
+        return tf.constant("damaged WebP (unknown first chunk)"), one, one
+
+    return tf.case(
+        [
+            (tf.equal(first, b"VP8X"), extended),
+            (tf.equal(first, b"VP8L"), lossless),
+            (tf.equal(first, b"VP8 "), lossy),
+        ],
+        default=other,
+    )
+
+
+def _png_exif(content: tf.Tensor) -> tf.Tensor:
+    """Where the EXIF block of a PNG begins, int64; 0: it has none."""
+    data = bytes_graph.vector(content)
+
+    def next_chunk(at):
+        return at + 12 + bytes_graph.unsigned(data, at, 4, big=True)
+
+    return _chunk(content, tf.constant(8, tf.int64), 4, b"eXIf", next_chunk)
+
+
+def _webp_exif(content: tf.Tensor) -> tf.Tensor:
+    """Where the TIFF structure of a WebP's EXIF chunk begins, int64; 0: it has none."""
+    data = bytes_graph.vector(content)
+
+    def next_chunk(at):
+        length = bytes_graph.unsigned(data, at + 4, 4)
+        return at + 8 + length + length % 2
+
+    begin = _chunk(content, tf.constant(12, tf.int64), 0, b"EXIF", next_chunk)
+    padded = tf.strings.join([content, b"\0" * 8])
+    prefixed = tf.equal(bytes_graph.text(padded, begin, 6), b"Exif\0\0")
+    return tf.where((begin > 0) & prefixed, begin + 6, begin)
+
+
+def _chunk(content, begin, name_at: int, name: bytes, next_chunk) -> tf.Tensor:
+    """Where the content of the first chunk called `name` begins, int64; 0: there is none."""
+    size = tf.cast(tf.strings.length(content), tf.int64)
+
+    def is_other(at):
+        inside = at + 8 <= size
+        return tf.cond(
+            inside,
+            lambda: tf.not_equal(bytes_graph.text(content, at + name_at, 4), name),
+            lambda: tf.constant(False),
+        )
+
+    at = _walk(is_other, next_chunk, begin, _MAX_CHUNKS)
+    there = (at + 8 <= size) & tf.logical_not(is_other(at))
+    return tf.where(there, at + 8, tf.zeros_like(at))
+
+
+def _walk(goes_on, step, begin: tf.Tensor, most: int | None = None) -> tf.Tensor:
+    """The first place from `begin` on, by steps, where `goes_on` does not hold: int64."""
+    return tf.while_loop(
+        goes_on, lambda at: (step(at),), (begin,), maximum_iterations=most, parallel_iterations=1
+    )[0]

@@ -1,0 +1,1 @@
+"""A web server for an exported network, with TensorFlow Serving's REST paths."""
