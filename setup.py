@@ -31,6 +31,7 @@ setup(
         RECIPES,
     ],
     package_dir={RECIPES: "configs"},
+    package_data={"alexnet_tf.weight_io": ["*.tsv"]},
     install_requires=[
         f"tensorflow>=2.15.1,{BETWEEN_THE_STACKS},<2.22",
         "keras>=2.15",

@@ -102,7 +102,7 @@ def _line_in(error: Exception, path: Path) -> str:
     return f":{line}" if line else ""
 
 
-def define_flags(flag_values: flags.FlagValues) -> None:
+def define_flags(flag_values: flags.FlagValues, *, required: bool = True) -> None:
     """Defines `--config` and what `--config.section.key=value` is rewritten to."""
     flags.DEFINE_string(
         "config",
@@ -111,7 +111,8 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "Change a value with --config.section.key=value.",
         flag_values=flag_values,
     )
-    flags.mark_flag_as_required("config", flag_values=flag_values)
+    if required:
+        flags.mark_flag_as_required("config", flag_values=flag_values)
     flags.DEFINE_multi_string(
         "config_override", [], "The same as --config.KEY=VALUE: KEY=VALUE.", flag_values=flag_values
     )

@@ -3,19 +3,18 @@
 Example:
   python -m alexnet_tf.weights show   FILE
   python -m alexnet_tf.weights export --workdir=RUN --output=weights.npz
-  python -m alexnet_tf.weights import --config=configs/alexnet_owt.py --config.data_dir=DATASET \\
-      --config.preprocess.mean=torchvision --from=alexnet.pth --workdir=RUN
+  python -m alexnet_tf.weights import --from=alexnet.pth --workdir=RUN
 
 Each action has a --help of its own. docs/weights.md has the names and shapes of a .npz file.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from absl import flags
 from alexnet_common import command
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
+from alexnet_common.suggestions import did_you_mean
 from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
 
@@ -37,11 +37,14 @@ Facts about the file are JSON on stdout.
 IMPORT_DOC = """Makes a work folder of weights from elsewhere, at step 0, for all other commands.
 
 Example:
+  python -m alexnet_tf.weights import --from=alexnet-owt-7be5be79.pth --workdir=RUN
   python -m alexnet_tf.weights import --config=configs/alexnet_caffe.py \\
       --config.data_dir=DATASET --config.preprocess.mean=caffe --from=bvlc_alexnet.npy --workdir=RUN
 
-Training goes on in it with the same --config flags. To train with weights from elsewhere only,
-config.initial_weights=FILE of alexnet_tf.train does without this step.
+Torchvision's and Caffe's published weights of ImageNet's 1,000 classes need no more than the file:
+recipe, mean and class names come with them. With --config.data_dir the dataset must have the same
+classes, and training goes on in the work folder with the same --config flags. To train with
+weights from elsewhere only, config.initial_weights=FILE of alexnet_tf.train does without this step.
 """
 SHOW_DOC = """Says what kind of file of weights this is, with names and shapes of its arrays.
 
@@ -67,7 +70,7 @@ def _define_export(flag_values: flags.FlagValues) -> None:
         "data_dir",
         "",
         "For grouped: where the training dataset lies, if it was moved and the work folder has no "
-        "copy of its facts.",
+        "copy of its dataset.json.",
         flag_values=flag_values,
     )
 
@@ -77,17 +80,13 @@ def _export(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         raise UsageError(f"unexpected argument {arguments[0]!r}")
     if not flag_values.output.endswith(".npz"):
         raise UsageError(f"--output {flag_values.output} must end with .npz")
-    from alexnet_tf.runs import checkpoint
     from alexnet_tf.runs.workdir import WorkFolder
     from alexnet_tf.weight_io import weights
 
     folder, which = WorkFolder(flag_values.workdir), flag_values.checkpoint
     config = folder.load_config()
-    found = checkpoint.load_newest(folder.checkpoint_folder(which))
-    if found is None:
-        other = "" if which == "newest" else "; --checkpoint=newest takes the latest weights"
-        raise UserError(f"{folder.folder} has no {which} checkpoint yet{other}")
-    values = found.weights
+    loaded = folder.load_checkpoint(which)
+    values = loaded.weights
     if flag_values.implementation == "grouped":
         values = _merged(folder, config, values, flag_values.data_dir)
     weights.save_npz(flag_values.output, values)
@@ -96,8 +95,8 @@ def _export(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         "network": config.network.name,
         "recipe": config.name,
         "checkpoint": which,
-        "step": found.state["step"],
-        "epoch": found.state["epoch"],
+        "step": loaded.state["step"],
+        "epoch": loaded.state["epoch"],
         "implementation": flag_values.implementation,
         "variables": len(values),
         "parameters": sum(value.size for value in values.values()),
@@ -122,12 +121,12 @@ def _merged(folder: Any, config: recipes.ConfigDict, values: Any, data_dir: str)
 
 
 def _define_import(flag_values: flags.FlagValues) -> None:
-    recipes.define_flags(flag_values)
+    recipes.define_flags(flag_values, required=False)
     flags.DEFINE_string(
         "from",
         None,
-        "Weights: a .npz file, a work folder, a PyTorch state dict of torchvision's alexnet (for "
-        "alexnet_owt), or Caffe's bvlc_alexnet as .npy or .npz (for alexnet_caffe).",
+        "Weights: a PyTorch state dict of torchvision's alexnet, Caffe's bvlc_alexnet as .npy or "
+        ".npz, a .npz file of ours, or a work folder.",
         flag_values=flag_values,
     )
     flags.DEFINE_string("workdir", None, "Work folder to make.", flag_values=flag_values)
@@ -143,15 +142,16 @@ def _define_import(flag_values: flags.FlagValues) -> None:
 def _import(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if arguments:
         raise UsageError(f"unexpected {arguments[0]!r}; settings are --config.KEY=VALUE")
-    config = recipes.from_flags(flag_values)
-    if config.initial_weights:
-        raise UsageError("--from names the weights: leave config.initial_weights out")
-    if config.distribution == "multi_worker":
-        raise UsageError(
-            "importing takes one process: leave config.distribution out here (it may be given when "
-            "the training goes on)"
-        )
-    if not config.data_dir:
+    if flag_values.config_override and not flag_values.config:
+        raise UsageError("--config.KEY=VALUE changes a recipe: name it with --config")
+    config = recipes.from_flags(flag_values) if flag_values.config else None
+    if config is not None:
+        _check_import(config)
+    path = str(flag_values["from"].value)
+    without_dataset = config is None or not config.data_dir
+    if without_dataset and flag_values.partial:
+        raise UsageError("--partial needs --config.data_dir: the dataset that is trained on then")
+    if without_dataset and os.path.isdir(path):
         raise UsageError(
             "--config.data_dir is missing: the dataset whose classes and mean the network takes"
         )
@@ -159,12 +159,38 @@ def _import(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise UserError(f"--workdir {workdir} is there already; weights need a new one")
     import_tensorflow()
-    from alexnet_tf.runs import initial_weights
+    from alexnet_tf.runs import initial_weights, published_run
+
+    def fill(folder: Any) -> Any:
+        if without_dataset:
+            text = published_run.import_file(path, config, folder)
+            return [("begins with", f"{path}: {text}")]
+        assert config is not None
+        return _fill(config, folder, initial_weights.Source(path, flag_values.partial, "--partial"))
+
+    lines = _make_whole(workdir, fill)
+    for heading, text in lines:
+        log(f"{heading:14} {text}")
+    log(f"work folder    {workdir}")
+    notes = [f"{heading}: {text}" for heading, text in lines]
+    print(json.dumps({"workdir": str(workdir), "from": path, "notes": notes}))
+    return 0
+
+
+def _check_import(config: recipes.ConfigDict) -> None:
+    if config.initial_weights:
+        raise UsageError("--from names the weights: leave config.initial_weights out")
+    if config.distribution == "multi_worker":
+        raise UsageError(
+            "importing takes one process: leave config.distribution out here (it may be given when "
+            "the training goes on)"
+        )
+
+
+def _make_whole(workdir: Path, fill: Callable[[Any], Any]) -> Any:
+    """Makes the folder `workdir`, whole or not at all; returns what `fill(folder)` returns."""
     from alexnet_tf.runs.workdir import WorkFolder
 
-    source = initial_weights.Source(
-        str(flag_values["from"].value), flag_values.partial, "--partial"
-    )
     # Beside it, so that a folder with its name is finished.
     unfinished = workdir.absolute().with_name(f".{workdir.absolute().name}.importing")
     with WorkFolder(unfinished) as left_over:
@@ -173,21 +199,16 @@ def _import(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         shutil.rmtree(unfinished)
     with WorkFolder(unfinished) as folder:
         try:
-            lines = _fill(config, folder, source)
+            result = fill(folder)
             os.rename(unfinished, workdir)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
-    for heading, text in lines:
-        log(f"{heading:14} {text}")
-    log(f"work folder    {workdir}")
-    notes = [f"{heading}: {text}" for heading, text in lines]
-    print(json.dumps({"workdir": str(workdir), "from": source.path, "notes": notes}))
-    return 0
+    return result
 
 
 def _fill(config: recipes.ConfigDict, folder: Any, source: Any) -> Any:
-    """Writes config, facts and checkpoints of step 0; returns what there is to say."""
+    """Writes config, dataset copy and checkpoints of step 0; returns what there is to say."""
     from alexnet_tf.runs import checkpoint
     from alexnet_tf.train_loop.saving import Saver
     from alexnet_tf.train_loop.setup import set_up
@@ -211,15 +232,15 @@ def _show(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
     reports = []
     for path in arguments:
-        found = initial_weights.read(path)
+        file = initial_weights.read(path)
         report = {
             "file": path,
-            "kind": found.description,
+            "kind": file.description,
             "arrays": {
                 name: {"shape": list(array.shape), "dtype": str(array.dtype)}
-                for name, array in found.arrays.items()
+                for name, array in file.arrays.items()
             },
-            "parameters": sum(array.size for array in found.arrays.values()),
+            "parameters": sum(array.size for array in file.arrays.values()),
         }
         reports.append(report)
         if not flag_values.json:
@@ -234,7 +255,7 @@ def _text(report: dict[str, Any]) -> str:
     width = max(map(len, arrays))
     lines = [f"{report['file']}: {report['kind']}"]
     lines += [
-        f"  {name:{width}}  {' x '.join(map(str, array['shape'])) or 'one number':22} "
+        f"  {name:{width}}  {' x '.join(map(str, array['shape'])) or 'one value':22} "
         f"{array['dtype']}"
         for name, array in arrays.items()
     ]
@@ -266,9 +287,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         raise UsageError(
             f"no action named; there are {listed}: python -m alexnet_tf.weights ACTION"
         )
-    near = difflib.get_close_matches(arguments[0], ACTIONS, n=2)
-    guess = f"did you mean {' or '.join(near)}? " if near else ""
-    raise UsageError(f"no action {arguments[0]!r}; {guess}there are {listed}")
+    near = did_you_mean(arguments[0], ACTIONS, 2)
+    raise UsageError(f"no action {arguments[0]!r}{near or f'; there are {listed}'}")
 
 
 def run() -> None:

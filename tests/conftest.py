@@ -105,3 +105,11 @@ def records(data_dir: pathlib.Path) -> list[tuple[bytes, int]]:
             label = feature["image/class/label"].int64_list.value[0] - 1
             found.append((feature["image/encoded"].bytes_list.value[0], label))
     return found
+
+
+@pytest.fixture
+def no_torch(monkeypatch):
+    """Stands for the module torch in the pickles that tests write (`tests.helpers.torch_file`)."""
+    from tests.helpers import torch_file
+
+    torch_file.stand_in(monkeypatch)

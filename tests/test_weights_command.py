@@ -87,7 +87,7 @@ def test_export_is_the_checkpoint_under_its_names(data, tmp_path, capsys):
     assert f"of step 30 (best) to {output}" in err
     argv = ("export", f"--workdir={folder}", f"--output={output}", "--checkpoint=newest")
     status, out, err = call(capsys, *argv)
-    assert status == 1 and err == f"error: {folder} has no newest checkpoint yet\n"
+    assert status == 1 and err == f"error: {folder} has no newest checkpoint yet; train first\n"
 
 
 def test_import_makes_a_run_that_goes_on(recipe, file, tmp_path, capsys):
@@ -228,7 +228,8 @@ def test_a_killed_import_is_no_run_and_can_be_repeated(recipe, file, tmp_path, c
         (
             ["import", "--config=demo", "--from={file}", "--workdir={tmp}/run"],
             2,
-            "--config.data_dir is missing",
+            "does not say what its classes are: name the dataset that it was trained on with "
+            "--config.data_dir",
         ),
     ],
 )

@@ -22,9 +22,9 @@ import tensorflow as tf
 from alexnet_common.errors import UsageError
 from alexnet_tf.evaluation import predict as prediction
 from alexnet_tf.inference import images as image_files
-from alexnet_tf.inference import selection, weights_alone
+from alexnet_tf.inference import selection
 from alexnet_tf.input import preprocess
-from alexnet_tf.runs import restore
+from alexnet_tf.runs import published_run, restore
 
 VIEWS = (1, 10)
 
@@ -187,7 +187,7 @@ def load(
     """Loads a trained network; see `alexnet_tf.load`."""
     path = os.fspath(source)
     if Path(path).is_file():
-        return Network(weights_alone.restore_run(path, recipe, data_dir))
+        return Network(published_run.restore_run(path, recipe, data_dir))
     if recipe:
         raise UsageError(f"{path} is a work folder, which has its recipe: leave recipe out")
     return Network(restore.load(path, checkpoint, data_dir))

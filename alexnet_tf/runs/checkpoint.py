@@ -95,18 +95,34 @@ def load_newest(folder: Path) -> Checkpoint | None:
     Raises:
         DamagedCheckpoint: there are checkpoints, and all of them are damaged.
     """
-    found = steps(folder)
-    for step in reversed(found):
+    saved = steps(folder)
+    for step in reversed(saved):
         try:
             return load(path_of(folder, step))
         except DamagedCheckpoint as error:
             log(f"warning: {error}; trying the one before")
-    if found:
-        raise DamagedCheckpoint(
-            f"none of the {len(found)} checkpoints in {folder} can be read; "
-            "delete the folder to start the run anew"
-        )
+    if saved:
+        unreadable = f"none of the {len(saved)} checkpoints in {folder} can be read"
+        if len(saved) == 1:
+            unreadable = f"the only checkpoint in {folder} cannot be read"
+        raise DamagedCheckpoint(f"{unreadable}; delete the folder to start the run anew")
     return None
+
+
+def missing(workdir: Path, which: str, *, has_newest: bool) -> UserError:
+    """The error of a run without the checkpoint that is asked for.
+
+    Args:
+        workdir: its work folder.
+        which: "best" or "newest".
+        has_newest: whether there are checkpoints of the newest weights.
+    """
+    if which == "best" and has_newest:
+        return UserError(
+            f"{workdir} has no best checkpoint: no epoch has been validated yet, or its dataset "
+            "has no validation split; --checkpoint=newest takes the latest weights"
+        )
+    return UserError(f"{workdir} has no {which} checkpoint yet; train first")
 
 
 def remove_old(folder: Path, keep: int) -> None:
@@ -133,13 +149,13 @@ def assign_weights(variables: dict[str, Any], weights: dict[str, np.ndarray], wh
             raise UserError(f"{where}: has no {name}; it is of another network")
         if tuple(weights[name].shape) != tuple(variable.shape):
             raise UserError(
-                f"{where}: {name} has shape {list(weights[name].shape)}, the network wants "
+                f"{where}: {name} has shape {list(weights[name].shape)}, the network needs "
                 f"{list(variable.shape)}; it is of another network"
             )
     unknown = sorted(set(weights) - set(variables))
     if unknown:
         raise UserError(
-            f"{where}: holds {unknown[0]}, which the network has not; it is of another network"
+            f"{where}: has {unknown[0]}, which the network does not have; it is of another network"
         )
     for name, variable in variables.items():
         variable.assign(weights[name])

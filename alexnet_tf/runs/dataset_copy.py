@@ -8,22 +8,26 @@ classes. A run keeps both in its work folder, in `dataset/`, as copies of the da
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from alexnet_common import files
+from alexnet_common.counting import counted
 from alexnet_common.errors import UserError, one_line
 from alexnet_common.messages import log
+from alexnet_tf.weight_io import published
 from data_prep import dataset
 
 FOLDER = "dataset"
 
 
 def keep(workdir: Path, data: dataset.Dataset) -> None:
-    """Copies the facts of the training dataset into a work folder, unless they are there.
+    """Copies the description of the training dataset into a work folder, unless it is there.
 
     Args:
         workdir: the run's work folder.
-        data: the dataset that it trains on; synthetic data has no facts worth keeping.
+        data: the dataset that it trains on; synthetic data has no description.
 
     Warns where the classes, mean image and number of images are the same, but not the records.
 
@@ -36,16 +40,21 @@ def keep(workdir: Path, data: dataset.Dataset) -> None:
     if old is not None:
         _check_same(workdir, old, data)
         return
-    folder = workdir / FOLDER
     image = files.read_bytes(files.join(data.directory, dataset.MEAN_IMAGE_FILE))
-    files.write_atomically(folder / dataset.MEAN_IMAGE_FILE, image)
-    text = json.dumps(dict(data.document), indent=1, sort_keys=True) + "\n"
-    # Last: with this file the facts are complete.
+    write(workdir, data.document, image)
+
+
+def write(workdir: Path, document: Mapping[str, Any], mean_image: bytes) -> None:
+    """Writes the content of a `dataset.json` and of its mean image into a work folder."""
+    folder = workdir / FOLDER
+    files.write_atomically(folder / dataset.MEAN_IMAGE_FILE, mean_image)
+    text = json.dumps(dict(document), indent=1, sort_keys=True) + "\n"
+    # Last: with this file the copy is complete.
     files.write_atomically(folder / dataset.DATASET_FILE, text.encode())
 
 
 def read(workdir: Path) -> dataset.Dataset | None:
-    """The facts that a work folder holds, or None.
+    """The training dataset as a work folder describes it, or None.
 
     Shards are not there to be read: this serves `class_names`, `mean_image()`, `image_size` and
     the colour statistics.
@@ -63,11 +72,11 @@ def read(workdir: Path) -> dataset.Dataset | None:
     return dataset.parse(document, str(path.parent))
 
 
-def check_classes(known: dataset.Dataset, other: dataset.Dataset, whose: str) -> None:
+def check_classes(trained: dataset.Dataset, other: dataset.Dataset, whose: str) -> None:
     """Refuses a dataset whose classes are not those that a network was trained on.
 
     Args:
-        known: the training dataset.
+        trained: the training dataset.
         other: the one to compare.
         whose: names the first in the message, such as "the run in DIR".
 
@@ -75,12 +84,12 @@ def check_classes(known: dataset.Dataset, other: dataset.Dataset, whose: str) ->
         UserError: names the first class that differs.
     """
     where = other.directory
-    if known.num_classes != other.num_classes:
+    if trained.num_classes != other.num_classes:
         raise UserError(
-            f"{where} has {other.num_classes} classes, {whose} knows {known.num_classes}; errors "
-            "among different numbers of classes do not compare"
+            f"{where} has {counted(other.num_classes, 'class', 'classes')}, {whose} has "
+            f"{trained.num_classes}; errors among different numbers of classes do not compare"
         )
-    pairs = zip(known.class_names, other.class_names, strict=True)
+    pairs = zip(trained.class_names, other.class_names, strict=True)
     for number, (mine, theirs) in enumerate(pairs):
         if mine != theirs:
             raise UserError(
@@ -90,6 +99,11 @@ def check_classes(known: dataset.Dataset, other: dataset.Dataset, whose: str) ->
 
 
 def _check_same(workdir: Path, old: dataset.Dataset, data: dataset.Dataset) -> None:
+    if published.ORIGIN_KEY in old.document:
+        raise UserError(
+            f"{workdir} holds imported weights without a dataset, so it cannot be trained in; "
+            f"--config.initial_weights={workdir} begins a run in a new --workdir with them"
+        )
     check_classes(old, data, f"the run in {workdir}")
     if old.mean_image_sha256 != data.mean_image_sha256 or old.image_size != data.image_size:
         raise UserError(

@@ -26,7 +26,7 @@ def keep(workdir: Path, network: Mapping[str, Any]) -> None:
 
     Args:
         workdir: the run's work folder.
-        network: `config.network`; networks that are not read from files have nothing to keep.
+        network: `config.network`; networks that are not read from files have none.
 
     Raises:
         UserError: the layers are not those that the run began with.
@@ -48,8 +48,8 @@ def keep(workdir: Path, network: Mapping[str, Any]) -> None:
 
 def kept(workdir: Path, network: Mapping[str, Any]) -> dict[str, Any]:
     """`config.network` with the kept files in place of those that it names."""
-    found = {key: str(copy) for key, _, copy in _files(workdir, network) if copy.is_file()}
-    return dict(network.items()) | found
+    copies = {key: str(copy) for key, _, copy in _files(workdir, network) if copy.is_file()}
+    return dict(network.items()) | copies
 
 
 def _files(workdir: Path, network: Mapping[str, Any]) -> list[tuple[str, Path, Path]]:

@@ -14,16 +14,17 @@ from alexnet_tf import config as recipes
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.runs import checkpoint, dataset_copy
 from alexnet_tf.runs.workdir import WorkFolder
+from alexnet_tf.tables import rows
 from alexnet_tf.tables.table import Table
-from alexnet_tf.weight_io import weight_files, weights
+from alexnet_tf.weight_io import published, weight_files, weights
 from alexnet_tf.weight_io.means import MEANS
 from data_prep import dataset
 
 if TYPE_CHECKING:
     from alexnet_tf.runs.portable import Names
 
-# Recipes whose networks are those of the other programs.
-_RECIPES = {weight_files.TORCHVISION: "alexnet_owt", weight_files.CAFFE: "alexnet_caffe"}
+# How many classes a message names.
+_SHOWN = 3
 # Options of a network that say how it learns, not what it computes.
 _LEARNING = ("init_", "weight_decay", "bias_", "dropout_after", "dropout_keep", "layer_params",
              "rates", "start_")  # fmt: skip
@@ -67,18 +68,16 @@ def read(path: str) -> weight_files.WeightFile:
     """Weights of a file, or of a work folder: its best checkpoint, else its newest.
 
     Raises:
-        UserError: nothing there that could be read.
+        UserError: there is nothing that can be read.
     """
     if not Path(path).is_dir():
         return weight_files.read(path)
     folder = WorkFolder(path)
     folder.load_config()
     which = "best" if checkpoint.steps(folder.best) else "newest"
-    found = checkpoint.load_newest(folder.checkpoint_folder(which))
-    if found is None:
-        raise weights.WeightsError(f"{path}: this run has no checkpoint yet")
-    container = f"work folder, {which} checkpoint, step {found.state.get('step', 0):,}"
-    return weight_files.WeightFile(path, container, weight_files.OWN, found.weights)
+    loaded = folder.load_checkpoint(which)
+    container = f"work folder, {which} checkpoint, step {loaded.state.get('step', 0):,}"
+    return weight_files.WeightFile(path, container, weight_files.OWN, loaded.weights)
 
 
 def begin(
@@ -100,32 +99,31 @@ def begin(
         names: translates between them and those of the table's towers.
 
     Raises:
-        UserError: not readable, or of another network; the first variable that does not fit is
-            named. No variable is changed then.
+        UserError: not readable, of another network (the first variable that does not fit is named),
+            or with outputs for other classes, unless `partial`. No variable is changed then.
     """
-    found = read(wanted.path)
+    file = read(wanted.path)
     scale = float(config.network.get("input_scale", 1.0))
     drawn = names.weights_out(variables)
     hint = ""
     try:
-        values = found.values(scale)
+        values = file.values(scale)
         if not wanted.partial and not table.imports:
             hint = f"; {wanted.option} takes what fits"
         choice = weights.choose(table, drawn, values, partial=wanted.partial)
     except weights.WeightsError as error:
         raise weights.WeightsError(
-            f"{wanted.path} ({found.description}) does not fit {config.name}: {error}{hint}"
+            f"{wanted.path} ({file.description}) does not fit {config.name}: {error}{hint}"
         ) from error
-    for name, value in choice.values.items():
-        if not np.isfinite(value).all():
-            raise weights.WeightsError(f"{wanted.path}: {name} holds NaN or infinite numbers")
+    weights.check_finite(wanted.path, choice.values)
+    classes = _class_lines(file, wanted, table, data, choice)
     checkpoint.assign_weights(dict(variables), names.weights_in(choice.values), wanted.path)
     taken = f"{choice.taken} of {len(drawn)} variables"
-    lines = [("begins with", f"{wanted.path}: {found.description}; {taken}")]
+    lines = [("begins with", f"{wanted.path}: {file.description}; {taken}"), *classes]
     if choice.kept:
         why = "not asked for" if choice.requested else "not in the file in that shape"
         lines.append(("drawn at random", f"{', '.join(choice.kept)} ({why})"))
-    lines += [("note", note) for note in _notes(found, config, data) if not choice.requested]
+    lines += [("note", note) for note in _notes(file, config, data) if not choice.requested]
     return Beginning(tuple(lines), _fingerprint(choice.values))
 
 
@@ -136,25 +134,78 @@ def _fingerprint(values: weights.Values) -> int:
     return total
 
 
-def _notes(found: weight_files.WeightFile, config: ConfigDict, data: dataset.Dataset) -> list[str]:
-    """What this run does otherwise than the one that the weights come from, as far as known."""
-    if found.layout in _RECIPES:
-        theirs = recipes.resolve(recipes.load(_RECIPES[found.layout]))
-        order = "their classes are in the order of sorted WordNet ids, this dataset's are not"
+def _class_lines(
+    file: weight_files.WeightFile,
+    wanted: Source,
+    table: Table,
+    data: dataset.Dataset,
+    choice: weights.Choice,
+) -> list[tuple[str, str]]:
+    """What there is to say of the classes of the outputs that were taken.
+
+    Raises:
+        UserError: they are not the dataset's, and `wanted.partial` does not allow that.
+    """
+    outputs = [name for name in choice.values if name.startswith(f"{_last_weights(table)}/")]
+    if not data.document or set(outputs) <= set(choice.kept):
+        return []
+    trained_on = _class_names(file)
+    if trained_on is None:
+        text = f"the weights do not name theirs; taken in the order of {data.directory}"
+        return [("classes", text)]
+    pairs = enumerate(zip(trained_on, data.class_names, strict=True))
+    other = [(number, *pair) for number, pair in pairs if pair[0] != pair[1]]
+    if not other:
+        return []
+    titles = dict(published.imagenet_classes())
+    shown = [
+        f"class {number} is {name!r}{f' ({titles[name]})' if name in titles else ''} for the "
+        f"weights, {ours!r} in the dataset"
+        for number, name, ours in other[:_SHOWN]
+    ]
+    more = f"; and {len(other) - _SHOWN:,} more" if len(other) > _SHOWN else ""
+    text = f"other classes than those of {data.directory}: {'; '.join(shown)}{more}"
+    if wanted.partial:
+        return [("WARNING", f"the outputs were trained on {text}")]
+    raise weights.WeightsError(
+        f"{wanted.path} was trained on {text}. {wanted.option} begins with them nevertheless"
+    )
+
+
+def _last_weights(table: Table) -> str:
+    """Name of the row whose weights make the outputs."""
+    row = table.row(table.output_name)
+    while not isinstance(row, rows.WeightRow):
+        row = table.row(row.inputs[0])
+    return row.name
+
+
+def _class_names(file: weight_files.WeightFile) -> tuple[str, ...] | None:
+    """Classes of the outputs of `file`, a file or a work folder; None: it does not tell."""
+    if not Path(file.path).is_dir():
+        return published.class_names(file)
+    copy = dataset_copy.read(Path(file.path))
+    return copy.class_names if copy else None
+
+
+def _notes(file: weight_files.WeightFile, config: ConfigDict, data: dataset.Dataset) -> list[str]:
+    """In what this run differs from the one that the weights come from, as far as it is told."""
+    network = published.NETWORKS.get(file.layout)
+    if network:
+        theirs = recipes.resolve(recipes.load(network.recipe))
         # Converting the first kernels has taken care of the factor on the pixels.
         return [
-            *([order] if data.label_order != "sorted" else []),
             *_network_note(theirs, config, ("input_scale",)),
-            *_mean_note(found.layout, np.array(MEANS[found.layout]), config, data),
+            *_mean_note(network.mean, np.array(MEANS[network.mean]), config, data),
         ]
-    if not Path(found.path).is_dir():
+    if not Path(file.path).is_dir():
         return []
-    theirs = WorkFolder(found.path).load_config()
-    known = dataset_copy.read(Path(found.path))
+    theirs = WorkFolder(file.path).load_config()
+    copy = dataset_copy.read(Path(file.path))
     notes = _network_note(theirs, config, ())
-    if known is not None:
+    if copy is not None:
         kind = theirs.preprocess.mean
-        notes += _mean_note(kind, _mean(kind, known), config, data)
+        notes += _mean_note(kind, _mean(kind, copy), config, data)
     return notes
 
 

@@ -50,16 +50,16 @@ class Names:
         slots = sorted(name for name in state if name.startswith("slot_"))
         if not slots or len(slots) % len(self._trainable):
             return state
-        found = {name: value for name, value in state.items() if name not in slots}
+        named = {name: value for name, value in state.items() if name not in slots}
         for group in range(len(slots) // len(self._trainable)):
             part = slots[group * len(self._trainable) : (group + 1) * len(self._trainable)]
             values = {name: state[slot] for name, slot in zip(self._trainable, part, strict=True)}
             values = self._merged.to_towers(values) if self._merged else values
-            found |= {f"slot{group}/{name}": value for name, value in values.items()}
-        return found
+            named |= {f"slot{group}/{name}": value for name, value in values.items()}
+        return named
 
     def optimizer_in(self, saved: Values) -> Values:
-        """What `optimizers.load_state` wants, from what `optimizer_out` gave."""
+        """What `optimizers.load_state` takes, from what `optimizer_out` gave."""
         groups: dict[str, Values] = {}
         state = {}
         for key, value in saved.items():

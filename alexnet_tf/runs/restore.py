@@ -13,7 +13,7 @@ from alexnet_common.messages import log
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.model import build
-from alexnet_tf.runs import checkpoint, dataset_copy, definition_copy
+from alexnet_tf.runs import dataset_copy, definition_copy
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.tables import table
 from data_prep import dataset
@@ -66,15 +66,14 @@ def load(workdir: str, which: str = "best", data_dir: str = "") -> TrainedRun:
     folder = WorkFolder(workdir)
     config = folder.load_config()
     # Before the network is built, which for 61 million weights takes a while.
-    if not checkpoint.steps(folder.checkpoint_folder(which)):
-        raise UserError(_no_checkpoint(folder, which))
-    known = training_facts(folder, config, data_dir)
+    folder.check_checkpoint(which)
+    facts = training_facts(folder, config, data_dir)
     network = definition_copy.kept(folder.folder, config.network)
-    layers = table.from_config(network, known.num_classes)
+    layers = table.from_config(network, facts.num_classes)
     model = build.build(layers, seed=config.seed)
     state = folder.load_weights(build.named_variables(model), which)
-    prepare = Preprocess(known, config.preprocess, layers.input_size)
-    return TrainedRun(folder.folder, config, known, layers, model, prepare, which, state)
+    prepare = Preprocess(facts, config.preprocess, layers.input_size)
+    return TrainedRun(folder.folder, config, facts, layers, model, prepare, which, state)
 
 
 def training_facts(folder: WorkFolder, config: ConfigDict, data_dir: str = "") -> dataset.Dataset:
@@ -88,7 +87,7 @@ def training_facts(folder: WorkFolder, config: ConfigDict, data_dir: str = "") -
     """
     if config.get("synthetic_data"):
         raise UserError(
-            f"{folder.folder} was trained on synthetic data: there is nothing it has learnt"
+            f"{folder.folder} was trained on synthetic data, which has no classes to tell apart"
         )
     kept = dataset_copy.read(folder.folder)
     if kept is not None:
@@ -106,12 +105,3 @@ def training_facts(folder: WorkFolder, config: ConfigDict, data_dir: str = "") -
         f"{data_dir} is taken instead"
     )
     return dataset.load(data_dir)
-
-
-def _no_checkpoint(folder: WorkFolder, which: str) -> str:
-    if which == "best" and checkpoint.steps(folder.checkpoints):
-        return (
-            f"{folder.folder} has no best checkpoint: no epoch has been validated yet, or its "
-            "dataset has no validation split; --checkpoint=newest takes the latest weights"
-        )
-    return f"{folder.folder} has no {which} checkpoint yet; train first"

@@ -138,12 +138,26 @@ class WorkFolder:
         Raises:
             UserError: the run has no such checkpoint yet, or it is of another network.
         """
-        folder = self.checkpoint_folder(which)
-        found = checkpoint.load_newest(folder)
-        if found is None:
-            raise UserError(f"{self.folder} has no checkpoint in {folder.name}/ yet; train first")
-        checkpoint.assign_weights(variables, found.weights, str(folder))
-        return found.state
+        loaded = self.load_checkpoint(which)
+        checkpoint.assign_weights(variables, loaded.weights, str(self.checkpoint_folder(which)))
+        return loaded.state
+
+    def check_checkpoint(self, which: str) -> None:
+        """Raises UserError where the run has no "best" or "newest" checkpoint."""
+        if not checkpoint.steps(self.checkpoint_folder(which)):
+            has_newest = bool(checkpoint.steps(self.checkpoints))
+            raise checkpoint.missing(self.folder, which, has_newest=has_newest)
+
+    def load_checkpoint(self, which: str) -> checkpoint.Checkpoint:
+        """The "best" or the "newest" checkpoint that can be read.
+
+        Raises:
+            UserError: there is none yet, or all are damaged.
+        """
+        self.check_checkpoint(which)
+        loaded = checkpoint.load_newest(self.checkpoint_folder(which))
+        assert loaded is not None
+        return loaded
 
 
 def truncate_metrics(path: Path, step: int) -> None:

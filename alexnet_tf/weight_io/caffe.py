@@ -65,17 +65,18 @@ def convert(arrays: Mapping[str, np.ndarray], input_scale: float = 1.0) -> Value
         input_scale: what the network multiplies mean-subtracted pixels with (Caffe's does not).
 
     Raises:
-        WeightsError: a layer is missing, or has not both weights and biases.
+        WeightsError: a layer is missing, or its weights or biases are.
     """
-    found = pairs(arrays)
+    layers = pairs(arrays)
     merged: Values = {}
     turned = False
     for name in LAYERS:
-        if set(found.get(name, ())) != {0, 1}:
+        if set(layers.get(name, ())) != {0, 1}:
             raise WeightsError(
-                f"Caffe's bvlc_alexnet has weights and biases of {name!r}, and this file has not"
+                f"Caffe's bvlc_alexnet has weights and biases of {name!r}, which this file does "
+                "not have"
             )
-        weights, bias = np.asarray(found[name][0], np.float32), found[name][1].reshape(-1)
+        weights, bias = np.asarray(layers[name][0], np.float32), layers[name][1].reshape(-1)
         if name == "conv1":
             if weights.ndim != 4 or 3 not in weights.shape[1:3]:
                 raise WeightsError(f"conv1 has weights of shape {list(weights.shape)}: not of BGR")

@@ -1,6 +1,6 @@
 """Pickles from elsewhere, read without running anything that they hold.
 
-A pickle names functions for its reader to call. This reader knows those that rebuild NumPy arrays
+A pickle names functions for its reader to call. This reader calls those that rebuild NumPy arrays
 and plain containers, and refuses all others by their names.
 """
 
@@ -54,16 +54,16 @@ class Unpickler(pickle.Unpickler):
     def __init__(self, file: IO[bytes], more: Mapping[tuple[str, str], Any] | None = None):
         # latin1: arrays pickled by Python 2.
         super().__init__(file, encoding="latin1")
-        self._known = {**_PLAIN, **(more or {})}
+        self._allowed = {**_PLAIN, **(more or {})}
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for `module.name`, if it is one of the harmless ones."""
-        if (module, name) in self._known:
-            return self._known[module, name]
+        if (module, name) in self._allowed:
+            return self._allowed[module, name]
         if module.split(".")[0] == "numpy" and name in _NUMPY:
             return _NUMPY[name]
         raise pickle.UnpicklingError(
-            f"it asks for {module}.{name}, which weights need not; nothing of it was run"
+            f"it asks for {module}.{name}, which weights do not need; nothing of it was run"
             + (
                 "; save a state dict: torch.save(model.state_dict(), FILE)"
                 * (module[:5] == "torch")

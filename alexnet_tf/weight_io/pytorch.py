@@ -68,13 +68,13 @@ def _rebuild_parameter(tensor: _Tensor, *_: Any) -> _Tensor:
 
 class _Unpickler(pickles.Unpickler):
     def __init__(self, file: IO[bytes]):
-        known: dict[tuple[str, str], Any] = {
+        allowed: dict[tuple[str, str], Any] = {
             ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
             ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
             ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
             ("torch", "Size"): tuple,
         }
-        super().__init__(file, known | {("torch", name): name for name in _STORAGES})
+        super().__init__(file, allowed | {("torch", name): name for name in _STORAGES})
         self.dtypes: dict[str, str] = {}
 
     def persistent_load(self, reference: Any) -> _Storage:
@@ -98,7 +98,7 @@ def read_zip(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     """Tensors of the present format by name, dtypes as they are (bfloat16 as float32).
 
     Raises whatever reading damaged bytes raises, UnpicklingError for what a state dict does not
-    hold.
+    have.
     """
     name = find_pickle(archive.namelist())
     root = name.removesuffix("data.pkl")
@@ -138,14 +138,14 @@ def read_legacy(file: IO[bytes]) -> dict[str, np.ndarray]:
 def _state(content: Any) -> dict[str, _Tensor]:
     """The tensors of a state dict, or of one among a training script's other things."""
     if not isinstance(content, dict):
-        raise pickle.UnpicklingError(f"holds a {type(content).__name__}, not a state dict")
+        raise pickle.UnpicklingError(f"is a {type(content).__name__}, not a state dict")
     for part in (*(content.get(key) for key in _STATE_KEYS), content):
         tensors = part.items() if isinstance(part, dict) else ()
-        found = {str(name): value for name, value in tensors if isinstance(value, _Tensor)}
-        if found:
+        named = {str(name): value for name, value in tensors if isinstance(value, _Tensor)}
+        if named:
             # DataParallel names what it wraps "module".
-            return {re.sub(r"(^|\.)module\.", r"\1", name): t for name, t in found.items()}
-    raise pickle.UnpicklingError("holds no tensors by name, as a state dict does")
+            return {re.sub(r"(^|\.)module\.", r"\1", name): t for name, t in named.items()}
+    raise pickle.UnpicklingError("has no tensors by name, as a state dict does")
 
 
 def _dtype(name: str, order: str) -> np.dtype:

@@ -8,28 +8,32 @@ import numpy as np
 
 from alexnet_tf.weight_io.weights import Values, WeightsError
 
-# torchvision divides pixels in [0, 1], RGB, less its mean (`preprocess.MEANS`), by these.
+# torchvision divides pixels in [0, 1], RGB, less its mean (`means.MEANS`), by these.
 STDDEV = (0.229, 0.224, 0.225)
 
 _CONVOLUTIONS = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
 _FULLY_CONNECTED = {"fc6": 1, "fc7": 4, "fc8": 6}
+LAST_BIAS = "classifier.6.bias"
+"""Array with one value per class."""
 
 
 def convolution(weights: np.ndarray) -> np.ndarray:
     """(filter, channel, y, x) to (y, x, channel, filter)."""
     if weights.ndim != 4:
-        raise WeightsError(f"a convolution has weights of shape {list(weights.shape)}, not of four")
+        raise WeightsError(f"a convolution has weights of shape {list(weights.shape)}, not 4-D")
     return np.ascontiguousarray(np.transpose(weights, (2, 3, 1, 0)), np.float32)
 
 
 def after_image(weights: np.ndarray, channels: int) -> np.ndarray:
     """(output, channel * y * x) to (y * x * channel, output)."""
     if weights.ndim != 2:
-        raise WeightsError(f"fc6 has weights of shape {list(weights.shape)}, not of two")
+        raise WeightsError(f"fc6 has weights of shape {list(weights.shape)}, not 2-D")
     outputs, inputs = weights.shape
     side = int(round((inputs / channels) ** 0.5))
     if side * side * channels != inputs:
-        raise WeightsError(f"fc6 reads {inputs} values, which are no image of {channels} channels")
+        raise WeightsError(
+            f"fc6 reads {inputs} values, which are not an image of {channels} channels"
+        )
     image = weights.reshape(outputs, channels, side, side).transpose(2, 3, 1, 0)
     return np.ascontiguousarray(image.reshape(inputs, outputs), np.float32)
 
@@ -50,7 +54,7 @@ def convert(state: Mapping[str, np.ndarray], input_scale: float) -> Values:
 
     def get(key: str) -> np.ndarray:
         if key not in state:
-            raise WeightsError(f"torchvision's alexnet has {key!r}, and this file has not")
+            raise WeightsError(f"torchvision's alexnet has {key!r}, which this file does not have")
         return np.asarray(state[key], np.float32)
 
     for name, place in _CONVOLUTIONS.items():

@@ -45,6 +45,15 @@ class WeightFile:
         """What the file is, in words."""
         return f"{self.container}, {_LAYOUT_WORDS[self.layout]}"
 
+    @property
+    def outputs(self) -> int:
+        """Classes of a network of another program; 0: not to be seen."""
+        if self.layout == TORCHVISION:
+            bias = self.arrays.get(torchvision.LAST_BIAS)
+        else:
+            bias = caffe.pairs(self.arrays).get(caffe.LAYERS[-1], {}).get(1)
+        return 0 if bias is None or self.layout == OWN else int(bias.size)
+
     def values(self, input_scale: float) -> Values:
         """The weights by our names, in those of the towers or of merged columns.
 
@@ -52,14 +61,14 @@ class WeightFile:
             input_scale: what the network that takes them multiplies mean-subtracted pixels with.
 
         Raises:
-            WeightsError: arrays of another program that make no network of ours, or no numbers.
+            WeightsError: arrays that are not numbers, or not of a network that can be converted.
         """
         for name, array in self.arrays.items():
             if array.dtype.kind not in "biuf":
-                raise WeightsError(f"{name} holds {array.dtype}, which are no numbers")
+                raise WeightsError(f"{name} has values of type {array.dtype}, not numbers")
         if self.layout == OTHER:
             raise WeightsError(
-                f"{next(iter(self.arrays))!r} is a name neither of ours nor of torchvision's or "
+                f"{next(iter(self.arrays))!r} is not a name of ours, nor of torchvision's or "
                 "Caffe's AlexNet"
             )
         if self.layout == TORCHVISION:
@@ -71,7 +80,7 @@ def read(path: str) -> WeightFile:
     """Reads a file of weights.
 
     Raises:
-        WeightsError: not there, damaged, of a kind that is not known, or a pickle that asks for
+        WeightsError: not there, damaged, of another kind, or a pickle that asks for
             more than arrays; the message says what would be readable.
     """
     try:
@@ -106,7 +115,7 @@ def _read(file: IO[bytes], start: bytes) -> tuple[str, Values]:
         return ".npy file", _from_dict(_read_array(file))
     if start[:1] == b"\x80":
         return "pickle", _from_dict(pickles.Unpickler(file).load())
-    raise WeightsError(f"is no file of weights that is known here; readable are {READABLE}")
+    raise WeightsError(f"is not a file of weights that can be read; readable are {READABLE}")
 
 
 def _read_npz(archive: zipfile.ZipFile) -> tuple[str, Values]:
@@ -147,10 +156,10 @@ def _from_dict(content: Any) -> Values:
     if isinstance(content, np.ndarray) and content.dtype.hasobject and content.ndim == 0:
         content = content.item()
     if not isinstance(content, dict):
-        raise WeightsError(f"holds a {type(content).__name__}, not a dict of arrays by layer")
+        raise WeightsError(f"is a {type(content).__name__}, not a dict of arrays by layer")
     arrays = caffe.flatten(content)
     if not arrays:
-        raise WeightsError("holds a dict without arrays")
+        raise WeightsError("is a dict without arrays")
     return arrays
 
 

@@ -46,17 +46,17 @@ class Choice:
 
 
 def choose(
-    table: Table, drawn: Mapping[str, np.ndarray], found: Values, *, partial: bool = False
+    table: Table, drawn: Mapping[str, np.ndarray], others: Values, *, partial: bool = False
 ) -> Choice:
     """The values that a network takes from another one's weights.
 
     A network that asks for layers of another one (`table.imports`: `initWFunc=initw.makew(LAYER)`
-    in the 2012 files) gets those, unless `found` is complete for the network itself.
+    in the 2012 files) gets those, unless `others` is complete for the network itself.
 
     Args:
         table: the network.
         drawn: its initial values, by the names of its towers.
-        found: the other weights, in the names of the towers or of merged columns.
+        others: the other weights, in the names of the towers or of merged columns.
         partial: take what fits in name and shape and keep the rest as drawn (to start from a
             net with other classes, for instance).
 
@@ -64,11 +64,11 @@ def choose(
         WeightsError: a missing, unknown or misshapen array, unless `partial`; with it, if nothing
             fits. The first one in the network's order is named.
     """
-    towers, misfit = _to_towers(table, drawn, found)
+    towers, misfit = _to_towers(table, drawn, others)
     fitting = {n: np.asarray(v, np.float32) for n, v in towers.items() if _fits(drawn.get(n), v)}
     kept = tuple(name for name in drawn if name not in fitting)
     if kept and table.imports:
-        asked = _requested(table, drawn, found)
+        asked = _requested(table, drawn, others)
         kept = tuple(name for name in drawn if name not in asked)
         return Choice({**drawn, **asked}, kept, len(asked), requested=True)
     if partial:
@@ -79,44 +79,51 @@ def choose(
         raise WeightsError(misfit or _misfit(kept[0], drawn[kept[0]].shape, towers.get(kept[0])))
     unknown = sorted(set(towers) - set(drawn))
     if unknown:
-        raise WeightsError(f"the network {table.name} has no variable {unknown[0]}")
+        raise WeightsError(f"it has {unknown[0]}, which the network {table.name} does not have")
     return Choice(fitting, (), len(fitting))
 
 
-def _to_towers(table: Table, drawn: Mapping[str, np.ndarray], found: Values) -> tuple[Values, str]:
-    """`found` in the towers' names, without merged arrays that do not fit; what is wrong there."""
-    unknown = set(found) - set(drawn)
+def _to_towers(table: Table, drawn: Mapping[str, np.ndarray], others: Values) -> tuple[Values, str]:
+    """`others` in the towers' names, without merged arrays that do not fit; what is wrong there."""
+    unknown = set(others) - set(drawn)
     if table.num_columns == 1 or not unknown:
-        return found, ""
+        return others, ""
     try:
         merged = grouped.merge(table)
     except TableError:
-        return found, ""
+        return others, ""
     if not unknown & set(merged.assemblies):
-        return found, ""
+        return others, ""
     wanted = merged.to_grouped(drawn)
-    result = {name: value for name, value in found.items() if name not in merged.assemblies}
+    result = {name: value for name, value in others.items() if name not in merged.assemblies}
     misfit = ""
     for name, assembly in merged.assemblies.items():
-        if name in found and _fits(wanted[name], found[name]):
-            result |= assembly.divide(found[name])
+        if name in others and _fits(wanted[name], others[name]):
+            result |= assembly.divide(others[name])
         else:
-            misfit = misfit or _misfit(name, wanted[name].shape, found.get(name))
+            misfit = misfit or _misfit(name, wanted[name].shape, others.get(name))
     return result, misfit
 
 
-def _requested(table: Table, drawn: Mapping[str, np.ndarray], found: Values) -> Values:
+def _requested(table: Table, drawn: Mapping[str, np.ndarray], others: Values) -> Values:
     """What `table.imports` asks for; raises WeightsError where it is missing or misshapen."""
     result: Values = {}
     for target, source in table.imports:
         # The kernel of a layer of one input bears no number.
         names = (source, source.removesuffix("0")) if source.endswith("/kernel0") else (source,)
-        value = next((found[name] for name in names if name in found), None)
+        value = next((others[name] for name in names if name in others), None)
         if value is None or not _fits(drawn[target], value):
             wish = _misfit(source, drawn[target].shape, value)
             raise WeightsError(f"{target} begins with {source} of another network, but {wish}")
         result[target] = np.asarray(value, np.float32)
     return result
+
+
+def check_finite(path: str, values: Mapping[str, np.ndarray]) -> None:
+    """Raises WeightsError for the first array of the file `path` with NaN or infinite values."""
+    for name, value in values.items():
+        if not np.isfinite(value).all():
+            raise WeightsError(f"{path}: {name} has non-finite values")
 
 
 def _fits(wanted: np.ndarray | None, value: np.ndarray) -> bool:

@@ -135,7 +135,7 @@ def test_classify_names_the_best(network, squares):
         (lambda n: n.features([], ["fc65"]), UsageError, "did you mean fc64"),
         (lambda n: n.features([], ["fc64"], views=2), UsageError, "views must be 1 or 10, not 2"),
         (lambda n: alexnet_tf.load("nowhere"), UserError, "nowhere does not exist"),
-        (lambda n: alexnet_tf.load(__file__), UserError, "no file of weights"),
+        (lambda n: alexnet_tf.load(__file__), UserError, "not a file of weights"),
     ],
 )
 def test_errors_are_one_line(network, call, error, message):

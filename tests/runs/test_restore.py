@@ -62,7 +62,7 @@ def test_facts_of_another_dataset_are_refused(moved, tmp_path):
     with pytest.raises(UserError, match="mean image differs"):
         dataset_copy.keep(run, dataset.load(other))
     fewer = small_dataset.make(tmp_path / "fewer", image_size=32, classes=2)
-    with pytest.raises(UserError, match="has 2 classes, .* knows 3"):
+    with pytest.raises(UserError, match="has 2 classes, .* has 3"):
         dataset_copy.keep(run, dataset.load(fewer))
 
 
@@ -137,7 +137,7 @@ def test_runs_with_other_classes_make_no_ensemble(moved, tmp_path):
     run, _, _ = moved
     data = small_dataset.make(tmp_path / "data", image_size=32, classes=4)
     other = finished_run.make(tmp_path / "other_run", data)
-    with pytest.raises(UserError, match="3 classes, the run in .*other_run knows 4"):
+    with pytest.raises(UserError, match="3 classes, the run in .*other_run has 4"):
         ensemble.evaluate_runs([str(run), str(other)], ensemble.Settings(views=1))
 
 

@@ -6,8 +6,6 @@ import os
 import pickle
 import random
 import subprocess
-import sys
-import types
 import zipfile
 
 import numpy as np
@@ -15,86 +13,7 @@ import pytest
 
 from alexnet_tf.weight_io import weight_files
 from alexnet_tf.weight_io.weights import WeightsError
-
-MAGIC = 0x1950A86A20F9469CFC6C
-TYPES = {
-    np.dtype("f4"): "FloatStorage",
-    np.dtype("f2"): "HalfStorage",
-    np.dtype("i8"): "LongStorage",
-    np.dtype("u2"): "BFloat16Storage",
-}
-
-
-class Tensor:
-    """What torch.save makes of a tensor: `values[offset:]` in steps of `strides`."""
-
-    def __init__(self, values, sizes, strides, offset=0):
-        self.storage, self.arguments = Storage(values), (offset, sizes, strides)
-
-    def __reduce__(self):
-        rebuild = sys.modules["torch._utils"]._rebuild_tensor_v2
-        return rebuild, (self.storage, *self.arguments, False, collections.OrderedDict())
-
-
-class Storage:
-    def __init__(self, values):
-        self.values = values
-
-
-class Pickler(pickle.Pickler):
-    def __init__(self, file, legacy):
-        super().__init__(file, 2)
-        self.legacy, self.storages = legacy, {}
-
-    def persistent_id(self, value):
-        if not isinstance(value, Storage):
-            return None
-        key = str(id(value.values))
-        self.storages[key] = value.values
-        kind = getattr(sys.modules["torch"], TYPES[value.values.dtype])
-        reference = ("storage", kind, key, "cpu", len(value.values))
-        return (*reference, None) if self.legacy else reference
-
-
-@pytest.fixture
-def no_torch(monkeypatch):
-    """Stands for the module torch in the pickles that tests write; reading needs none."""
-    torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
-    for name in TYPES.values():
-        setattr(torch, name, type(name, (), {"__module__": "torch", "__qualname__": name}))
-
-    def _rebuild_tensor_v2(*_):
-        raise AssertionError("not to be called")
-
-    _rebuild_tensor_v2.__module__ = "torch._utils"
-    _rebuild_tensor_v2.__qualname__ = "_rebuild_tensor_v2"
-    utils._rebuild_tensor_v2 = _rebuild_tensor_v2
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    monkeypatch.setitem(sys.modules, "torch._utils", utils)
-
-
-def save_zip(path, content):
-    data = io.BytesIO()
-    pickler = Pickler(data, legacy=False)
-    pickler.dump(content)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("name/data.pkl", data.getvalue())
-        archive.writestr("name/byteorder", "little")
-        for key, values in pickler.storages.items():
-            archive.writestr(f"name/data/{key}", values.tobytes())
-
-
-def save_legacy(path, content):
-    with open(path, "wb") as file:
-        sizes = {"short": 2, "int": 4, "long": 4}
-        system = {"protocol_version": 1001, "little_endian": True, "type_sizes": sizes}
-        for value in (MAGIC, 1001, system):
-            pickle.dump(value, file, protocol=2)
-        pickler = Pickler(file, legacy=True)
-        pickler.dump(content)
-        pickle.dump(list(pickler.storages), file, protocol=2)
-        for values in pickler.storages.values():
-            file.write(len(values).to_bytes(8, "little") + values.tobytes())
+from tests.helpers.torch_file import Tensor, save_legacy, save_zip
 
 
 def state():
@@ -146,7 +65,7 @@ def test_both_formats_of_pytorch(no_torch, tmp_path, save):
     found = weight_files.read(path)
     assert found.container.startswith("PyTorch state dict") and found.layout == "other"
     assert_same(found.arrays, expected)
-    with pytest.raises(WeightsError, match="'whole' is a name neither of ours"):
+    with pytest.raises(WeightsError, match="'whole' is not a name of ours"):
         found.values(1.0)
     # Among a training script's other things, as DataParallel names it.
     other = Tensor(np.ones(3, "f4"), (3,), (1,))
@@ -217,7 +136,7 @@ def test_what_is_no_file_of_weights(tmp_path):
         "empty": (b"", "is empty"),
         "text": (b"hello", "readable are a .npz file"),
         "hdf5": (b"\x89HDF\r\n\x1a\n", "readable are"),
-        "list": (pickle.dumps([1]), "holds a list, not a dict"),
+        "list": (pickle.dumps([1]), "is a list, not a dict"),
         "none": (pickle.dumps({"a": 1}), "without arrays"),
         "zip": (b"PK\x05\x06" + bytes(18), "without arrays"),
     }
@@ -232,7 +151,7 @@ def test_what_is_no_file_of_weights(tmp_path):
 def test_arrays_that_are_no_numbers(tmp_path):
     path = str(tmp_path / "text.npz")
     np.savez(path, **{"conv1/kernel": np.array(["a"]), "conv1/bias": np.zeros(1)})
-    with pytest.raises(WeightsError, match="conv1/kernel holds <U1, which are no numbers"):
+    with pytest.raises(WeightsError, match="conv1/kernel has values of type <U1, not numbers"):
         weight_files.read(path).values(1.0)
 
 
