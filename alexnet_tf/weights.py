@@ -42,7 +42,8 @@ Example:
       --config.data_dir=DATASET --config.preprocess.mean=caffe --from=bvlc_alexnet.npy --workdir=RUN
 
 Torchvision's and Caffe's published weights of ImageNet's 1,000 classes need no more than the file:
-recipe, mean and class names come with them. With --config.data_dir the dataset must have the same
+recipe, mean and class names come with them, and the work folder has an export of ten views for
+alexnet_tf.predict --model=RUN. With --config.data_dir the dataset must have the same
 classes, and training goes on in the work folder with the same --config flags. To train with
 weights from elsewhere only, config.initial_weights=FILE of alexnet_tf.train does without this step.
 """
@@ -160,11 +161,13 @@ def _import(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         raise UserError(f"--workdir {workdir} is there already; weights need a new one")
     import_tensorflow()
     from alexnet_tf.runs import initial_weights, published_run
+    from alexnet_tf.serving import saved_model
 
     def fill(folder: Any) -> Any:
         if without_dataset:
-            text = published_run.import_file(path, config, folder)
-            return [("begins with", f"{path}: {text}")]
+            run, text = published_run.import_file(path, config, folder)
+            saved_model.export(run, str(folder.folder / "export"))
+            return [("begins with", f"{path}: {text}"), ("export", f"{workdir / 'export'}")]
         assert config is not None
         return _fill(config, folder, initial_weights.Source(path, flag_values.partial, "--partial"))
 

@@ -104,9 +104,12 @@ def test_an_import_without_dataset_is_a_run_like_others(weights_file, recipe, tm
         expected = np.array([123.675, 116.28, 103.53])
         np.testing.assert_allclose(loaded.prepare.mean.reshape(3), expected, rtol=1e-6)
         np.testing.assert_allclose(loaded.facts.mean_image()[5, 7], expected, rtol=1e-6)
-    # An export labels images as torchvision would.
+    # Exports label images as torchvision would.
     model = tmp_path / "export"
     assert run(export, f"--workdir={folder}", f"--output_dir={model}", "--views=1") == 0
+    facts = [json.loads((path / "export.json").read_text()) for path in (folder / "export", model)]
+    assert [each["views"] for each in facts] == [10, 1]
+    assert facts[0] | {"views": 1} == facts[1]
     exported = tf.saved_model.load(str(model)).signatures["images"]
     best = exported(images=tf.zeros([1, 256, 256, 3], tf.uint8))
     assert best["top_5_names"].numpy()[0, 0] == b"n02099601"
@@ -211,9 +214,7 @@ def test_a_run_of_other_classes_is_not_taken_silently(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_from_nothing_to_a_labelled_photograph_in_three_commands(
-    no_torch, real_data, tmp_path, capsys
-):
+def test_from_nothing_to_a_labelled_photograph(no_torch, real_data, tmp_path, capsys):
     path = tmp_path / "alexnet.pth"
     state = state_dict(RETRIEVER, hidden=4096).items()
     torch_file.save_zip(path, {name: torch_file.tensor(value) for name, value in state})
@@ -224,7 +225,8 @@ def test_from_nothing_to_a_labelled_photograph_in_three_commands(
     assert status == 0, err
     argv = (f"--workdir={tmp_path / 'alexnet'}", f"--output_dir={tmp_path / 'model'}")
     assert run(export, *argv) == 0
-    capsys.readouterr()
-    assert run(predict, f"--model={tmp_path / 'model'}", tmp_path / member.name) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split(maxsplit=2) == ["100.0%", "n02099601", "golden retriever"]
+    for model in ("alexnet", "model"):
+        capsys.readouterr()
+        assert run(predict, f"--model={tmp_path / model}", tmp_path / member.name) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[1].split(maxsplit=2) == ["100.0%", "n02099601", "golden retriever"]

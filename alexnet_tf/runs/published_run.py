@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,9 @@ def restore_run(path: str, recipe: str = "", data_dir: str = "") -> restore.Trai
     return _with_weights(file, config, data)
 
 
-def import_file(path: str, config: ConfigDict | None, folder: WorkFolder) -> str:
+def import_file(
+    path: str, config: ConfigDict | None, folder: WorkFolder
+) -> tuple[restore.TrainedRun, str]:
     """Makes a work folder, at step 0, of published weights: classes and mean come with them.
 
     Args:
@@ -55,7 +58,7 @@ def import_file(path: str, config: ConfigDict | None, folder: WorkFolder) -> str
         folder: new, or claimed and empty.
 
     Returns:
-        What there is to say about the file.
+        The run in its new folder, and what there is to say about the file.
 
     Raises:
         UsageError: other weights.
@@ -84,7 +87,8 @@ def import_file(path: str, config: ConfigDict | None, folder: WorkFolder) -> str
     for place in (folder.best, folder.checkpoints):
         checkpoint.save(checkpoint.path_of(place, 0), state)
     folder.keep(config)
-    return f"{file.description}, {run.facts.num_classes:,} classes of ImageNet, mean {network.mean}"
+    text = f"{file.description}, {run.facts.num_classes:,} classes of ImageNet, mean {network.mean}"
+    return dataclasses.replace(run, folder=folder.folder, which="best"), text
 
 
 def _subtract_published_mean(config: ConfigDict, network: published.Published) -> None:

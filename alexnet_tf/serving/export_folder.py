@@ -32,9 +32,12 @@ def model_folder(folder: Path, version: int | None = None) -> tuple[Path, int]:
     """The folder of the SavedModel and its version: `folder` itself (1), or one of its versions.
 
     Args:
-        folder: an export, or a folder of exports by version.
+        folder: an export, a folder of exports by version, or a work folder with one of these as
+            `export/`.
         version: the wanted one; None: the newest.
     """
+    if (folder / "config.json").is_file():
+        folder /= "export"
     if (folder / "saved_model.pb").is_file():
         return folder, int(folder.name) if folder.name.isascii() and folder.name.isdigit() else 1
     numbers = versions(folder)
