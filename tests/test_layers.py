@@ -29,6 +29,7 @@ ORDER = (
     "alexnet_tf/evaluation",
     "alexnet_tf/inference",
     "alexnet_tf/analysis",
+    "alexnet_tf/claims",
     "alexnet_tf/train_loop",
     "alexnet_tf/serving",
     "alexnet_tf/benchmarks",

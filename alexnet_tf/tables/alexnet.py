@@ -12,9 +12,7 @@ from alexnet_tf.tables.rows import TableError
 from alexnet_tf.tables.stack import Stack, check_columns
 from alexnet_tf.tables.table import Table
 
-# Section 3.5: side and stride of the filters of conv1 ... conv5, and what is pooled.
-_SIZES = (11, 5, 3, 3, 3)
-_STRIDES = (4, 1, 1, 1, 1)
+# Section 3.5: what is pooled.
 _POOLED = (1, 2, 5)
 _CAN_GO = ("conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
 
@@ -31,6 +29,7 @@ class AlexNet:
         input_size: pixels; with 224, padding 0 and "ceil" conv1 sees 3 rows of zeros at the end.
         input_scale: factor on the mean-subtracted pixels (torchvision divides by a deviation).
         filters, hidden: widths of conv1 ... conv5 and of fc6, fc7.
+        sizes, strides: sides and strides of the filters of conv1 ... conv5.
         padding, rounding: zeros on each side of the convolutions' inputs; "ceil" as in the 2012
             code, for pooling too, or "floor" as elsewhere.
         all_column_convs: numbers of the convolutions that read all columns.
@@ -63,6 +62,8 @@ class AlexNet:
     input_scale: float = 1.0
     filters: Sequence[int] = (96, 256, 384, 384, 256)
     hidden: Sequence[int] = (4096, 4096)
+    sizes: Sequence[int] = (11, 5, 3, 3, 3)
+    strides: Sequence[int] = (4, 1, 1, 1, 1)
     padding: Sequence[int] = (0, 2, 1, 1, 1)
     rounding: str = "ceil"
     all_column_convs: Sequence[int] = (3,)
@@ -127,6 +128,8 @@ class AlexNet:
         lengths = {
             "filters": 5,
             "hidden": 2,
+            "sizes": 5,
+            "strides": 5,
             "padding": 5,
             "init_stddevs": 8,
             "init_biases": 8,
@@ -191,7 +194,7 @@ class AlexNet:
             left_out = f"conv{number}" in self.leave_out
             merge_next = left_out and all_columns
             if not left_out:
-                size, stride = _SIZES[number - 1], _STRIDES[number - 1]
+                size, stride = self.sizes[number - 1], self.strides[number - 1]
                 padding = self.padding[number - 1]
                 self._add_conv(
                     stack, f"conv{number}", number, size, stride, padding, all_columns=all_columns

@@ -1,0 +1,56 @@
+"""Budgets that claims share: how long a run is, how many images it sees, how many seeds there are.
+
+`smoke` shows in seconds that every arm runs and is measured; it never makes a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from alexnet_tf.claims.claim import Budget
+
+# Without what keeps a network from fitting its training set: figure 1 has none of it.
+UNREGULARISED: Mapping[str, Any] = {
+    "network.dropout_after": (),
+    "network.weight_decay": 0.0,
+    "input.random_crop": False,
+    "input.random_flip": False,
+    "preprocess.color_noise": "none",
+    "learning_rate.schedule": "constant",
+}
+# Long enough that every measure has something to measure.
+_SMOKE = {"limit_train_examples": 64, "train_epochs": 1, "batch_size": 32}
+
+
+def budgets(
+    laptop: Mapping[str, int],
+    gpu: Mapping[str, int],
+    *,
+    changes: Mapping[str, Any] | None = None,
+    pilot_epochs: int = 0,
+) -> dict[str, Budget]:
+    """The three budgets of a claim.
+
+    Args:
+        laptop, gpu: `epochs`, `images` (0: all) and `seeds`.
+        changes: config keys and values that hold for all arms.
+        pilot_epochs: length of the runs that decide a grid; 0: no arm has one.
+    """
+    own = dict(changes or {})
+
+    def budget(length: Mapping[str, int]) -> Budget:
+        overrides = {
+            **own,
+            "train_epochs": length["epochs"],
+            "limit_train_examples": length["images"],
+        }
+        return Budget(
+            overrides,
+            length["seeds"],
+            f"{length['epochs']} epochs of {length['images'] or 'all'} images per run",
+            {"train_epochs": pilot_epochs} if pilot_epochs else {},
+        )
+
+    smoke = Budget(own | _SMOKE, 1, "seconds per run", {"train_epochs": 1} if pilot_epochs else {})
+    return {"smoke": smoke, "laptop": budget(laptop), "gpu": budget(gpu)}

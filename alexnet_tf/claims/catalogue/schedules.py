@@ -1,0 +1,32 @@
+"""The plateau rule against schedules that are planned."""
+
+from alexnet_tf.claims.budgets import budgets
+from alexnet_tf.claims.claim import Arm, Claim
+from alexnet_tf.claims.rules import PairedDifference
+
+CLAIM = Claim(
+    name="schedules",
+    section="5",
+    sentence=(
+        "Dividing the rate by 10 when the validation error stops improving is at least as good as"
+        " an automatic schedule"
+    ),
+    number="a heuristic, no number; the authors' later runs used four exponential steps",
+    recipe="cifar10_alexnet",
+    arms=(
+        Arm("plateau", {"learning_rate.schedule": "plateau", "learning_rate.patience_epochs": 3}),
+        Arm("linear", {"learning_rate.schedule": "polynomial"}),
+        Arm("step_exponential"),
+    ),
+    measure="validation_error",
+    rule=PairedDifference("plateau", "linear", worth=0.005),
+    budgets=budgets(
+        {"epochs": 30, "images": 10000, "seeds": 3},
+        {"epochs": 60, "images": 0, "seeds": 5},
+    ),
+    confounders=(
+        "the plateau rule looks at the set that is reported",
+        "CIFAR-10 is not ImageNet, and its JPEGs here were encoded anew at quality 75",
+    ),
+    not_tested="the diary of run 145, whose epochs are those of ImageNet",
+)

@@ -1,0 +1,96 @@
+"""The ledger: one JSON line per row, appended and synced; what verdicts are computed from."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from alexnet_common.errors import UserError
+from alexnet_tf.claims.claim import Claim
+from alexnet_tf.claims.rules import Values, Verdict
+
+FILE = "ledger.jsonl"
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """Adds a row; of several processes at once each writes its line whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(json.dumps(row, sort_keys=True).encode() + b"\n")
+        os.fsync(file.fileno())
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All rows, oldest first; a half-written last line is passed over.
+
+    Raises:
+        UserError: a line in the middle is damaged.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise UserError(f"{path}:{number}: damaged line") from error
+    return rows
+
+
+def circumstances() -> dict[str, Any]:
+    """Commit, hardware and time, as every row keeps them."""
+    root = Path(__file__).parent
+    commit = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True
+    )
+    return {
+        "commit": commit.stdout.strip() or "not in a checkout",
+        "hardware": f"{os.cpu_count()} CPU cores, {_processor()}",
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def values_of(rows: Iterable[Mapping[str, Any]], claim: Claim, budget: str) -> Values:
+    """Measurements by arm and seed; the newest row of each counts."""
+    values: dict[str, dict[int, float | None]] = {}
+    for row in rows:
+        if row["claim"] == claim.name and row["budget"] == budget:
+            values.setdefault(row["arm"], {})[int(row["seed"])] = row["value"]
+    return values
+
+
+def verdict_of(rows: Iterable[Mapping[str, Any]], claim: Claim, budget: str) -> Verdict:
+    """What the claim's rule says of its rows."""
+    if budget == "smoke":
+        return Verdict("not run", "the smoke budget only shows that the arms run")
+    return claim.rule.verdict(values_of(rows, claim, budget), claim.budgets[budget].seeds)
+
+
+def best_verdict(rows: Iterable[Mapping[str, Any]], claim: Claim) -> tuple[str, Verdict]:
+    """(budget, verdict) of the largest budget that has rows of all arms."""
+    rows = list(rows)
+    for budget in ("gpu", "laptop"):
+        verdict = verdict_of(rows, claim, budget)
+        if verdict.word != "not run":
+            return budget, verdict
+    return "laptop", Verdict("not run", claim.budgets["laptop"].cost)
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line]
+    return names[0] if names else platform.machine()

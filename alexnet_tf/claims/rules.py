@@ -1,0 +1,291 @@
+"""From rows of measurements to a verdict; a verdict is computed, never typed.
+
+Each rule states an effect in the direction of the claim (positive: as the paper says), the smallest
+effect that would be worth the claim, and the level at which all looks together may be wrong.
+
+- reproduced: the interval of the effect lies above 0.
+- contradicted: it lies below the smallest effect worth the claim.
+- inconclusive: neither, or the planned seeds are not there yet; with the seeds it would take.
+- not run: an arm has no row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from alexnet_tf.claims import statistics
+
+VERDICTS = ("reproduced", "contradicted", "inconclusive", "not run")
+ALPHA = 0.05
+# Rows of one budget, by arm and seed: a measured number, or None where a run did not reach it.
+Values = Mapping[str, Mapping[int, "float | None"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What the rows say.
+
+    Attributes:
+        word: one of `VERDICTS`.
+        reason: one sentence.
+        effect: with its interval, where there are pairs.
+        seeds_needed: per arm, where it is inconclusive and a number can be given.
+        smallest_detectable: with the pairs at hand, at 80% power.
+    """
+
+    word: str
+    reason: str
+    effect: statistics.Effect | None = None
+    seeds_needed: int | None = None
+    smallest_detectable: float | None = None
+
+
+class Rule(Protocol):
+    """Anything that makes verdicts."""
+
+    def verdict(self, values: Values, planned: int) -> Verdict:
+        """From measurements by arm and seed; `planned` seeds per arm are the first look."""
+
+    def describe(self) -> str:
+        """The rule in one sentence, for the ledger."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PairedDifference:
+    """second - first, over seeds that both arms have.
+
+    Attributes:
+        first, second: arms; the claim says that `second` measures more.
+        worth: smallest difference worth the claim, in the unit of the measure, above 0.
+        unit: "points" for shares that are shown in percent, or any other word.
+        scale: factor from the measure to the unit (100 for points).
+    """
+
+    first: str
+    second: str
+    worth: float
+    unit: str = "points"
+    scale: float = 100.0
+
+    def describe(self) -> str:
+        """As `Rule` says."""
+        return (
+            f"reproduced if the interval of {self.second} - {self.first} over paired seeds lies "
+            f"above 0; contradicted if it lies below {self.worth * self.scale:g} {self.unit}"
+        )
+
+    def verdict(self, values: Values, planned: int) -> Verdict:
+        """As `Rule` says."""
+        missing = _missing(values, (self.first, self.second))
+        if missing:
+            return missing
+        first, second = values[self.first], values[self.second]
+        seeds = sorted(set(first) & set(second))
+        differences = []
+        for seed in seeds:
+            a, b = first[seed], second[seed]
+            if a is None or b is None or not (math.isfinite(a) and math.isfinite(b)):
+                return Verdict("inconclusive", f"a run of seed {seed} has no finite measurement")
+            differences.append(b - a)
+        return _judged(differences, planned, self.worth, self.unit, self.scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class RatioOfTimes:
+    """How many times as long `second` takes to a threshold; logarithms are paired over seeds.
+
+    A run that has not reached the threshold is censored: its time is longer than its length, which
+    makes the ratio a lower bound. Lower bounds can reproduce a claim; they cannot contradict it.
+
+    Attributes:
+        first, second: arms; the claim says that `second` takes longer.
+        claimed: the paper's ratio.
+        worth: smallest ratio worth the claim, above 1.
+    """
+
+    first: str
+    second: str
+    claimed: float
+    worth: float
+
+    def describe(self) -> str:
+        """As `Rule` says."""
+        return (
+            f"reproduced if the interval of the ratio {self.second} / {self.first} lies above 1; "
+            f"contradicted if it lies below {self.worth:g}; runs that did not reach the threshold "
+            "count with their length, as lower bounds"
+        )
+
+    def verdict(self, values: Values, planned: int) -> Verdict:
+        """As `Rule` says; a negative number is minus the length of a censored run."""
+        missing = _missing(values, (self.first, self.second))
+        if missing:
+            return missing
+        first, second = values[self.first], values[self.second]
+        logs, censored = [], 0
+        for seed in sorted(set(first) & set(second)):
+            a, b = first[seed], second[seed]
+            if a is None or b is None or not a or not b:
+                return Verdict("inconclusive", f"a run of seed {seed} has no measurement")
+            if a < 0:
+                return Verdict(
+                    "inconclusive",
+                    f"{self.first} did not reach the threshold with seed {seed}: train longer",
+                )
+            censored += b < 0
+            logs.append(math.log(abs(b) / a))
+        judged = _judged(logs, planned, math.log(self.worth), "", 1.0)
+        if judged.effect is None:
+            return judged
+        ratio = math.exp(judged.effect.mean)
+        low, high = math.exp(judged.effect.low), _exp(judged.effect.high)
+        bound = f"; {censored} of {len(logs)} runs censored: a lower bound" if censored else ""
+        text = (
+            f"{self.second} takes {ratio:.2f} times as long as {self.first} "
+            f"(interval {low:.2f} to {high:.2f}; the paper: {self.claimed:g}){bound}"
+        )
+        if censored and judged.word == "contradicted":
+            return dataclasses.replace(judged, word="inconclusive", reason=text)
+        return dataclasses.replace(judged, reason=text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Interaction:
+    """Does a factor help with another one held fixed? A 2 x 2 of arms, paired over seeds.
+
+    The effect is the mean over both levels of the other factor; the difference between the levels
+    is reported as the interaction.
+
+    Attributes:
+        without, with_factor: arms at each level of the other factor, in the same order.
+        worth: smallest effect worth the claim.
+    """
+
+    without: tuple[str, str]
+    with_factor: tuple[str, str]
+    worth: float
+    unit: str = "points"
+    scale: float = 100.0
+
+    def describe(self) -> str:
+        """As `Rule` says."""
+        pairs = " and ".join(
+            f"{a} - {b}" for a, b in zip(self.without, self.with_factor, strict=True)
+        )
+        return (
+            f"the mean of {pairs} over paired seeds: reproduced if its interval lies above 0, "
+            f"contradicted if it lies below {self.worth * self.scale:g} {self.unit}"
+        )
+
+    def verdict(self, values: Values, planned: int) -> Verdict:
+        """As `Rule` says."""
+        arms = (*self.without, *self.with_factor)
+        missing = _missing(values, arms)
+        if missing:
+            return missing
+        seeds = sorted(set.intersection(*(set(values[arm]) for arm in arms)))
+        effects, interactions = [], []
+        for seed in seeds:
+            numbers = [values[arm][seed] for arm in arms]
+            if any(number is None or not math.isfinite(number) for number in numbers):
+                return Verdict("inconclusive", f"a run of seed {seed} has no finite measurement")
+            a, b, c, d = (float(number) for number in numbers if number is not None)
+            effects.append((a - c + b - d) / 2)
+            interactions.append((a - c) - (b - d))
+        judged = _judged(effects, planned, self.worth, self.unit, self.scale)
+        if judged.effect is None:
+            return judged
+        mean = sum(interactions) / len(interactions)
+        return dataclasses.replace(
+            judged,
+            reason=f"{judged.reason}; it differs by {mean * self.scale:+.2f} {self.unit} between "
+            f"{self.without[0]} and {self.without[1]}",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class AgainstReference:
+    """One arm against a number that holds where nothing is behind it.
+
+    Attributes:
+        arm: whose measurements are looked at.
+        reference: their expectation by chance.
+        worth: smallest difference worth the claim.
+    """
+
+    arm: str
+    reference: float
+    worth: float
+    unit: str = ""
+    scale: float = 1.0
+
+    def describe(self) -> str:
+        """As `Rule` says."""
+        return (
+            f"reproduced if the interval of {self.arm} - {self.reference:g} lies above 0; "
+            f"contradicted if it lies below {self.worth * self.scale:g} {self.unit}".rstrip()
+        )
+
+    def verdict(self, values: Values, planned: int) -> Verdict:
+        """As `Rule` says."""
+        missing = _missing(values, (self.arm,))
+        if missing:
+            return missing
+        numbers = [values[self.arm][seed] for seed in sorted(values[self.arm])]
+        if any(number is None or not math.isfinite(number) for number in numbers):
+            return Verdict("inconclusive", "a run has no finite measurement")
+        differences = [float(number) - self.reference for number in numbers if number is not None]
+        return _judged(differences, planned, self.worth, self.unit, self.scale)
+
+
+def _missing(values: Values, arms: Sequence[str]) -> Verdict | None:
+    absent = [arm for arm in arms if not values.get(arm)]
+    if absent:
+        return Verdict("not run", f"no row of {', '.join(absent)}")
+    return None
+
+
+def _judged(
+    differences: Sequence[float], planned: int, worth: float, unit: str, scale: float
+) -> Verdict:
+    """The common part: the latest look's interval against 0 and against `worth`."""
+    if not differences:
+        return Verdict("inconclusive", "the arms have no seed in common")
+    counted, alpha = statistics.level_at(len(differences), planned, ALPHA)
+    if not counted:
+        effect = statistics.paired_effect(differences, alpha)
+        return Verdict(
+            "inconclusive",
+            f"{len(differences)} of {planned} planned pairs of seeds are there",
+            effect,
+        )
+    effect = statistics.paired_effect(differences[:counted], alpha)
+    detectable = statistics.smallest_detectable(effect.deviation, counted, alpha)
+    text = (
+        f"effect {effect.mean * scale:+.2f} {unit}, {effect.confidence:.2%} interval "
+        f"{effect.low * scale:+.2f} to {effect.high * scale:+.2f}, {counted} pairs of seeds"
+    ).replace("  ", " ")
+    if effect.low > 0:
+        return Verdict("reproduced", text, effect, None, detectable)
+    if effect.high < worth:
+        return Verdict("contradicted", text, effect, None, detectable)
+    needed = statistics.seeds_needed(worth, effect.deviation, alpha / 2)
+    return Verdict("inconclusive", text, effect, needed, detectable)
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
+
+
+def as_row(verdict: Verdict) -> dict[str, Any]:
+    """For JSON: unbounded ends become None."""
+    row = dataclasses.asdict(verdict)
+    if row["effect"]:
+        row["effect"] = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in row["effect"].items()
+        }
+    return row

@@ -1,0 +1,98 @@
+"""Trials: which runs a claim needs, where they lie, and the command that trains each of them.
+
+A trial's folder is named by what it computes (recipe, settings, seed, dataset), so claims share the
+runs that they have in common, and a trial that is there already is not run again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from alexnet_tf.claims.claim import Arm, Claim
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training run.
+
+    Attributes:
+        recipe: name of the recipe.
+        overrides: config keys and values; `seed` among them.
+        data_dir: the dataset.
+        folder: its work folder.
+    """
+
+    recipe: str
+    overrides: tuple[tuple[str, Any], ...]
+    data_dir: str
+    folder: Path
+
+    def arguments(self) -> list[str]:
+        """Arguments of `alexnet_tf.train`."""
+        return [
+            f"--config={self.recipe}",
+            *(f"--config.{key}={text_of(value)}" for key, value in self.overrides),
+            f"--config.data_dir={self.data_dir}",
+            "--config.log.tensorboard=false",
+            "--config.checkpoint.keep=1",
+            f"--workdir={self.folder}",
+            "--quiet",
+        ]
+
+
+def make(recipe: str, overrides: Mapping[str, Any], seed: int, data_dir: str, root: Path) -> Trial:
+    """The trial of these settings, in its folder under `root`."""
+    settings = tuple(sorted({**overrides, "seed": seed}.items()))
+    text = json.dumps([recipe, settings, str(Path(data_dir).resolve())], default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return Trial(recipe, settings, data_dir, root / "runs" / f"{recipe}-{digest}-seed{seed}")
+
+
+def of_arm(
+    claim: Claim,
+    arm: Arm,
+    budget: str,
+    seed: int,
+    data_dir: str,
+    root: Path,
+    chosen: Mapping[str, Any] | None = None,
+) -> list[Trial]:
+    """The runs behind one row: one, or as many as the arm has members (an ensemble).
+
+    Args:
+        chosen: what the arm's grid was decided to be.
+    """
+    overrides = {**claim.budgets[budget].overrides, **arm.overrides, **(chosen or {})}
+    seeds = range(seed * arm.members, (seed + 1) * arm.members)
+    return [make(claim.recipe, overrides, member, data_dir, root) for member in seeds]
+
+
+def grid_points(arm: Arm) -> list[dict[str, Any]]:
+    """The settings that an arm's grid offers; none where it has no grid.
+
+    Raises:
+        ValueError: a grid over more than one key, which no claim needs.
+    """
+    if len(arm.grid) > 1:
+        raise ValueError(f"the grid of {arm.name} has more than one key")
+    return [{key: value} for key, values in arm.grid.items() for value in values]
+
+
+def at_the_edge(arm: Arm, chosen: Mapping[str, Any]) -> bool:
+    """Whether the best point of a grid is its first or last: the optimum may lie beyond."""
+    (key, values), *_ = arm.grid.items()
+    return chosen[key] in (values[0], values[-1])
+
+
+def text_of(value: Any) -> str:
+    """A config value as the command line takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return repr(tuple(value))
+    return str(value)

@@ -1,0 +1,89 @@
+"""Claims as their user runs them, at the smallest budget."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from alexnet_common import command
+from alexnet_tf import reproduce
+from alexnet_tf.claims import claim as catalogue
+from alexnet_tf.claims import ledger, running, trials
+from tests.helpers import small_dataset
+
+
+def call(*arguments: str) -> int:
+    return command.call(reproduce.define_flags, reproduce.main, reproduce.__doc__, list(arguments))
+
+
+@pytest.fixture(scope="module")
+def cifar_like(tmp_path_factory):
+    """Images of CIFAR-10's size and number of classes."""
+    folder = tmp_path_factory.mktemp("claims") / "data"
+    return small_dataset.make(folder, image_size=32, classes=10, train=64, validation=20)
+
+
+@pytest.mark.slow
+def test_every_claim_runs_end_to_end_at_the_smoke_budget(cifar_like, tmp_path, capsys):
+    claims = catalogue.load_all()
+    arguments = [f"--data_dir={cifar_like}", f"--output_dir={tmp_path}", "--budget=smoke"]
+    assert call("all", *arguments) == 0
+    verdicts = json.loads(capsys.readouterr().out)
+    assert set(verdicts) == set(claims)
+    assert {verdict["word"] for verdict in verdicts.values()} == {"not run"}
+    rows = ledger.read(tmp_path / ledger.FILE)
+    assert {(row["claim"], row["arm"]) for row in rows} == {
+        (claim.name, arm.name) for claim in claims.values() for arm in claim.arms
+    }
+    assert all(row["value"] is not None for row in rows if row["outcome"] == "finished")
+    assert (tmp_path / "ledger.html").is_file() and (tmp_path / "claims.md").is_file()
+    # Again: nothing is left to do, and nothing is added.
+    assert call("all", *arguments) == 0
+    assert ledger.read(tmp_path / ledger.FILE) == rows
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_is_a_row_and_one_that_fails_is_an_error(cifar_like, tmp_path):
+    settings = {"limit_train_examples": 64, "train_epochs": 3, "batch_size": 8}
+    runner = running.Runner(in_process=True)
+    wild = trials.make(
+        "cifar10_alexnet", settings | {"learning_rate.initial": 1e6}, 0, str(cifar_like), tmp_path
+    )
+    assert runner.run_all([wild]) == {wild.folder: "diverged"}
+    wrong = trials.make("cifar10_alexnet", settings, 0, str(tmp_path / "nothing"), tmp_path)
+    with pytest.raises(running.UserError, match=r"failed \(.*nothing.*log: "):
+        runner.run_all([wrong])
+
+
+@pytest.mark.slow
+def test_interrupted_it_stops_its_runs_and_goes_on_when_started_again(cifar_like, tmp_path):
+    words = [sys.executable, "-m", "alexnet_tf.reproduce", "overlap", "--budget=laptop"]
+    words += [f"--data_dir={cifar_like}", f"--output_dir={tmp_path}", "--seeds=1"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.glob("runs/*/metrics.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert ledger.read(tmp_path / ledger.FILE) == []
+    ended = subprocess.run(words, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    rows = ledger.read(tmp_path / ledger.FILE)
+    assert [row["arm"] for row in rows] == ["overlapping", "side_by_side"]
+    assert json.loads(ended.stdout)["overlap"]["word"] == "inconclusive"
+
+
+def test_wrong_usage_is_one_line(tmp_path, capsys):
+    assert call("dropuot", "--data_dir=x") == 2
+    assert "did you mean dropout" in capsys.readouterr().err
+    assert call("dropout") == 2
+    assert "--data_dir is missing" in capsys.readouterr().err
+    assert call("dropout", f"--data_dir={tmp_path}") == 1
+    assert str(tmp_path) in capsys.readouterr().err
