@@ -12,14 +12,19 @@ go to ledger.jsonl there, from which ledger.html and claims.md are made; verdict
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from absl import flags
 
 from alexnet_common import command, files
 from alexnet_common.errors import UsageError
 from alexnet_common.messages import log
+
+if TYPE_CHECKING:
+    from alexnet_tf.claims.trials import Trial
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -68,7 +73,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     from data_prep import dataset
 
     dataset.load(flag_values.data_dir)
-    runner = running.Runner(flag_values.parallel, in_process=flag_values.budget == "smoke")
+    here = train_here if flag_values.budget == "smoke" else None
+    runner = running.Runner(flag_values.parallel, train=here)
     verdicts = {}
     for item in chosen:
         seeds = range(flag_values.seeds or item.budgets[flag_values.budget].seeds)
@@ -82,6 +88,14 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         files.write_atomically(root / "ledger.html", page.html(everything, rows).encode())
     print(json.dumps(verdicts, indent=2))
     return 0
+
+
+def train_here(trial: Trial, output: TextIO) -> int:
+    """Trains a trial in this process."""
+    from alexnet_tf import train
+
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        return command.call(train.define_flags, train.main, train.__doc__, trial.arguments())
 
 
 def run() -> None:

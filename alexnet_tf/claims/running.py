@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,19 +25,23 @@ _DIVERGENCE_WORDS = ("became NaN or infinite", "non-finite", "diverged")
 _MARK = "trial.txt"
 
 
+TrainHere = Callable[[Trial, TextIO], int]
+
+
 class Runner:
     """Runs trials, several at a time, each in a process of its own.
 
     Args:
         parallel: trials at once; cores are shared between them.
         cores: of this machine.
-        in_process: train in this process, one by one: for trials of seconds, since TensorFlow's
-            import takes longer than they do.
+        train: trains one trial in this process and returns the exit status, its words going to
+            the file; for trials of seconds, since TensorFlow's import takes longer than they do.
+            None: a process for each trial.
     """
 
-    def __init__(self, parallel: int = 1, cores: int | None = None, in_process: bool = False):
-        parallel = 1 if in_process else parallel
-        self._in_process = in_process
+    def __init__(self, parallel: int = 1, cores: int | None = None, train: TrainHere | None = None):
+        parallel = 1 if train else parallel
+        self._train = train or self._train_in_a_process
         self._pool = concurrent.futures.ThreadPoolExecutor(parallel)
         self._threads = max(1, (cores or os.cpu_count() or 1) // parallel)
         self._processes: set[subprocess.Popen[str]] = set()
@@ -73,8 +76,7 @@ class Runner:
         log_file = trial.folder.with_name(f"{trial.folder.name}.log")
         began = time.monotonic()
         with log_file.open("a") as output:
-            train = _train_here if self._in_process else self._train
-            status = train(trial, output)
+            status = self._train(trial, output)
         if self._stopping:
             raise KeyboardInterrupt
         last = log_file.read_text().strip().splitlines()[-1:] or [""]
@@ -89,7 +91,7 @@ class Runner:
         mark.write_text(outcome + "\n")
         return outcome
 
-    def _train(self, trial: Trial, output: TextIO) -> int:
+    def _train_in_a_process(self, trial: Trial, output: TextIO) -> int:
         environment = {
             **os.environ,
             "TF_NUM_INTRAOP_THREADS": str(self._threads),
@@ -115,14 +117,6 @@ class Runner:
             for process in self._processes:
                 process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _train_here(trial: Trial, output: TextIO) -> int:
-    from alexnet_common import command
-    from alexnet_tf import train
-
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        return command.call(train.define_flags, train.main, train.__doc__, trial.arguments())
 
 
 def run_claim(

@@ -51,7 +51,7 @@ def test_every_claim_runs_end_to_end_at_the_smoke_budget(cifar_like, tmp_path, c
 @pytest.mark.slow
 def test_a_run_that_diverges_is_a_row_and_one_that_fails_is_an_error(cifar_like, tmp_path):
     settings = {"limit_train_examples": 64, "train_epochs": 3, "batch_size": 8}
-    runner = running.Runner(in_process=True)
+    runner = running.Runner(train=reproduce.train_here)
     wild = trials.make(
         "cifar10_alexnet", settings | {"learning_rate.initial": 1e6}, 0, str(cifar_like), tmp_path
     )
