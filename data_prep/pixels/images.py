@@ -95,7 +95,12 @@ def _decoded(header: Header, data: bytes) -> np.ndarray:
         raise ImageError(f"damaged or truncated {header.kind}") from error
     except Exception as error:
         # What Pillow's readers raise at damaged files is not documented; all of it means this.
-        raise ImageError(f"damaged or truncated {header.kind} ({_reason(error)})") from error
+        reason = _reason(error)
+        if reason.startswith("Unsupported"):
+            raise ImageError(
+                f"{header.kind} of a variant that is not decoded ({reason})"
+            ) from error
+        raise ImageError(f"damaged or truncated {header.kind} ({reason})") from error
 
 
 def _by_tensorflow(kind: str, data: bytes) -> np.ndarray:
