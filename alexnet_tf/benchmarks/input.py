@@ -94,7 +94,7 @@ def _stages(config: recipes.ConfigDict, wanted: int) -> tuple[dict[str, Callable
     images = sum(min(size, available - step % per_epoch * size) for step in range(steps))
     reader = records.RecordReader(data, "train")
     order = np.random.default_rng(config.seed).permutation(available)
-    prepared = tf.function(prepare)
+    prepared = tf.function(prepare.training, autograph=False)
 
     def read() -> int:
         seen = 0
@@ -136,7 +136,7 @@ def _stages(config: recipes.ConfigDict, wanted: int) -> tuple[dict[str, Callable
     def device() -> int:
         seen, last = 0, None
         for batch in training(True):
-            last = prepared(batch["image"], batch.get("noise"))
+            last = prepared(batch)
             seen += int(tf.reduce_sum(batch["weight"]))
         if last is not None:
             last.numpy()

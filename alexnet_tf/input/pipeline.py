@@ -23,11 +23,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.input import records
+from alexnet_tf.input import draws, images
 from data_prep import dataset
 
 # What a random draw is for: a part of its seed, so that draws are independent of one another.
 ORDER, CROP, COLOR_NOISE, DROPOUT = range(4)
+# Batches that are read and decoded at the same time.
+_BATCHES_AT_ONCE = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,8 +147,12 @@ def training_batches(
     seed: int,
     threads: int = 0,
     prefetch_batches: int = 4,
+    cache: str = "none",
 ) -> tf.data.Dataset:
     """Batches of the training split, one element per step and local replica.
+
+    Images come whole; the device crops and mirrors them (`preprocess.Preprocess.training`), which
+    costs nothing there. At most `prefetch_batches` + 4 batches lie in the host's memory.
 
     Args:
         data: the dataset folder.
@@ -155,20 +161,26 @@ def training_batches(
         seed: the run's seed.
         threads: that read and decode; 0 for one per core.
         prefetch_batches: batches prepared ahead.
+        cache: "none"; "memory": images are decoded once and kept; "device": elements name their
+            images instead of holding them (`resident.Resident` has them).
 
     Returns:
         Elements are dicts of tensors with b = ceil(batch_size / replicas) rows: `image` uint8
-        [b, crop, crop, 3] (float32 for the store "centered"), `label` int32 [b] from 0, `weight`
-        float32 [b] of 1 or 0, `row` int32 [b] (place in the global batch), and, with colour
-        noise, `noise` float32 [b, 3].
+        [b, S, S, 3] with the dataset's S (float32 for the store "centered") and `label` int32 [b]
+        from 0, or `example` int64 [b] in place of both; `weight` float32 [b] of 1 or 0, `row` int32
+        [b] (place in the global batch); with random crops `offset` int32 [b, 2] (y, x), with
+        random flips `flip` bool [b], and with colour noise `noise` float32 [b, 3].
     """
 
     def numbers(places: Places) -> tf.Tensor:
         return shuffled(places.positions, places.epoch, seed, span.examples)
 
-    augment = _Augment(data, seed, augmentation)
-    batches = _batches(data, "train", span, numbers, augment, threads)
-    return batches.prefetch(prefetch_batches)
+    source = None
+    if cache != "device":
+        keep = span.examples if cache == "memory" else 0
+        source = images.Images(data, "train", keep)
+    augment = _Augment(data, seed, augmentation, span.rows)
+    return _batches(span, source, numbers, augment, threads).prefetch(prefetch_batches)
 
 
 def shuffled(positions: tf.Tensor, epoch: tf.Tensor, seed: int, examples: int) -> tf.Tensor:
@@ -188,6 +200,7 @@ def evaluation_batches(
     numbers: np.ndarray | None = None,
     threads: int = 0,
     prefetch_batches: int = 4,
+    cache: str = "none",
 ) -> tf.data.Dataset:
     """Examples of a split in order, as whole images.
 
@@ -198,135 +211,99 @@ def evaluation_batches(
         numbers: of the examples, int [span.examples], where others than the first ones are wanted.
         threads: that read and decode; 0 for one per core.
         prefetch_batches: batches prepared ahead.
+        cache: "none", or "memory": what this dataset yields is decoded once and kept.
 
     Returns:
-        As `training_batches`, with `image` [b, image_size, image_size, 3]: the views are cut on
-        the device. Rows beyond the last example have weight 0.
+        As `training_batches`, without random draws. Rows beyond the last example have weight 0.
     """
-    whole = _Augment(data, 0, Augmentation(data.image_size, False, False))
 
     def examples(places: Places) -> tf.Tensor:
         if numbers is None:
             return places.positions
         return tf.gather(tf.constant(numbers, tf.int64), places.positions)
 
-    return _batches(data, split, span, examples, whole, threads).prefetch(prefetch_batches)
+    last = span.examples if numbers is None else int(numbers.max()) + 1
+    source = images.Images(data, split, last if cache == "memory" else 0)
+    return _batches(span, source, examples, None, threads).prefetch(prefetch_batches)
 
 
 def _batches(
-    data: dataset.Dataset,
-    split: str,
     span: Span,
+    source: images.Images | None,
     numbers: Callable[[Places], tf.Tensor],
-    augment: _Augment,
+    augment: _Augment | None,
     threads: int,
 ) -> tf.data.Dataset:
     """Batches of the examples that `numbers` names for every place."""
-    reader = records.RecordReader(data, split)
-    features = {
-        data.image_key: tf.io.FixedLenFeature([], tf.string),
-        dataset.LABEL_KEY: tf.io.FixedLenFeature([], tf.int64),
-    }
 
-    def read(part: tf.Tensor) -> dict[str, tf.Tensor]:
+    def make(part: tf.Tensor) -> dict[str, tf.Tensor]:
         places = span.places(part)
-        examples = tf.where(places.valid, numbers(places), 0)
-        serialized = tf.numpy_function(reader.read, [examples], tf.string, stateful=False)
-        parsed = tf.io.parse_example(tf.ensure_shape(serialized, [span.rows]), features)
-        return {
-            "encoded": parsed[data.image_key],
-            "label": tf.cast(parsed[dataset.LABEL_KEY] - data.label_offset, tf.int32),
-            "weight": tf.cast(places.valid, tf.float32),
-            "row": places.row,
-            "example": examples,
-            "position": places.positions,
-            "epoch": tf.fill(tf.shape(examples), places.epoch),
-        }
+        examples = tf.ensure_shape(tf.where(places.valid, numbers(places), 0), [span.rows])
+        element = {"weight": tf.cast(places.valid, tf.float32), "row": places.row}
+        if source is None:
+            element["example"] = examples
+        else:
+            element["image"], element["label"] = source.batch(examples, span.rows)
+        return element | (augment(places, examples) if augment else {})
 
     options = tf.data.Options()
     options.deterministic = True
     if threads:
         options.threading.private_threadpool_size = threads
-    return (
-        # Reading waits for the disk, not for a core: a few batches at once hide its latency.
-        span.parts()
-        .map(read, num_parallel_calls=4)
-        .unbatch()
-        .map(augment, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(span.rows, drop_remainder=True)
-        .with_options(options)
-    )
+    # Each batch is decoded by several threads already. A few at once hide the disk's latency and
+    # the end of a batch, where not all threads have an image left.
+    return span.parts().map(make, num_parallel_calls=_BATCHES_AT_ONCE).with_options(options)
 
 
 class _Augment:
-    """One record to one training image: decode, crop, mirror, draw the colour noise."""
+    """The random draws of a batch: where to crop, whether to mirror, the colour noise."""
 
-    def __init__(self, data: dataset.Dataset, seed: int, settings: Augmentation):
+    def __init__(self, data: dataset.Dataset, seed: int, settings: Augmentation, rows: int):
         self._settings = settings
-        self._crop = settings.crop
-        self._size = data.image_size
-        self._store = data.store
-        self._random_crop = settings.random_crop and settings.crop < data.image_size
-        self._crop_key = seed_key(seed, CROP)
-        self._noise_key = seed_key(seed, COLOR_NOISE)
-        self._mean_image = data.mean_image() if data.store == "centered" else None
+        self._rows = rows
+        self._offsets = settings.crop < data.image_size and settings.random_crop
+        self._border = data.image_size - settings.crop
+        self._crop_seed = seed_key(seed, CROP)
+        self._noise_seed = seed_key(seed, COLOR_NOISE)
 
-    def __call__(self, record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        settings, epoch = self._settings, record["epoch"]
-        border = self._size - self._crop
-        offset = tf.constant([border // 2, border // 2], tf.int32)
-        flip = tf.constant(False)
-        if self._random_crop or settings.random_flip:
+    def __call__(self, places: Places, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        settings, count = self._settings, self._rows
+        found: dict[str, tf.Tensor] = {}
+        if self._offsets or settings.random_flip:
             chunked = settings.crop_chunk > 1
-            drawn_for = record["position"] // settings.crop_chunk if chunked else record["example"]
-            draw = tf.random.stateless_uniform(
-                [3], _seed(self._crop_key, epoch, drawn_for), dtype=tf.float32, alg="philox"
+            drawn_for = places.positions // settings.crop_chunk if chunked else examples
+            offset, flip = tf.numpy_function(
+                self._crops, [_numbers(places.epoch, drawn_for)], [tf.int32, tf.bool], False
             )
-            if self._random_crop:
-                # Offsets 0 ... border, both included, as the 2012 code drew them.
-                offset = tf.cast(draw[:2] * (border + 1), tf.int32)
+            if self._offsets:
+                found["offset"] = tf.ensure_shape(offset, [count, 2])
             if settings.random_flip:
-                flip = draw[2] < 0.5
-        image = self._decode(record["encoded"], offset)
-        if settings.random_flip:
-            image = tf.cond(flip, lambda: tf.reverse(image, [1]), lambda: image)
-        element = {key: record[key] for key in ("label", "weight", "row")}
-        element["image"] = tf.ensure_shape(image, [self._crop, self._crop, 3])
+                found["flip"] = tf.ensure_shape(flip, [count])
         if settings.color_noise_stddev:
-            element["noise"] = tf.random.stateless_normal(
-                [3],
-                _seed(self._noise_key, epoch, record["example"]),
-                stddev=settings.color_noise_stddev,
-                alg="philox",
+            keys, counters = tf.numpy_function(
+                lambda numbers: draws.keys_and_counters(self._noise_seed, numbers),
+                [_numbers(places.epoch, examples)],
+                [tf.uint64, tf.uint64],
+                False,
             )
-        return element
+            found["noise"] = draws.normals(
+                tf.ensure_shape(keys, [count]),
+                tf.ensure_shape(counters, [count, 2]),
+                count,
+                settings.color_noise_stddev,
+            )
+        return found
 
-    def _decode(self, encoded: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-        if self._store == "jpeg":
-            # Decoded whole, although the fused decode-and-crop is about a tenth faster: that one
-            # changes pixels at the crop's right edge, and does not notice a truncated file.
-            image = tf.image.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-            return self._cut(tf.ensure_shape(image, [self._size, self._size, 3]), offset)
-        if self._store == "uint8":
-            return self._cut(_raw(encoded, tf.uint8, self._size), offset)
-        # The records hold pixels minus the mean image. It is added again, so that every store
-        # reaches the device as pixels and one rule of mean subtraction serves all of them.
-        centered = tf.cast(self._cut(_raw(encoded, tf.float16, self._size), offset), tf.float32)
-        return centered + self._cut(tf.constant(self._mean_image), offset)
-
-    def _cut(self, image: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-        return tf.slice(
-            image, tf.concat([offset, [0]], 0), tf.constant([self._crop, self._crop, 3])
-        )
+    def _crops(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        drawn = draws.uniforms(self._crop_seed, numbers)
+        # Offsets 0 ... border, both included, as the 2012 code drew them.
+        offset = (drawn[:, :2] * np.float32(self._border + 1)).astype(np.int32)
+        return offset, drawn[:, 2] < 0.5
 
 
-def _raw(encoded: tf.Tensor, dtype: tf.DType, size: int) -> tf.Tensor:
-    return tf.reshape(tf.io.decode_raw(encoded, dtype), [size, size, 3])
+def _numbers(epoch: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """The second word of stateless seeds, int64 [b], for examples or chunks of an epoch.
 
-
-def _seed(key: int, epoch: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """A stateless seed of (run seed and purpose, epoch, number of an example or a chunk).
-
-    Epoch and number share the second word: 2^20 epochs of 2^43 examples.
+    Epoch and number share it: 2^20 epochs of 2^43 examples.
     """
-    return tf.stack([tf.constant(key, tf.int64), epoch * (1 << 43) + number])
+    return epoch * (1 << 43) + number

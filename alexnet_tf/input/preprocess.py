@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -37,6 +40,34 @@ def views(images: tf.Tensor, crop: int, count: int) -> tf.Tensor:
 def centre_view(count: int) -> int:
     """The place of the unmirrored centre among `count` views, from 0."""
     return 0 if count == 1 else 2
+
+
+def cut(
+    images: tf.Tensor, offset: tf.Tensor | None, flip: tf.Tensor | None, crop: int
+) -> tf.Tensor:
+    """Crops each image at its own place and mirrors some of them.
+
+    Args:
+        images: [B, S, S, 3] of any dtype.
+        offset: int32 [B, 2], first row and column of each crop; None: the centre.
+        flip: bool [B], which are mirrored left to right; None: none.
+        crop: side of the crops in pixels.
+
+    Returns:
+        [B, crop, crop, 3].
+    """
+    border = int(images.shape[1]) - crop
+    if offset is None and flip is None:
+        start = border // 2
+        return images[:, start : start + crop, start : start + crop] if border else images
+    if offset is None:
+        offset = tf.fill([tf.shape(images)[0], 2], border // 2)
+    places = tf.range(crop)
+    columns = offset[:, 1, None] + places
+    if flip is not None:
+        columns = tf.where(flip[:, None], offset[:, 1, None] + (crop - 1 - places), columns)
+    rows = tf.gather(images, offset[:, 0, None] + places, axis=1, batch_dims=1)
+    return tf.gather(rows, columns, axis=2, batch_dims=1)
 
 
 def color_noise_directions(data: dataset.Dataset, kind: str) -> tuple[np.ndarray | None, float]:
@@ -109,6 +140,33 @@ class Preprocess:
         noisy = self.directions is not None
         self.noise_stddev = float(settings.color_noise_stddev) if noisy else 0.0
         self._shrink = shrink * self.noise_stddev
+        self._crop = crop
+        # One pass over the pixels on every kind of device, with the same roundings as a call has.
+        self._in_one_pass = tf.function(self._cut_and_centre, jit_compile=True, autograph=False)
+
+    def training(self, batch: Mapping[str, tf.Tensor], noise_factor: Any = 1.0) -> tf.Tensor:
+        """Network input of a training batch, as `pipeline.training_batches` yields it.
+
+        Args:
+            batch: its `image`, and `offset`, `flip` and `noise` where they were drawn.
+            noise_factor: as of a call.
+
+        Returns:
+            float32 [B, crop, crop, 3].
+        """
+        color, divisor = self._noise(batch.get("noise"), noise_factor)
+        drawn = batch.get("offset"), batch.get("flip")
+        return self._in_one_pass(batch["image"], *drawn, color, divisor)
+
+    def _cut_and_centre(
+        self,
+        images: tf.Tensor,
+        offset: tf.Tensor | None,
+        flip: tf.Tensor | None,
+        color: tf.Tensor | None,
+        divisor: tf.Tensor | None,
+    ) -> tf.Tensor:
+        return self._centred(cut(images, offset, flip, self._crop), color, divisor)
 
     def __call__(
         self,
@@ -123,8 +181,21 @@ class Preprocess:
             noise: float32 [B, 3], normal draws; None for evaluation.
             noise_factor: times the draws' standard deviation; 0 switches the noise off.
         """
+        return self._centred(images, *self._noise(noise, noise_factor))
+
+    def _noise(
+        self, draws: tf.Tensor | None, factor: Any
+    ) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+        """What is added to each image's pixels, [B, 3], and what they are divided by then."""
+        if draws is None or self.directions is None:
+            return None, None
+        color = tf.matmul(draws * factor, self.directions)
+        return color, tf.convert_to_tensor(1.0 + self._shrink * factor) if self._shrink else None
+
+    def _centred(
+        self, images: tf.Tensor, color: tf.Tensor | None, divisor: tf.Tensor | None
+    ) -> tf.Tensor:
         pixels = tf.cast(images, tf.float32) - self.mean
-        if noise is None or self.directions is None:
-            return pixels
-        pixels += tf.matmul(noise * noise_factor, self.directions)[:, None, None, :]
-        return pixels / (1.0 + self._shrink * noise_factor) if self._shrink else pixels
+        if color is not None:
+            pixels += color[:, None, None, :]
+        return pixels if divisor is None else pixels / divisor

@@ -86,7 +86,8 @@ def _first_images(run: Run) -> tuple[Any, np.ndarray]:
     try:
         for batch in run.training_batches(run.distribution.replicas):
             valid = batch["weight"].numpy() > 0
-            images.append(run.prepare(batch["image"][valid]).numpy())
+            kept = {key: value[valid] for key, value in batch.items() if key != "noise"}
+            images.append(run.prepare.training(kept).numpy())
             labels.append(batch["label"].numpy()[valid])
             if sum(map(len, labels)) >= IMAGES:
                 break

@@ -58,7 +58,7 @@ def make_train_step(
     def forward(
         part: Batch, step: Any, count: Any, noise: Any, scale: Any
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = prepare(part["image"], part.get("noise"), noise)
+        pixels = prepare.training(part, noise)
         # Dropout draws a mask for the whole global batch and takes these rows of it: the same
         # masks on any number of replicas.
         with layers.randomness(

@@ -9,7 +9,7 @@ from alexnet_tf.input import pipeline
 from alexnet_tf.input.pipeline import Augmentation, Replicas, Span
 from alexnet_tf.train_loop import setup
 from data_prep import dataset
-from tests.helpers import small_dataset
+from tests.helpers import cropped_batches, small_dataset
 
 EXAMPLES, SIZE, CROP, BATCH = 50, 12, 8, 16
 # 16 + 16 + 16 + 2: the last batch is short.
@@ -36,7 +36,11 @@ def data(tmp_path_factory):
 def batches(data, chunk, first_step=0, last_step=STEPS, replicas=ALL, **changes):
     span = Span(EXAMPLES, BATCH, first_step, last_step, replicas)
     settings = Augmentation(CROP, crop_chunk=chunk, color_noise_stddev=0.1, **changes)
-    return list(pipeline.training_batches(data, span, settings, seed=3).as_numpy_iterator())
+    return list(cropped_batches.crop(training_batches(data, span, settings), CROP))
+
+
+def training_batches(data, span, settings):
+    return pipeline.training_batches(data, span, settings, seed=3)
 
 
 def read(found):
@@ -129,7 +133,7 @@ def test_resuming_within_a_chunk_continues_it(data, first):
 
 def test_the_batch_size_does_not_move_chunks(data):
     span, settings = Span(EXAMPLES, 5), Augmentation(CROP, crop_chunk=7)
-    small = pipeline.training_batches(data, span, settings, seed=3).as_numpy_iterator()
+    small = cropped_batches.crop(training_batches(data, span, settings), CROP)
     assert read(list(small)) == read(batches(data, 7))
 
 

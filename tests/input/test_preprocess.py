@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from ml_collections import ConfigDict
 
 from alexnet_common.errors import UsageError
@@ -101,3 +102,32 @@ def test_evaluation_has_no_noise(data):
 def test_a_crop_larger_than_the_images_is_refused(data):
     with pytest.raises(UsageError, match="reads 13x13.*have 12x12.*--image_size=13"):
         preprocess.Preprocess(data, settings(), 13)
+
+
+@pytest.mark.parametrize("kind", ["none", "paper", "code2012"])
+@pytest.mark.parametrize("mean", ["image", "none"])
+def test_a_training_batch_is_cut_by_hand_and_then_as_any_other(data, kind, mean):
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (6, 12, 12, 3), np.uint8)
+    offset = np.array([[0, 0], [4, 4], [0, 4], [3, 1], [2, 2], [4, 0]], np.int32)
+    flip = np.array([False, True, True, False, True, False])
+    noise = random.normal(0, 0.1, (6, 3)).astype(np.float32)
+    crops = []
+    for image, (y, x), mirrored in zip(images, offset, flip, strict=True):
+        crop = image[y : y + 8, x : x + 8]
+        crops.append(crop[:, ::-1] if mirrored else crop)
+    prepare = preprocess.Preprocess(data, settings(mean=mean, color_noise=kind), 8)
+    batch = {"image": images, "offset": offset, "flip": flip, "noise": noise}
+    batch = {key: tf.constant(value) for key, value in batch.items()}
+    for factor in (1.0, 0.5, tf.constant(0.0)):
+        found = prepare.training(batch, factor)
+        assert np.array_equal(found, prepare(tf.constant(np.stack(crops)), noise, factor))
+
+
+def test_a_training_batch_without_draws_is_the_centre(data):
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3), np.uint8))
+    prepare = preprocess.Preprocess(data, settings(), 8)
+    assert np.array_equal(prepare.training({"image": images}), prepare(images[:, 2:10, 2:10]))
+    mirrored = prepare.training({"image": images, "flip": tf.constant([True, False, True])})
+    expected = tf.stack([images[0, :, ::-1], images[1], images[2, :, ::-1]])
+    assert np.array_equal(mirrored, prepare(expected[:, 2:10, 2:10]))

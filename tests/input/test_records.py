@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from alexnet_tf.input import records
 from data_prep import dataset
+from data_prep.shards import records as converter_records
 from tests.helpers import small_dataset
 
 
@@ -45,3 +46,73 @@ def test_a_shard_cut_off_after_loading_is_found(folder):
     open(path, "wb").write(content[:-10])
     with pytest.raises(records.DamagedRecord, match="train-00001-of-00002"):
         reader.read(np.array([6]))
+
+
+@pytest.fixture(params=["converter", "protobuf"])
+def raw_folder(request, tmp_path):
+    """Records in the converter's order of fields, and in another that is as valid."""
+    if request.param == "protobuf":
+        return small_dataset.make(tmp_path / "data", train=7, store="uint8", classes=300)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small_dataset, "_record", _converters_record)
+        return small_dataset.make(tmp_path / "data", train=7, store="uint8", classes=300)
+
+
+def _converters_record(tf, image, label, store, mean_image):
+    return converter_records.encode_example(
+        image=image.tobytes(),
+        store=store,
+        size=len(image),
+        label=label,
+        class_name="name" * label,
+        class_title=None,
+        filename="",
+    )
+
+
+def test_pixels_are_read_to_their_place(raw_folder):
+    """As TensorFlow parses the whole records; labels from 1, also those of two bytes."""
+    data = dataset.load(raw_folder)
+    reader = records.RecordReader(data, "train")
+    order = np.array([6, 0, 3, 3, 5])
+    kinds = {
+        "image/raw": tf.io.FixedLenFeature([], tf.string),
+        "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+    }
+    parsed = tf.io.parse_example(tf.constant(reader.read(order), tf.string), kinds)
+    pixels = np.zeros((5, 16 * 16 * 3), np.uint8)
+    labels = reader.read_pixels(order, pixels)
+    assert np.array_equal(labels, parsed["image/class/label"])
+    assert [row.tobytes() for row in pixels] == parsed["image/raw"].numpy().tolist()
+
+
+@pytest.mark.parametrize("place", [3, -3, None])
+def test_a_changed_byte_anywhere_in_a_raw_record_is_found(raw_folder, place):
+    """Before the pixels, behind them, and among them."""
+    data = dataset.load(raw_folder)
+    shard, offset, length = data.index("train")[2]
+    path = data.shard_path("train", shard)
+    content = bytearray(open(path, "rb").read())
+    content[offset + (length // 2 if place is None else place % length)] ^= 1
+    open(path, "wb").write(content)
+    reader = records.RecordReader(data, "train")
+    pixels = np.zeros((1, 16 * 16 * 3), np.uint8)
+    reader.read_pixels(np.array([0]), pixels)
+    with pytest.raises(records.DamagedRecord, match="train-00000-of-00002.*example 2.*verify"):
+        reader.read_pixels(np.array([2]), pixels)
+
+
+def test_a_raw_record_of_another_size_is_damaged(raw_folder):
+    reader = records.RecordReader(dataset.load(raw_folder), "train")
+    with pytest.raises(records.DamagedRecord, match="example 0"):
+        reader.read_pixels(np.array([0]), np.zeros((1, 15 * 15 * 3), np.uint8))
+
+
+def test_a_raw_shard_cut_off_after_loading_is_found(raw_folder):
+    data = dataset.load(raw_folder)
+    reader = records.RecordReader(data, "train")
+    path = data.shard_path("train", 1)
+    content = open(path, "rb").read()
+    open(path, "wb").write(content[:-10])
+    with pytest.raises(records.DamagedRecord, match="train-00001-of-00002"):
+        reader.read_pixels(np.array([6]), np.zeros((1, 16 * 16 * 3), np.uint8))
