@@ -37,7 +37,7 @@ def uniforms(seed: int, numbers: np.ndarray) -> np.ndarray:
         alg="philox")`.
     """
     keys, counters = keys_and_counters(seed, numbers)
-    words = _philox(*_words(counters), keys & _LOW, keys >> _HALF)
+    words = _philox(_words(counters), keys & _LOW, keys >> _HALF)
     mantissas = np.stack(words[:3], axis=1) & np.uint64(0x7FFFFF)
     return mantissas.astype(np.float32) * np.float32(2.0**-23)
 
@@ -50,7 +50,7 @@ def keys_and_counters(seed: int, numbers: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     first = np.full(len(numbers), seed, np.int64).view(np.uint64)
     second = np.ascontiguousarray(numbers, np.int64).view(np.uint64)
-    mixed = _philox(*_words(np.stack([first, second], axis=1)), *_SCRAMBLING_KEY)
+    mixed = _philox(_words(np.stack([first, second], axis=1)), *_SCRAMBLING_KEY)
     keys = mixed[0] | mixed[1] << _HALF
     counters = np.stack([np.zeros_like(keys), mixed[2] | mixed[3] << _HALF], axis=1)
     return keys, counters
@@ -94,8 +94,9 @@ def _words(counters: np.ndarray) -> tuple[np.ndarray, ...]:
     return low & _LOW, low >> _HALF, high & _LOW, high >> _HALF
 
 
-def _philox(a, b, c, d, first_key, second_key) -> tuple[np.ndarray, ...]:
-    """Ten rounds on the four 32-bit words a, b, c, d of each counter; words held as uint64."""
+def _philox(words, first_key, second_key) -> tuple[np.ndarray, ...]:
+    """Ten rounds on the four 32-bit words of each counter; words and keys held as uint64."""
+    a, b, c, d = words
     for number in range(_ROUNDS):
         if number:
             first_key = (first_key + _WEYL[0]) & _LOW

@@ -127,7 +127,7 @@ class _Kept:
                 f"config.input.cache: {count:,} decoded images need {wanted / 1e9:.1f} GB of "
                 f"memory, of which {present / 1e9:.1f} GB are free; use config.input.cache=none"
             )
-        self._images = np.empty((count, size, size, 3), dtype)
+        self._images: np.ndarray = np.empty((count, size, size, 3), dtype)
         self._labels = np.empty(count, np.int32)
         self._present = np.zeros(count, bool)
         self._arrays = _Arrays()
@@ -174,7 +174,8 @@ class _Arrays:
         """An array with arbitrary content."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         with self._lock:
-            free, lent = [], []
+            free: list[tuple[np.ndarray, weakref.ref]] = []
+            lent: list[tuple[np.ndarray, weakref.ref]] = []
             for memory, array in self._lent:
                 (free if array() is None else lent).append((memory, array))
             fitting = [pair for pair in free if pair[0].nbytes == size]

@@ -119,11 +119,12 @@ class RecordReader:
             return self._parse(number, pixels)
         head = np.empty(before, np.uint8)
         tail = np.empty(layout.behind + _CRC.size, np.uint8)
-        size = os.preadv(self._file(shard), [head, pixels, tail], offset)
-        crc = google_crc32c.value(head)
-        crc = google_crc32c.extend(crc, pixels)
-        crc = google_crc32c.extend(crc, tail[: layout.behind])
-        checksum = _CRC.unpack(tail[layout.behind :])[0]
+        parts = [memoryview(head), memoryview(pixels), memoryview(tail)]
+        size = os.preadv(self._file(shard), parts, offset)
+        crc = 0
+        for part in (head, pixels, tail[: layout.behind]):
+            crc = google_crc32c.extend(crc, part)
+        checksum = _CRC.unpack(tail[layout.behind :].tobytes())[0]
         if size != length + _CRC.size or _masked(crc) != checksum:
             raise self._damaged(number)
         text = head.tobytes()
