@@ -12,7 +12,7 @@ import contextlib
 import os
 import resource
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -119,7 +119,7 @@ class RecordReader:
             return self._parse(number, pixels)
         head = np.empty(before, np.uint8)
         tail = np.empty(layout.behind + _CRC.size, np.uint8)
-        parts = [memoryview(head), memoryview(pixels), memoryview(tail)]
+        parts: list[Any] = [head, pixels, tail]
         size = os.preadv(self._file(shard), parts, offset)
         crc = 0
         for part in (head, pixels, tail[: layout.behind]):
