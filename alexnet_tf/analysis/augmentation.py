@@ -63,7 +63,7 @@ def collect(
     for epoch, batch in enumerate(batches):
         places = tf.range(count, dtype=tf.int64)
         numbers = pipeline.shuffled(places, tf.constant(epoch, tf.int64), config.seed, count)
-        seen = prepare(batch["image"], batch.get("noise"))
+        seen = prepare.training(batch)
         variants[numbers.numpy(), epoch] = (seen + prepare.mean).numpy()
     whole = next(iter(image_files.of_split(data, "train", count, np.arange(count)))).images
     return Shown(whole, variants)
