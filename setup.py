@@ -31,7 +31,8 @@ setup(
         RECIPES,
     ],
     package_dir={RECIPES: "configs"},
-    package_data={"alexnet_tf.weight_io": ["*.tsv"]},
+    # The classes of published weights, and the template of a run's report.
+    package_data={"alexnet_tf.weight_io": ["*.tsv"], "alexnet_tf.analysis": ["report.html"]},
     install_requires=[
         f"tensorflow>=2.15.1,{BETWEEN_THE_STACKS},<2.22",
         "keras>=2.15",
@@ -75,6 +76,8 @@ setup(
             "alexnet-train=alexnet_tf.train:run",
             "alexnet-evaluate=alexnet_tf.evaluate:run",
             "alexnet-predict=alexnet_tf.predict:run",
+            "alexnet-analyze=alexnet_tf.analyze:run",
+            "alexnet-report=alexnet_tf.report:run",
             "alexnet-export=alexnet_tf.export:run",
             "alexnet-features=alexnet_tf.features:run",
             "alexnet-figures=alexnet_tf.figures:run",

@@ -75,7 +75,8 @@ def main(
         )
     # TensorFlow takes seconds to import: after the checks that need none of it.
     import_tensorflow()
-    from alexnet_tf.runs import workdir
+    from alexnet_tf.analysis import report
+    from alexnet_tf.runs import environment, workdir
     from alexnet_tf.train_loop import loop, preflight
     from alexnet_tf.train_loop.first_page import first_page
     from alexnet_tf.train_loop.setup import set_up
@@ -89,6 +90,9 @@ def main(
         training = set_up(config, folder)
         if not flag_values.quiet:
             log(first_page(training))
+        if training.distribution.is_chief and training.position.step < training.last_step:
+            devices = training.distribution.description
+            environment.keep(folder.folder, devices, training.position.step)
         new = training.position.step == 0 and not config.synthetic_data
         if training.distribution.is_chief and new:
             preflight.before_training(training)
@@ -99,6 +103,8 @@ def main(
             return signals.EXIT_STATUS
     if training.distribution.is_chief:
         print(json.dumps(logs, default=float))
+        if config.log.report:
+            report.after_training(training.folder.folder, quiet=flag_values.quiet)
     return 0
 
 

@@ -119,6 +119,7 @@ def get_config() -> ConfigDict:
     config.log.tensorboard = True
     config.log.histograms_every_epochs = 0
     config.log.profile_steps = ()
+    config.log.report = True
     config.log.expected = ""
 
     return config

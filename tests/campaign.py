@@ -41,6 +41,7 @@ from alexnet_tf.runs import checkpoint
 from tests.helpers import small_dataset
 
 SETTINGS = {
+    "log.report": False,
     "network.input_size": 24,
     "network.filters": "(8,8,8)",
     "network.hidden": 16,

@@ -36,6 +36,7 @@ def test_two_updates(name, real_data, tmp_path):
         "num_classes": CLASSES[name],
         "batch_size": 4,
         "train_steps": 2,
+        "log.report": False,
         "log.every_steps": 1,
         "log.tensorboard": "false",
         "checkpoint.keep": 1,

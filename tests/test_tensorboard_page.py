@@ -7,7 +7,6 @@ import base64
 import io
 import json
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from alexnet_common import command
 from alexnet_tf import train
 from alexnet_tf.pictures import kernels
 from alexnet_tf.runs import checkpoint
-from tests.helpers import small_dataset
+from tests.helpers import chromium, small_dataset
 
 pytestmark = pytest.mark.slow
 
@@ -35,18 +34,6 @@ SETTINGS = {
     "train_epochs": 4,
     "log.every_steps": 3,
 }
-# Without the ones about the network, Chromium calls its maker's hosts at every start.
-BROWSER_FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1600,1400",
-)
 PATIENCE_SECONDS = 60
 # All pictures of the page, also those inside shadow roots, as PNG.
 PICTURES = """
@@ -69,19 +56,8 @@ return find(document, []).map(image => {
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (the dev extra)")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not program or not driver:
-        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    profile = tmp_path_factory.mktemp("chromium")
-    for flag in (*BROWSER_FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield found
-    found.quit()
+    with chromium.browser(tmp_path_factory.mktemp("chromium")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ announce "Convert the images to TFRecords, and compute the mean image and the co
   data_prep.build_tfrecords --train=demo/images/train --validation=demo/images/validation \
   --image_size=112 --output_dir=demo/dataset
 announce "Train a small network of the paper's kind (a few minutes on two cores)" \
-  "demo/run/ (metrics.jsonl, checkpoints/; curves: tensorboard --logdir demo/run/tensorboard)" \
+  "demo/run/ (report.html, metrics.jsonl, checkpoints/; tensorboard --logdir demo/run/tensorboard)" \
   alexnet_tf.train --config=configs/demo.py --config.data_dir=demo/dataset --workdir=demo/run \
   >/dev/null
 announce "Measure the error on held-out images, with 1 view and with the paper's 10 views of each" \
@@ -43,3 +43,4 @@ announce "Let the exported model label an image it has never seen: $image" \
   "printed below; the right answer is $(basename "$(dirname "$image")")" \
   alexnet_tf.predict --model=demo/export "$image"
 printf '\nDone. Everything the demo made is under demo/; remove that folder to start afresh.\n' >&2
+printf 'What the run came to, on one page for a browser: demo/run/report.html\n' >&2

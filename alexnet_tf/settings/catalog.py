@@ -389,6 +389,11 @@ _WATCHING = (
         form=Form("the first and the last step to record, such as (100, 110)", first_and_last_step),
     ),
     Setting(
+        "log.report",
+        "Make `report.html` when training has ended; the best checkpoint is evaluated for it.",
+        FREE,
+    ),
+    Setting(
         "log.expected",
         "The result that the recipe should reach, in words: printed beside the run's own at the "
         "end.",

@@ -168,7 +168,13 @@ def trained(request, tmp_path_factory):
         "log.tensorboard": "false",
     }
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
-    argv = ["--config=cuda_convnet", f"--workdir={folder}/run", "--quiet", *flags]
+    argv = [
+        "--config=cuda_convnet",
+        f"--workdir={folder}/run",
+        "--quiet",
+        *flags,
+        "--config.log.report=0",
+    ]
     assert command.call(train.define_flags, train.main, train.__doc__, argv) == 0
     return kind, data, files, folder / "run"
 

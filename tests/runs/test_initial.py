@@ -17,6 +17,7 @@ from alexnet_tf.weight_io import weights
 from tests.helpers import small_dataset
 
 SETTINGS = {
+    "log.report": False,
     "network.input_size": 24,
     "network.filters": "(8,8,8)",
     "network.hidden": 16,

@@ -87,7 +87,7 @@ def train(data, workdir, *settings, recipe="demo", **environment):
         f"--config={recipe}",
         f"--config.data_dir={data}",
         f"--workdir={workdir}",
-        *(f"--config.{setting}" for setting in settings),
+        *(f"--config.{setting}" for setting in ("log.report=false", *settings)),
         **environment,
     )
 

@@ -18,6 +18,7 @@ from tests.helpers import small_dataset
 
 # Two columns with dropout, crops, flips and colour noise; 22 examples make an uneven last batch.
 SETTINGS = {
+    "log.report": False,
     "network.input_size": 24,
     "network.filters": "(8,8,8)",
     "network.hidden": 16,

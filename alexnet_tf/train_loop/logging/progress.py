@@ -8,7 +8,7 @@ import time
 
 from tqdm import tqdm
 
-from alexnet_common.messages import log
+from alexnet_common.messages import duration, log
 from alexnet_tf.train_loop.logging.records import Epoch, Interval, Means, Speed
 from alexnet_tf.train_loop.logging.watchers import Watcher
 
@@ -119,13 +119,3 @@ def _describe_epoch(record: Epoch, epochs: int) -> str:
             f"on {found.count:,} images"
         )
     return text
-
-
-def duration(seconds: float) -> str:
-    """A time a person reads at a glance: "45 s", "3 min 20 s", "2 h 5 min", "3 d 4 h"."""
-    whole = round(seconds)
-    units = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
-    for size, unit, smaller, small_unit in units:
-        if whole >= size:
-            return f"{whole // size} {unit} {whole % size // smaller} {small_unit}"
-    return f"{whole} s"

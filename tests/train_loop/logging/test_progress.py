@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from alexnet_tf.train_loop.logging.progress import Progress, duration
+from alexnet_common.messages import duration
+from alexnet_tf.train_loop.logging.progress import Progress
 from tests.helpers import run_records
 
 
