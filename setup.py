@@ -81,6 +81,7 @@ setup(
             "alexnet-export=alexnet_tf.export:run",
             "alexnet-features=alexnet_tf.features:run",
             "alexnet-figures=alexnet_tf.figures:run",
+            "alexnet-retrieve=alexnet_tf.retrieve:run",
             "alexnet-weights=alexnet_tf.weights:run",
             "alexnet-launch=alexnet_tf.launch:run",
             "alexnet-benchmark=alexnet_tf.benchmark:run",

@@ -16,15 +16,11 @@ one by one, or listed on stdin. Order and file names are kept. A .npz file has a
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
-from typing import Any
 
 from absl import flags
 
 from alexnet_common import command
 from alexnet_common.errors import UsageError
-from alexnet_common.messages import log
 from alexnet_tf import network_flags
 
 
@@ -35,6 +31,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "layers", None, "Layers, such as conv5,fc7; conv5a is one column.", flag_values=flag_values
     )
     network_flags.define_images(flag_values)
+    network_flags.define_reading(flag_values)
     flags.DEFINE_enum(
         "views",
         "1",
@@ -42,18 +39,8 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "1: the centre; 10: the mean over corners, centre and mirror images.",
         flag_values=flag_values,
     )
-    flags.DEFINE_integer(
-        "batch_size", 32, "Images at a time.", lower_bound=1, flag_values=flag_values
-    )
     flags.DEFINE_string(
         "output", None, "What to write: NAME.npy, .npz or .zarr.", flag_values=flag_values
-    )
-    flags.DEFINE_enum(
-        "on_error",
-        "fail",
-        ["fail", "skip"],
-        "A file that is no image ends the command, or is left out and told of.",
-        flag_values=flag_values,
     )
     flags.mark_flags_as_required(["layers", "output"], flag_values=flag_values)
 
@@ -84,10 +71,9 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         flag_values.output,
         views=int(flag_values.views),
         facts=facts,
-        progress=_progress(total),
+        progress=network_flags.progress("features", total),
     )
-    for name, reason in written.skipped:
-        log(f"left out: {name}: {reason}")
+    network_flags.tell_skipped(written.skipped)
     report = {
         "output": flag_values.output,
         "count": written.count,
@@ -96,17 +82,6 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     }
     print(json.dumps(facts | report, ensure_ascii=False))
     return 0
-
-
-def _progress(total: int) -> Callable[[int], Any]:
-    """A bar on a terminal, one line otherwise."""
-    if not sys.stderr.isatty():
-        log(f"features of {total:,} image{'s' * (total != 1)}")
-        return lambda count: None
-    from tqdm import tqdm
-
-    bar = tqdm(total=total, desc="features", unit="img", leave=False, dynamic_ncols=True)
-    return bar.update
 
 
 def run() -> None:

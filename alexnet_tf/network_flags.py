@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from alexnet_common.errors import UsageError, UserError
+from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
 
@@ -52,6 +53,43 @@ def define_images(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "split", "", "In place of --images: a split of the dataset.", flag_values=flag_values
     )
+
+
+def define_reading(flag_values: flags.FlagValues) -> None:
+    """Defines --batch_size and --on_error."""
+    flags.DEFINE_integer(
+        "batch_size", 32, "Images at a time.", lower_bound=1, flag_values=flag_values
+    )
+    flags.DEFINE_enum(
+        "on_error",
+        "fail",
+        ["fail", "skip"],
+        "A file that is no image ends the command, or is left out and told of.",
+        flag_values=flag_values,
+    )
+
+
+def progress(label: str, total: int) -> Callable[[int], Any]:
+    """Told how many images are done: a bar on a terminal, one line otherwise."""
+    if not sys.stderr.isatty():
+        log(f"{label}: {total:,} image{'s' * (total != 1)}")
+        return lambda count: None
+    from tqdm import tqdm
+
+    bar = tqdm(total=total, desc=label, unit="img", leave=False, dynamic_ncols=True)
+
+    def update(count: int) -> None:
+        bar.update(count)
+        if bar.n >= total:
+            bar.close()
+
+    return update
+
+
+def tell_skipped(skipped: list[tuple[str, str]]) -> None:
+    """A line on stderr for every file that was left out."""
+    for name, reason in skipped:
+        log(f"left out: {name}: {reason}")
 
 
 def load(flag_values: flags.FlagValues) -> Network:

@@ -45,7 +45,7 @@ def test_a_split_in_its_order_with_names_and_labels(workdir, network, records, t
         capsys, f"--workdir={workdir}", "--layers=fc64,conv1", "--split=validation",
         "--batch_size=8", f"--output={output}",
     )  # fmt: skip
-    assert status == 0 and "features of 21 images" in err
+    assert status == 0 and "features: 21 images" in err
     report = json.loads(out)
     assert report["shapes"] == {"fc64": [21, 64], "conv1": [21, 32, 32, 32]}
     assert (report["count"], report["skipped"], report["step"]) == (21, [], 30)

@@ -28,6 +28,7 @@ ORDER = (
     "alexnet_tf/runs",
     "alexnet_tf/evaluation",
     "alexnet_tf/inference",
+    "alexnet_tf/retrieval",
     "alexnet_tf/analysis",
     "alexnet_tf/claims",
     "alexnet_tf/train_loop",
