@@ -1,5 +1,6 @@
 """The package definition. Tool settings are in pyproject.toml, tested versions in constraints/."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -13,11 +14,15 @@ RECIPES = "alexnet_tf.recipes"
 # Keras 3.12 or newer), with `addons` the 2.15.1 that tensorflow-addons was built for.
 BETWEEN_THE_STACKS = ",".join(f"!=2.{minor}.*" for minor in range(16, 21))
 
+# Where the commands' --version finds it too.
+COMMON = Path(__file__).parent / "alexnet_common" / "__init__.py"
+VERSION = re.findall(r'^__version__ = "(.+)"$', COMMON.read_text(encoding="utf-8"), re.MULTILINE)[0]
+
 TESTING = ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.4", "httpx>=0.27"]
 
 setup(
     name="alexnet-tf",
-    version="0.1.0",
+    version=VERSION,
     description="AlexNet as it ran in 2012: a TensorFlow trainer with a TFRecord data pipeline",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -84,6 +89,7 @@ setup(
             "alexnet-retrieve=alexnet_tf.retrieve:run",
             "alexnet-weights=alexnet_tf.weights:run",
             "alexnet-launch=alexnet_tf.launch:run",
+            "alexnet-reproduce=alexnet_tf.reproduce:run",
             "alexnet-benchmark=alexnet_tf.benchmark:run",
             "alexnet-build-tfrecords=data_prep.build_tfrecords:run",
             "alexnet-verify=data_prep.verify:run",

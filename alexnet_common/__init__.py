@@ -2,3 +2,5 @@
 
 Nothing in here needs TensorFlow, and nothing imports either of them.
 """
+
+__version__ = "0.1.0"

@@ -9,6 +9,10 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted from the keyboard.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
+import os
+import platform
 import re
 import sys
 from collections.abc import Callable
@@ -16,25 +20,48 @@ from typing import NoReturn
 
 from absl import flags
 
+from alexnet_common import __version__, environment, flag_errors
 from alexnet_common.errors import FAILED, INTERRUPTED, UsageError, UserError, one_line
 from alexnet_common.messages import log
 
 DefineFlags = Callable[[flags.FlagValues], None]
 Main = Callable[[flags.FlagValues, list[str]], "int | None"]
 
+_STDOUT_GONE = "error: stdout cannot be written: "
+
 
 def run(define_flags: DefineFlags, main: Main, doc: str | None) -> NoReturn:
-    """Runs a command with the arguments of this process and exits with its status."""
-    sys.exit(call(define_flags, main, doc, sys.argv[1:]))
+    """Runs a command with the arguments of this process and exits with its status.
+
+    Whoever prints a result that does not arrive has failed.
+    """
+    status = call(define_flags, main, doc, sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        log(_STDOUT_GONE + str(error.strerror))
+        # What could not be written must not be tried again, with a traceback, at Python's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = status or FAILED
+    sys.exit(status)
 
 
 def call(define_flags: DefineFlags, main: Main, doc: str | None, argv: list[str]) -> int:
     """Runs a command with `argv` (without the program's name) and returns its exit status."""
+    environment.prepare_streams()
     flag_values = flags.FlagValues()
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=flag_values)
     define_flags(flag_values)
-    if any(argument in ("-h", "--h", "-help", "--help") for argument in argv):
+    if "version" not in flag_values:  # A command may have another use for it.
+        flags.DEFINE_bool(
+            "version", False, "Print the version of this program and stop.", flag_values=flag_values
+        )
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    if any(argument in ("-h", "--h", "-help", "--help") for argument in own):
         print(_help(flag_values, doc))
+        return 0
+    if own == ["--version"] or ("--version" in own and flag_values["version"].boolean):
+        print(version())
         return 0
     try:
         arguments = _parse(flag_values, argv)
@@ -45,6 +72,9 @@ def call(define_flags: DefineFlags, main: Main, doc: str | None, argv: list[str]
     except KeyboardInterrupt:
         log("interrupted")
         return INTERRUPTED
+    except BrokenPipeError as error:
+        log(_STDOUT_GONE + str(error.strerror))
+        return FAILED
     except OSError as error:
         # A full disk, a missing permission: the system's own words and the file say it all.
         where = f": {error.filename}" if error.filename else ""
@@ -52,12 +82,21 @@ def call(define_flags: DefineFlags, main: Main, doc: str | None, argv: list[str]
         return FAILED
 
 
+def version() -> str:
+    """The version of this program and of the libraries that decide what it computes."""
+    parts = [f"Python {platform.python_version()}"]
+    for name in ("tensorflow", "keras", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            parts.append(f"{name} {importlib.metadata.version(name)}")
+    return f"alexnet-tf {__version__} ({', '.join(parts)})"
+
+
 def _parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
     argv = [_as_override(flag_values, argument) for argument in argv]
     try:
         return flag_values(["command", *argv])[1:]
     except flags.Error as error:
-        raise UsageError(f"{one_line(error)} (--help lists the flags)") from error
+        raise UsageError(flag_errors.in_plain_words(error, flag_values)) from error
 
 
 def _as_override(flag_values: flags.FlagValues, argument: str) -> str:

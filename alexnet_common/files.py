@@ -4,6 +4,8 @@ Local paths use the operating system alone. Paths with a scheme (`gs://`, `s3://
 use `tf.io.gfile`, which is imported only then.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import io
@@ -15,11 +17,12 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from alexnet_common.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _TEMPORARY = ".tmp-"
 # What `atomic_writer` has begun and not yet published.
@@ -331,6 +334,8 @@ def sync_folder(folder: str) -> None:
 
 def array_to_bytes(array: np.ndarray) -> bytes:
     """The array as a .npy file."""
+    import numpy as np
+
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
@@ -342,6 +347,8 @@ def array_from_bytes(data: bytes) -> np.ndarray:
     Raises:
       ValueError: the bytes are no .npy file of plain numbers.
     """
+    import numpy as np
+
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError, SyntaxError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""TensorFlow's import without the notes that it writes to stderr whatever its settings say."""
+"""TensorFlow's import without its notes on stderr, and without a user's settings of Keras."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import sys
 import tempfile
 from typing import Any
 
+from alexnet_common import environment
+
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without the notes that it writes to stderr whatever its settings say.
+    """Imports TensorFlow, and Keras with it, quietly and with Keras' own defaults.
 
     Commands call this before they import modules that need TensorFlow. If the import fails,
     the notes are shown.
@@ -27,7 +29,9 @@ def import_tensorflow() -> None:
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            importlib.import_module("tensorflow")
+            with environment.without_keras_settings():
+                importlib.import_module("tensorflow")
+                importlib.import_module("keras")
         except BaseException:
             notes.seek(0)
             os.write(stderr, notes.read())

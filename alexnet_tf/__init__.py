@@ -1,4 +1,4 @@
-"""AlexNet (2012) in TensorFlow. Commands: `python -m alexnet_tf.train --help` and its neighbours.
+"""AlexNet (2012) in TensorFlow. `python -m alexnet_tf` lists the commands.
 
 In Python, a trained network is one call away:
 

@@ -4,8 +4,8 @@ Example:
   python -m alexnet_tf.train --config=configs/alexnet_paper.py \\
       --config.data_dir=DATASET --workdir=RUN
 
-Change any setting with --config.section.key=value; --print_network shows the network and stops,
---check tries it out before days are spent on it.
+Change any setting with --config.section.key=value (docs/settings.md lists them). --print_config
+shows them all, --print_network the network; --check tries it out before days are spent on it.
 Exit status: 0 trained to the end, 1 failed, 2 wrong usage, 75 stopped by a signal and saved.
 """
 
@@ -43,7 +43,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "check",
         False,
         "Check the network before days of training, and stop: counts, the signal that reaches each "
-        "layer, 32 images learned by heart.",
+        "layer, 32 images to overfit.",
         flag_values=flag_values,
     )
     flags.DEFINE_bool(
@@ -55,6 +55,12 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "Print the network's layers with shapes, parameters and neurons, and stop.",
         flag_values=flag_values,
     )
+    flags.DEFINE_bool(
+        "print_config",
+        False,
+        "Print every setting as this command would have it, as JSON, and stop.",
+        flag_values=flag_values,
+    )
 
 
 def main(
@@ -64,6 +70,9 @@ def main(
     if arguments:
         raise UsageError(f"unexpected {arguments[0]!r}; settings are --config.KEY=VALUE")
     config = recipes.from_flags(flag_values)
+    if flag_values.print_config:
+        print(json.dumps(recipes.to_dict(config), indent=2, sort_keys=True))
+        return 0
     if flag_values.print_network:
         print(network_text(config))
         return 0

@@ -12,6 +12,7 @@ import pytest
 
 from alexnet_common.errors import UserError
 from alexnet_tf import launch
+from tests.helpers.python_path import extended
 
 # Each says who it is, and then does what its name says.
 SCRIPTS = {
@@ -96,7 +97,7 @@ def start(tmp_path):
         process = subprocess.Popen(
             [sys.executable, "-m", "alexnet_tf.launch", f"--workers={workers}", *options]
             + [f"--module=fake_{script}", "--", *map(str, arguments)],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()])},
+            env=os.environ | {"PYTHONPATH": extended(tmp_path, os.getcwd())},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

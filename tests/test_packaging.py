@@ -15,11 +15,18 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+import alexnet_tf
+import data_prep
+from alexnet_common import command_list
+from tests.helpers.python_path import extended
+
+PACKAGES = ("alexnet_common", "alexnet_tf", "data_prep")
 SHIPPED = [
     "setup.py",
     "pyproject.toml",
     "README.md",
     "LICENSE",
+    "alexnet_common",
     "alexnet_tf",
     "data_prep",
     "configs",
@@ -61,6 +68,15 @@ def test_every_console_command_has_its_function(definition: dict[str, Any]) -> N
     for name, target in commands(definition).items():
         module, function = target.split(":")
         assert callable(getattr(importlib.import_module(module), function)), name
+
+
+def test_every_command_has_a_console_script(definition: dict[str, Any]) -> None:
+    expected = {
+        f"alexnet-{name.replace('_', '-')}": f"{package.__name__}.{name}:run"
+        for package in (alexnet_tf, data_prep)
+        for name in command_list.commands(package.__path__)
+    }
+    assert commands(definition) == expected
 
 
 def test_every_package_folder_is_shipped(
@@ -153,10 +169,10 @@ def test_wheel_carries_the_recipes_and_only_its_own_names(
 ) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {name for name in names if ".dist-info/" not in name}
-    assert {name.split("/")[0] for name in modules} == {"alexnet_tf", "data_prep"}
+    assert {name.split("/")[0] for name in modules} == set(PACKAGES)
     for recipe in (repository / "configs").glob("*.py"):
         assert f"alexnet_tf/recipes/{recipe.name}" in names
-    for top in ("alexnet_tf", "data_prep"):
+    for top in PACKAGES:
         for module in (repository / top).rglob("*.py"):
             assert module.relative_to(repository).as_posix() in names
     assert any(name.endswith("LICENSE") for name in names)
@@ -182,7 +198,7 @@ def test_installed_commands_explain_themselves(
         ],
         check=True,
     )
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    environment = {**os.environ, "PYTHONPATH": extended(installed)}
     for name, target in commands(definition).items():
         shown = subprocess.run(
             [str(installed / "bin" / name), "--help"],
@@ -212,7 +228,7 @@ def test_recipes_load_from_the_installed_wheel(wheel: pathlib.Path, tmp_path: pa
         [sys.executable, "-c", code],
         cwd=tmp_path,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(installed)},
+        env={**os.environ, "PYTHONPATH": extended(installed)},
     )
 
 

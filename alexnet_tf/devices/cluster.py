@@ -64,12 +64,20 @@ def resolve(environment: Mapping[str, str]) -> Cluster:
 
 
 def export(cluster: Cluster, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Sets TF_CONFIG, which is where TensorFlow itself looks."""
+    """Sets TF_CONFIG, which is where TensorFlow itself looks, and keeps proxies out of the cluster.
+
+    gRPC takes `http_proxy` for the way to the other workers, those on this machine included.
+    """
     environment["TF_CONFIG"] = json.dumps(
         {
             "cluster": {"worker": list(cluster.workers)},
             "task": {"type": "worker", "index": cluster.index},
         }
+    )
+    direct = environment.get("no_grpc_proxy") or environment.get("no_proxy", "")
+    hosts = [address.rpartition(":")[0].strip("[]") for address in cluster.workers]
+    environment["no_grpc_proxy"] = ",".join(
+        dict.fromkeys([*filter(None, direct.split(",")), *hosts])
     )
 
 

@@ -143,6 +143,9 @@ def make(config: ConfigDict) -> Distribution:
     Raises:
         UserError: no GPU, a device that is not there, or a damaged TF_CONFIG.
     """
+    if config.distribution != "multi_worker":
+        # TensorFlow's other strategies read it too, and believe what an earlier job left behind.
+        os.environ.pop("TF_CONFIG", None)
     strategies = {
         "one_device": lambda: _one_device(config),
         "mirrored": lambda: _mirrored(tuple(config.devices)),

@@ -53,6 +53,23 @@ def test_export_and_resolve_agree():
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, "a,127.0.0.1"),
+        ({"no_proxy": "intranet"}, "intranet,a,127.0.0.1"),
+        ({"no_proxy": "intranet", "no_grpc_proxy": "x,a"}, "x,a,127.0.0.1"),
+    ],
+)
+def test_no_proxy_stands_between_workers(before, after):
+    """gRPC reads no_grpc_proxy, and no_proxy only where that is not set."""
+    environment = {"http_proxy": "http://proxy:3128", **before}
+    place = cluster.Cluster(("a:1", "a:2", "127.0.0.1:3"), 1, "test")
+    cluster.export(place, environment)
+    cluster.export(place, environment)
+    assert environment["no_grpc_proxy"] == after
+
+
+@pytest.mark.parametrize(
     ("text", "names"),
     [
         ("node1", ["node1"]),

@@ -9,13 +9,14 @@ import pytest
 
 from alexnet_tf import config as recipes
 from alexnet_tf.devices import distribution
+from tests.helpers.python_path import extended
 
 
 def check(repository, kind):
     """In a process of its own, since devices are split before TensorFlow starts."""
     done = subprocess.run(
         [sys.executable, str(repository / "tests/train_loop/prefetch_check.py"), kind],
-        env=os.environ | {"PYTHONPATH": str(repository)},
+        env=os.environ | {"PYTHONPATH": extended(repository)},
         capture_output=True,
         text=True,
         timeout=240,

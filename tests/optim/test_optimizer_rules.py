@@ -16,6 +16,7 @@ from alexnet_tf.model.layers import VariableSettings
 from alexnet_tf.optim import norm_limits
 from alexnet_tf.optim import optimizer as optimizers
 from alexnet_tf.train_loop import step as steps
+from tests.helpers.python_path import extended
 
 KERNEL = VariableSettings("fc/kernel", 1.0, 0.05, None)
 BIAS = VariableSettings("fc/bias", 2.0, 0.0, None)
@@ -265,7 +266,7 @@ def test_other_rules_say_how_they_differ(capsys):
 def check_replicas(repository, *names):
     done = subprocess.run(
         [sys.executable, str(repository / "tests/train_loop/replicas_check.py"), ",".join(names)],
-        env=os.environ | {"PYTHONPATH": str(repository)},
+        env=os.environ | {"PYTHONPATH": extended(repository)},
         capture_output=True,
         text=True,
         check=False,

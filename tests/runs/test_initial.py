@@ -15,6 +15,7 @@ from alexnet_tf import train
 from alexnet_tf.runs import checkpoint, initial_weights
 from alexnet_tf.weight_io import weights
 from tests.helpers import small_dataset
+from tests.helpers.python_path import extended
 
 SETTINGS = {
     "log.report": False,
@@ -200,7 +201,7 @@ def test_workers_begin_with_the_same_weights(data, file, tmp_path, same):
             [sys.executable, "-m", "alexnet_tf.train", *argv],
             env=os.environ
             | {
-                "PYTHONPATH": root,
+                "PYTHONPATH": extended(root),
                 "TF_CONFIG": json.dumps(
                     {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
                 ),

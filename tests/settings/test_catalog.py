@@ -32,9 +32,9 @@ def test_limits_only_stand_where_they_are_looked_at():
 
 
 def test_what_a_resumed_run_may_change():
-    """The contract of work folders since the first of them."""
+    """The contract of work folders since the first of them; later keys come on top."""
     by_resume = {resume: {key for key in SETTINGS if resume_of(key) is resume} for resume in Resume}
-    assert by_resume[Resume.FREE] == {
+    assert by_resume[Resume.FREE] >= {
         "data_dir",
         "train_epochs",
         "train_steps",
@@ -52,7 +52,7 @@ def test_what_a_resumed_run_may_change():
         "log.profile_steps",
         "log.expected",
     }
-    assert by_resume[Resume.ROUNDING] == {
+    assert by_resume[Resume.ROUNDING] >= {
         "accumulation_steps",
         "deterministic",
         "devices",

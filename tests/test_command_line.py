@@ -1,0 +1,162 @@
+"""What every command shares: lists of commands, help that comes at once, plain words for flags."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+import alexnet_tf
+import data_prep
+from alexnet_common import command, command_list
+from alexnet_tf import config as recipes
+from alexnet_tf import train
+
+ALL = [
+    *(f"alexnet_tf.{name}" for name in command_list.commands(alexnet_tf.__path__)),
+    *(f"data_prep.{name}" for name in command_list.commands(data_prep.__path__)),
+]
+# What takes long to import; help must come without it.
+HEAVY = {"tensorflow", "keras", "matplotlib", "scipy", "sklearn", "pandas", "tensorboard"}
+
+
+def python(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def imported(stderr):
+    """Packages that `-X importtime` lists."""
+    names = re.findall(r"^import time:.*\| +([\w.]+)$", stderr, re.MULTILINE)
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("module", [*ALL, "alexnet_tf", "data_prep"])
+def test_help_comes_without_heavy_imports(module):
+    done = python("-X", "importtime", "-m", module, "--help")
+    assert done.returncode == 0
+    assert "--version" in done.stdout or "Commands:" in done.stdout
+    packages = imported(done.stderr)
+    assert "absl" in packages
+    assert packages & HEAVY == set()
+    if module in ("alexnet_tf.train", "alexnet_tf.evaluate", "alexnet_tf.launch", "alexnet_tf"):
+        assert "numpy" not in packages
+
+
+@pytest.mark.parametrize("package", ["alexnet_tf", "data_prep"])
+def test_a_package_lists_its_commands(package, repository):
+    done = python("-m", package)
+    assert done.returncode == 0
+    listed = re.findall(r"^  python -m (\S+) +(\S.*)$", done.stdout, re.MULTILINE)
+    # What has a console script can be run as a module, too.
+    packaging = (repository / "setup.py").read_text()
+    scripts = re.findall(rf'"alexnet-[\w-]+=({package}\.\w+):run"', packaging)
+    assert scripts and set(scripts) <= {module for module, _ in listed}
+    for module, line in listed:
+        source = (repository / f"{module.replace('.', '/')}.py").read_text()
+        assert source.startswith(f'"""{line}')
+
+
+def test_a_command_that_is_not_there_is_named_with_near_ones():
+    done = python("-m", "alexnet_tf", "trian")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no command 'trian'; did you mean train")
+    done = python("-m", "alexnet_tf", "train")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: commands are modules: python -m alexnet_tf.train\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "module", ["alexnet_tf.train", "alexnet_tf.export", "data_prep.verify", "alexnet_tf"]
+)
+def test_every_command_says_its_version(module, repository):
+    done = python("-m", module, "--version")
+    assert done.returncode == 0
+    match = re.fullmatch(r"alexnet-tf (\d+\.\d+\.\d+) \(Python [\d.]+, .*\)\n", done.stdout)
+    assert match
+    common = (repository / "alexnet_common" / "__init__.py").read_text()
+    assert f'__version__ = "{match[1]}"' in common
+
+
+def define_flags(flag_values):
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the run. Made if needed.", flag_values=flag_values
+    )
+    flags.mark_flag_as_required("workdir", flag_values=flag_values)
+    flags.DEFINE_enum("views", "10", ["1", "10"], "Views.", flag_values=flag_values)
+    flags.DEFINE_enum("kind", "best", ["best", "newest", "all"], "Kind.", flag_values=flag_values)
+    flags.DEFINE_integer("number", 1, "Number.", lower_bound=0, flag_values=flag_values)
+    flags.DEFINE_integer("port", 1, "Port.", 0, 65535, flag_values=flag_values)
+    flags.DEFINE_float("seconds", 1.0, "Time.", flag_values=flag_values)
+    flags.DEFINE_bool("check", False, "Check.", flag_values=flag_values)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--workdir is missing: folder of the run (--help lists the flags)"),
+        (["--workdir"], "--workdir needs a value: --workdir=VALUE (--help lists the flags)"),
+        (
+            ["--wrokdir=x"],
+            "there is no flag --wrokdir; did you mean --workdir? (--help lists the flags)",
+        ),
+        (["--zzz=x"], "there is no flag --zzz (--help lists the flags)"),
+        (["--views=3"], "--views must be 1 or 10, not '3'"),
+        (
+            ["--kind=bset"],
+            "--kind must be one of best, newest, all, not 'bset'; did you mean best?",
+        ),
+        (["--number=x"], "--number must be a whole number, at least 0, not 'x'"),
+        (["--number=-1"], "--number must be a whole number, at least 0, not '-1'"),
+        (["--port=70000"], "--port must be a whole number from 0 to 65535, not '70000'"),
+        (["--seconds=soon"], "--seconds must be a number, not 'soon'"),
+        (["--check=maybe"], "--check must be true or false, not 'maybe'"),
+    ],
+)
+def test_a_wrong_flag_is_said_in_plain_words(arguments, words, capsys):
+    more = [] if not arguments or "--w" in arguments[0] else ["--workdir=x"]
+    assert command.call(define_flags, lambda *_: 0, "Doc.", [*arguments, *more]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said == f"error: {words}"
+    assert "None" not in said and "Flag" not in said
+
+
+def test_flags_behind_two_dashes_belong_to_another_command(capsys):
+    seen = []
+    arguments = ["--workdir=x", "--", "--help", "--version"]
+    status = command.call(define_flags, lambda _, rest: seen.extend(rest), "Doc.", arguments)
+    assert (status, seen) == (0, ["--help", "--version"])
+    assert capsys.readouterr().out == ""
+
+
+def test_print_config_shows_what_config_json_would_hold(capsys):
+    arguments = ["--config=demo", "--config.batch_size=7", "--print_config"]
+    assert command.call(train.define_flags, train.main, train.__doc__, arguments) == 0
+    printed = json.loads(capsys.readouterr().out)
+    expected = recipes.resolve(recipes.load("demo"), [("batch_size", "7")])
+    assert printed == recipes.to_dict(expected)
+    assert printed["batch_size"] == 7 and printed["network"]["filters"] == [32, 64, 96]
+
+
+def test_only_what_can_be_run_is_a_command(tmp_path):
+    (tmp_path / "makes.py").write_text(
+        '"""Makes it.\n\nMore."""\n\nif __name__ == "__main__":\n    1\n'
+    )
+    (tmp_path / "helper.py").write_text('"""Helps."""\n')
+    (tmp_path / "_hidden.py").write_text('"""No."""\n\nif __name__ == "__main__":\n    1\n')
+    assert command_list.commands([str(pathlib.Path(tmp_path))]) == {"makes": "Makes it."}
+
+
+@pytest.mark.parametrize("module", ["alexnet_tf", "data_prep"])
+def test_a_reader_of_stdout_that_is_gone_is_one_line(module):
+    """As in `python -m alexnet_tf | true`."""
+    script = f"set -o pipefail; {sys.executable} -m {module} | true"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: stdout cannot be written: Broken pipe\n"
