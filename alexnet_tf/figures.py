@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from alexnet_common import command, files
-from alexnet_common.errors import UsageError
+from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
 from alexnet_common.suggestions import did_you_mean
 from alexnet_tf import config as recipes
@@ -245,6 +245,42 @@ def _augmentation(flag_values: flags.FlagValues) -> Drawn:
     return augmentation.draw(shown, config), {"crop": crop, "stored": data.image_size}
 
 
+def _define_curves(flag_values: flags.FlagValues) -> None:
+    flags.DEFINE_list(
+        "workdir",
+        None,
+        "Work folder of a run, or several, separated by commas; they may still train.",
+        flag_values=flag_values,
+    )
+    flags.mark_flag_as_required("workdir", flag_values=flag_values)
+
+
+def _curves(flag_values: flags.FlagValues) -> Drawn:
+    from alexnet_tf.analysis import curves, history
+    from alexnet_tf.runs.workdir import WorkFolder
+
+    folders = [WorkFolder(workdir) for workdir in flag_values.workdir]
+    if not folders:
+        raise UsageError("--workdir names no folder")
+    histories = {}
+    for folder in folders:
+        folder.load_config()
+        found = history.read(folder.metrics_file)
+        if not found.lines:
+            raise UserError(f"{folder.folder} has no numbers yet: its metrics.jsonl is empty")
+        histories[str(folder.folder)] = found
+    return curves.draw(histories), {
+        "runs": [
+            {
+                "workdir": workdir,
+                "steps": found.lines[-1]["step"],
+                "best_val_top_1_error": (found.best or {}).get("val_top_1_error"),
+            }
+            for workdir, found in histories.items()
+        ]
+    }
+
+
 def _define_network(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string("workdir", "", "Work folder of a run.", flag_values=flag_values)
     flags.DEFINE_string(
@@ -340,6 +376,18 @@ Example:
   python -m alexnet_tf.figures augmentation --workdir=RUN --output_dir=pictures
 
 The very crops, mirror images and colour noise that the run drew from its seed.
+""",
+    ),
+    "curves": (
+        _define_curves,
+        _curves,
+        """Draws loss, errors and learning rate of one run, or of several together, over the epochs.
+
+Example:
+  python -m alexnet_tf.figures curves --workdir=RUN --output_dir=pictures
+  python -m alexnet_tf.figures curves --workdir=RUN1,RUN2 --output_dir=pictures
+
+The numbers are those of metrics.jsonl; a run that still trains may be drawn too.
 """,
     ),
     "network": (

@@ -52,6 +52,30 @@ def test_kernels_scores_are_those_of_the_weights(workdir, tmp_path, capsys):
     assert json.loads(out)["color_scores"] == pytest.approx([score])
 
 
+def test_curves_of_two_runs(workdir, tmp_path, capsys):
+    import shutil
+
+    runs = []
+    for number, error in enumerate((0.5, 0.25)):
+        run = tmp_path / f"run_{number}"
+        shutil.copytree(workdir, run)
+        lines = [
+            {"kind": "train", "epoch": 1, "step": 5, "loss": 2.0, "learning_rate": 0.1},
+            {"kind": "epoch", "epoch": 1, "step": 10, "loss": 1.5, "val_top_1_error": error},
+        ]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        runs.append(str(run))
+    status, out, err = call(
+        capsys, "curves", f"--workdir={','.join(runs)}", f"--output_dir={tmp_path}/out"
+    )
+    assert status == 0, err
+    assert json.loads(out)["runs"] == [
+        {"workdir": run, "steps": 10, "best_val_top_1_error": error}
+        for run, error in zip(runs, (0.5, 0.25), strict=True)
+    ]
+    assert runs[0] in (tmp_path / "out" / "curves.svg").read_text()
+
+
 def test_top5_of_files_and_format(workdir, records, tmp_path, capsys):
     for number in (0, 1):
         (tmp_path / f"{number}.jpg").write_bytes(records[number][0])
@@ -118,6 +142,8 @@ def test_the_network_of_a_recipe_needs_no_run(tmp_path, capsys):
         (["neighbors", "--workdir=RUN", "--layer=fc6", "--output_dir=OUT"], 2, "did you mean fc64"),
         (["top5", "--workdir=RUN", "--images=nowhere", "--output_dir=OUT"], 1, "no such file"),
         (["top5", "--workdir=RUN", "--data_dir=nowhere", "--output_dir=OUT"], 1, "no such folder"),
+        (["curves", "--workdir=RUN", "--output_dir=OUT"], 1, "has no numbers yet"),
+        (["curves", "--workdir=nowhere,RUN", "--output_dir=OUT"], 1, "does not exist"),
         (["network", "--output_dir=OUT"], 2, "either --workdir=RUN or --config=RECIPE"),
         (["network", "--config=alexnet_papr", "--output_dir=OUT"], 2, "alexnet_paper"),
         (["augmentation", "--output_dir=OUT"], 2, "workdir"),
