@@ -36,8 +36,12 @@ setup(
         RECIPES,
     ],
     package_dir={RECIPES: "configs"},
-    # The classes of published weights, and the template of a run's report.
-    package_data={"alexnet_tf.weight_io": ["*.tsv"], "alexnet_tf.analysis": ["report.html"]},
+    # The classes of published weights, the template of a run's report, the server's page.
+    package_data={
+        "alexnet_tf.weight_io": ["*.tsv"],
+        "alexnet_tf.analysis": ["report.html"],
+        "alexnet_tf.serving.http": ["page.html"],
+    },
     install_requires=[
         f"tensorflow>=2.15.1,{BETWEEN_THE_STACKS},<2.22",
         "keras>=2.15",
@@ -84,6 +88,7 @@ setup(
             "alexnet-analyze=alexnet_tf.analyze:run",
             "alexnet-report=alexnet_tf.report:run",
             "alexnet-export=alexnet_tf.export:run",
+            "alexnet-serve=alexnet_tf.serve:run",
             "alexnet-features=alexnet_tf.features:run",
             "alexnet-figures=alexnet_tf.figures:run",
             "alexnet-retrieve=alexnet_tf.retrieve:run",

@@ -113,6 +113,13 @@ class LoadedModel:
         valid = [index for index, error in enumerate(squares.errors) if not error]
         return spread(self.of_pixels(signature, squares.pixels[valid]), squares.errors)
 
+    def warm_up(self) -> None:
+        """Runs the network once, so that the first client does not wait for TensorFlow's start."""
+        blank = np.zeros((1, self.image_size, self.image_size, 3), np.uint8)
+        self.of_pixels(DEFAULT, blank)
+        if hasattr(self._loaded, "squares"):
+            self._loaded.squares(tf.constant([b""]))
+
     def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Rows:
         """Any signature with its inputs by name.
 
