@@ -81,7 +81,10 @@ class Exported:
             found = self._model.signatures["serving_default"](
                 image_bytes=tf.constant([_read(path)])
             )
-            result["bytes"] = found["probabilities"].numpy()[0]
+            if found["valid"].numpy()[0]:
+                result["bytes"] = found["probabilities"].numpy()[0]
+            else:
+                result["refused"] = found["error"].numpy()[0].decode("utf-8", "replace")
         except tf.errors.OpError as error:
             result["refused"] = str(error.message).splitlines()[0][:150]
         if square is not None:
