@@ -86,6 +86,7 @@ setup(
             "alexnet-evaluate=alexnet_tf.evaluate:run",
             "alexnet-predict=alexnet_tf.predict:run",
             "alexnet-analyze=alexnet_tf.analyze:run",
+            "alexnet-compare=alexnet_tf.compare:run",
             "alexnet-report=alexnet_tf.report:run",
             "alexnet-export=alexnet_tf.export:run",
             "alexnet-serve=alexnet_tf.serve:run",

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from alexnet_common import __version__, environment, flag_errors
+from alexnet_common import __version__, environment, flag_errors, signals
 from alexnet_common.errors import FAILED, INTERRUPTED, UsageError, UserError, one_line
 from alexnet_common.messages import log
 
@@ -44,6 +44,13 @@ def run(define_flags: DefineFlags, main: Main, doc: str | None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = status or FAILED
     sys.exit(status)
+
+
+def run_until_interrupted(define_flags: DefineFlags, main: Main, doc: str | None) -> NoReturn:
+    """As `run`, for commands that compute for long: Ctrl-C ends them within a second."""
+    with signals.ends_on_interrupt():
+        status = call(define_flags, main, doc, sys.argv[1:])
+    signals.leave(status)
 
 
 def call(define_flags: DefineFlags, main: Main, doc: str | None, argv: list[str]) -> int:

@@ -24,7 +24,7 @@ from typing import Any
 
 from absl import flags
 
-from alexnet_common import command, files, signals
+from alexnet_common import command, files
 from alexnet_common.errors import UsageError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
@@ -43,6 +43,12 @@ def define_data_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     flags.mark_flag_as_required("workdir", flag_values=flag_values)
+    recipes.define_checkpoint_flag(flag_values)
+    define_split_flags(flag_values)
+
+
+def define_split_flags(flag_values: flags.FlagValues) -> None:
+    """Defines on which images, views and batches is evaluated."""
     flags.DEFINE_string(
         "data_dir",
         "",
@@ -52,7 +58,6 @@ def define_data_flags(flag_values: flags.FlagValues) -> None:
     )
     flags.DEFINE_enum("views", "10", ["1", "10"], "Views of each image.", flag_values=flag_values)
     flags.DEFINE_string("split", "validation", "Split to evaluate on.", flag_values=flag_values)
-    recipes.define_checkpoint_flag(flag_values)
     flags.DEFINE_integer(
         "batch_size",
         0,
@@ -134,9 +139,7 @@ def progress_bar(label: str, total: int) -> Callable[[int], None]:
 
 def run() -> None:
     """Console entry point."""
-    with signals.ends_on_interrupt():
-        status = command.call(define_flags, main, __doc__, sys.argv[1:])
-    signals.leave(status)
+    command.run_until_interrupted(define_flags, main, __doc__)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,10 @@ Serving serve it; the latter wants --version.
 from __future__ import annotations
 
 import json
-import sys
 
 from absl import flags
 
-from alexnet_common import command, signals
+from alexnet_common import command
 from alexnet_common.errors import UsageError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
@@ -107,9 +106,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
 def run() -> None:
     """Console entry point."""
-    with signals.ends_on_interrupt():
-        status = command.call(define_flags, main, __doc__, sys.argv[1:])
-    signals.leave(status)
+    command.run_until_interrupted(define_flags, main, __doc__)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ unless --config.log.report=false.
 from __future__ import annotations
 
 import os
-import sys
 
 from absl import flags
 
-from alexnet_common import command, files, signals
+from alexnet_common import command, files
 from alexnet_common.errors import UsageError
 from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import evaluate
@@ -36,20 +35,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "Evaluate the best checkpoint: classes, calibration and mistakes.",
         flag_values=flag_values,
     )
-    flags.DEFINE_enum("views", "10", ["1", "10"], "Views of each image.", flag_values=flag_values)
-    flags.DEFINE_string(
-        "data_dir",
-        "",
-        "Where the dataset lies; empty: where the run was trained on it.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_integer(
-        "batch_size",
-        0,
-        "Images per step of the evaluation; 0: config.evaluation.batch_size, divided by the views.",
-        lower_bound=0,
-        flag_values=flag_values,
-    )
+    evaluate.define_split_flags(flag_values)
 
 
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
@@ -67,6 +53,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     settings = report.Settings(
         evaluate=flag_values.evaluate,
         views=int(flag_values.views),
+        split=flag_values.split,
         data_dir=flag_values.data_dir,
         batch_size=flag_values.batch_size,
     )
@@ -76,9 +63,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
 def run() -> None:
     """Console entry point."""
-    with signals.ends_on_interrupt():
-        status = command.call(define_flags, main, __doc__, sys.argv[1:])
-    signals.leave(status)
+    command.run_until_interrupted(define_flags, main, __doc__)
 
 
 if __name__ == "__main__":

@@ -41,12 +41,14 @@ class Settings:
     Attributes:
         evaluate: evaluate the best checkpoint (the newest, where there is no best one).
         views: 1 or 10.
+        split: what is evaluated.
         data_dir: where the dataset lies, if not where the run was trained on it.
         batch_size: images per step of the evaluation; 0: the config's, divided by the views.
     """
 
     evaluate: bool = True
     views: int = 10
+    split: str = "validation"
     data_dir: str = ""
     batch_size: int = 0
 
@@ -188,17 +190,15 @@ def _evaluate(
         return None, None, "Not evaluated: classes and mistakes are left out."
     if config.get("synthetic_data"):
         return None, None, "Trained on synthetic data: there is nothing to evaluate."
-    kinds = [
-        which for which in ("best", "newest") if checkpoint.steps(folder.checkpoint_folder(which))
-    ]
-    if not kinds:
+    if not restore.available(folder):
         return None, None, "There is no checkpoint yet: kernels, classes and mistakes come later."
     try:
         opened = ensemble.open_runs(
             [str(folder.folder)],
             ensemble.Settings(
                 views=settings.views,
-                checkpoint=kinds[0],
+                split=settings.split,
+                checkpoint="any",
                 data_dir=settings.data_dir,
                 batch_size=settings.batch_size,
             ),
@@ -227,7 +227,7 @@ def _network(folder: WorkFolder, config: ConfigDict, facts: dataset.Dataset | No
 
 def _weights(folder: WorkFolder) -> dict[str, Any]:
     """The weights of the best checkpoint, else of the newest; none where there is none yet."""
-    for which in restore.CHECKPOINTS:
+    for which in restore.available(folder):
         found = checkpoint.load_newest(folder.checkpoint_folder(which))
         if found is not None:
             return found.weights

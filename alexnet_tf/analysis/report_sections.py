@@ -144,7 +144,7 @@ def reached(
     if result and opened:
         run = result.runs[0]
         for views, tally in result.tallies.items():
-            shares = [_interval(share) for share in (tally.top_1, tally.top_5)]
+            shares = [share.text for share in (tally.top_1, tally.top_5)]
             where = f"{run['checkpoint']} checkpoint, epoch {run['epoch']}"
             rows.append([f"evaluated: {where}", str(views), *shares])
         reason = published.incomparable(opened.data, opened.settings.split)
@@ -353,11 +353,6 @@ def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _interval(share: results.Share) -> str:
-    low, high = share.interval
-    return f"{share.value:.2%} ({low:.2%} to {high:.2%})"
 
 
 def _views(views: int) -> str:

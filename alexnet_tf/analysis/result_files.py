@@ -86,11 +86,16 @@ def text(summaries: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         shares = [f"{row[f'top_{k}_error']:.2%}" for k in (1, 5)]
         rows.append([row["name"], str(row["views"]), *shares])
     rows.insert(0, ["", "views", "top-1 error (95% interval)", "top-5 error (95% interval)"])
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines += [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    return "\n".join(lines + aligned(rows))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines whose columns stand below one another."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
     ]
-    return "\n".join(lines)
 
 
 def _share(share: dict[str, Any]) -> str:

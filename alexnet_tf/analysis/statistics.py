@@ -41,6 +41,12 @@ class Share:
         ends = test.proportion_ci(CONFIDENCE, method="wilson")
         return float(ends.low), float(ends.high)
 
+    @property
+    def text(self) -> str:
+        """For people: "12.34% (11.00% to 13.80%)"."""
+        low, high = self.interval
+        return f"{self.value:.2%} ({low:.2%} to {high:.2%})"
+
     def as_dict(self) -> dict[str, float | int]:
         """For JSON."""
         low, high = self.interval

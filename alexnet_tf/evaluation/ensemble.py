@@ -20,6 +20,7 @@ from alexnet_tf.devices import distribution, failures
 from alexnet_tf.evaluation import predict
 from alexnet_tf.evaluation.evaluator import Errors, Evaluator, Scored, errors_of
 from alexnet_tf.runs import dataset_copy, restore
+from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.tables.table import Table
 from data_prep import dataset
 
@@ -35,7 +36,7 @@ class Settings:
     Attributes:
         views: 1, or 10, which reports the centre view alone beside it.
         split: "validation" or "train".
-        checkpoint: "best" or "newest".
+        checkpoint: "best", "newest", or "any": the best where a run has one, else the newest.
         data_dir: dataset to evaluate on; empty: the one the first run was trained on.
         batch_size: images per step; 0: the config's, divided by the number of views.
     """
@@ -81,25 +82,33 @@ class Opened:
         ]
 
 
-def open_runs(workdirs: Sequence[str], settings: Settings) -> Opened:
+def open_runs(workdirs: Sequence[str], settings: Settings, *, averaged: bool = True) -> Opened:
     """Restores runs and finds whatever keeps them from being evaluated, before any computing.
+
+    Args:
+        workdirs: their work folders.
+        settings: what to evaluate on.
+        averaged: whether their outputs will be averaged, and must mean the same.
 
     Raises:
         UserError: a folder without a run, classes that differ, a dataset that is not there, no
             such split or no image in it.
     """
-    _check_distinct(workdirs)
+    check_distinct(workdirs)
     data: dataset.Dataset | None = None
     runs: list[restore.TrainedRun] = []
     for workdir in workdirs:
-        run = restore.load(workdir, settings.checkpoint, settings.data_dir)
+        which = settings.checkpoint
+        if which == "any":
+            which = next(iter(restore.available(WorkFolder(workdir))), "newest")
+        run = restore.load(workdir, which, settings.data_dir)
         if data is None:
             data = _data(run, settings.data_dir)
             if not data.split(settings.split).count:
                 raise UserError(f"{data.directory}: the split {settings.split} has no images")
         dataset_copy.check_classes(run.facts, data, f"the run in {workdir}")
         _check_size(run, data)
-        if runs:
+        if runs and averaged:
             _check_cost(runs[0].table, run)
         runs.append(run)
     assert data is not None
@@ -283,12 +292,13 @@ def _check_cost(first: Table, run: restore.TrainedRun) -> None:
         )
 
 
-def _check_distinct(workdirs: Sequence[str]) -> None:
+def check_distinct(workdirs: Sequence[str]) -> None:
+    """Refuses no folder at all, and a folder named twice; raises UsageError."""
     if not workdirs:
-        raise UsageError("--workdir names no folder")
+        raise UsageError("no work folder is named")
     seen: dict[str, str] = {}
     for workdir in workdirs:
         place = os.path.realpath(workdir)
         if place in seen:
-            raise UsageError(f"--workdir names {workdir} twice")
+            raise UsageError(f"the work folder {workdir} is named twice")
         seen[place] = workdir

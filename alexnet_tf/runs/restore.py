@@ -13,7 +13,7 @@ from alexnet_common.messages import log
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.model import build
-from alexnet_tf.runs import dataset_copy, definition_copy
+from alexnet_tf.runs import checkpoint, dataset_copy, definition_copy
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.tables import table
 from data_prep import dataset
@@ -49,6 +49,11 @@ class TrainedRun:
     def crop(self) -> int:
         """Side of the network's input in pixels."""
         return self.table.input_size
+
+
+def available(folder: WorkFolder) -> list[str]:
+    """Which checkpoints a run has: of "best" and "newest", in this order."""
+    return [which for which in CHECKPOINTS if checkpoint.steps(folder.checkpoint_folder(which))]
 
 
 def load(workdir: str, which: str = "best", data_dir: str = "") -> TrainedRun:

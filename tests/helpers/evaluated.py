@@ -20,7 +20,7 @@ def evaluate(workdir: Path, views: int, split: str = "validation") -> Evaluated:
     """Evaluates one run on 1 or 10 views."""
     from alexnet_tf.evaluation import ensemble
 
-    settings = ensemble.Settings(views=views, split=split)
+    settings = ensemble.Settings(views=views, split=split, checkpoint="any")
     opened = ensemble.open_runs([str(workdir)], settings)
     found = opened.evaluators()[0].collect()
     return Evaluated(found.probabilities[views], found.labels, found.errors[views])
