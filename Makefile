@@ -2,7 +2,7 @@
 # Environments are made on first use and refreshed when the packaging files change.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-addons campaign lint env env-addons clean clean-env
+.PHONY: help demo test test-slow test-addons campaign mutants lint env env-addons clean clean-env
 .PHONY: more-extras
 
 # An activated environment or a PYTHONPATH of the calling shell must not decide what runs here.
@@ -39,6 +39,9 @@ test-addons: .venv-addons/installed  ## Run the fast tests on TensorFlow 2.15 + 
 
 campaign: .venv/installed  ## Kill a run 50 times at random moments; it must end with the same bits
 	$(MAIN) -m tests.campaign --kills=50
+
+mutants: .venv/installed  ## Change 200 places of the core, one at a time; tests must notice 95%
+	$(MAIN) -m tools.mutants
 
 lint: .venv/installed  ## Check style (ruff) and types (mypy)
 	@status=0; $(MAIN) -m ruff check . || status=1; $(MAIN) -m ruff format --check . || status=1; \
