@@ -265,6 +265,8 @@ def _run_tests(mutant: Mutant) -> int:
     """In a fork: the exit status of pytest."""
     import pytest
 
+    # Of other packages that happen to be installed: they take longer to import than to test.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     if mutant.number is not None:
         tree = mutate((ROOT / mutant.path).read_text(), mutant.number)
         sys.meta_path.insert(0, _Finder(mutant.path, tree))
@@ -373,7 +375,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mutants = sample(options.count, options.seed, options.module)
     for name in PREIMPORTED:
         __import__(name)
-    survivors, done = check(mutants, options.jobs, options.limit)
+    try:
+        survivors, done = check(mutants, options.jobs, options.limit)
+    except RuntimeError as error:
+        print(f"error: {error}")
+        return 2
     caught = done - len(survivors)
     print(f"{caught} of {done} mutants caught ({caught / done:.1%})")
     for mutant in sorted(survivors, key=lambda mutant: (mutant.path, mutant.line)):

@@ -76,6 +76,18 @@ def test_colour_noise(data, kind):
         assert np.allclose(image, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.0])
+def test_noise_that_a_schedule_lowers_no_longer_scales_the_image_down(data, factor):
+    # The 2012 code divides by 1 + a, a the noise's own deviation: where it is off, by 1.
+    images = np.full((1, 8, 8, 3), 100, np.uint8)
+    draws = np.array([[0.1, -0.2, 0.05]], np.float32)
+    prepare = preprocess.Preprocess(data, settings(mean="none", color_noise="code2012"), 8)
+    deviations, vectors = data.pca_standard_deviations, data.pca_vectors
+    offset = sum(vectors[:, i] * draws[0, i] * factor * deviations[i] for i in range(3))
+    expected = (100 + offset) / (1 + 0.1 * factor)
+    assert np.allclose(prepare(images, draws, factor).numpy(), expected, atol=1e-4)
+
+
 def test_the_authors_components_give_his_noise():
     """cuda-convnet2's input_meta: sd 121.78 along the first component; 0.1 of it is 12.2 levels."""
 

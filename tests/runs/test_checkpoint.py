@@ -1,5 +1,7 @@
 """Checkpoints that are whole or not there."""
 
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,6 +22,28 @@ def test_what_goes_in_comes_out(tmp_path):
     assert set(found.weights) == {"conv1/kernel", "fc/bias"}
     assert np.array_equal(found.weights["conv1/kernel"], example().weights["conv1/kernel"])
     assert found.optimizer["000"] == 3
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    done = []
+    sync, replace = os.fsync, os.replace
+
+    def recorded_sync(descriptor):
+        done.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        sync(descriptor)
+
+    def recorded_replace(source, target):
+        done.append(("rename", str(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_sync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    path = tmp_path / "step-000000003.npz"
+    checkpoint.save(path, example())
+    # The content, then the name, then the folder that has the name.
+    (first, temporary), second, third = done
+    assert first == "sync" and os.path.dirname(temporary) == str(tmp_path) != temporary
+    assert second == ("rename", str(path)) and third == ("sync", str(tmp_path))
 
 
 def test_plain_numpy_reads_it_without_pickle(tmp_path):

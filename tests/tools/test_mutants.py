@@ -1,0 +1,99 @@
+"""The mutation check: what it changes, what it leaves alone, and what it reports."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tools import mutants
+
+SOURCE = """
+def f(a: int = 3, *, flag: bool = True) -> int:
+    if not flag and a < 5:
+        raise ValueError("a" * 3 if a > 4 else f"{a + 1}")
+    assert a != 7
+    log(a * 2)
+    return -min(a, 2.5) // 2
+"""
+
+
+def variants(source):
+    count = len(list(mutants.places(ast.parse(source))))
+    return [ast.unparse(mutants.mutate(source, number)) for number in range(count)]
+
+
+def test_each_place_is_changed_alone():
+    original = ast.unparse(ast.parse(SOURCE))
+    changes = [
+        ("a: int=3", "a: int=4"),
+        ("flag: bool=True", "flag: bool=False"),
+        ("not flag and a", "not flag or a"),
+        ("not flag", "flag"),
+        ("a < 5", "a <= 5"),
+        ("a < 5", "a < 6"),
+        ("-min(a, 2.5) // 2", "-min(a, 2.5) / 2"),
+        ("-min(a, 2.5)", "min(a, 2.5)"),
+        ("min(", "max("),
+        ("2.5", "5.0"),
+        ("// 2", "// 3"),
+    ]
+    assert sorted(variants(SOURCE)) == sorted(original.replace(*change) for change in changes)
+
+
+def test_a_sample_is_drawn_by_its_seed_from_the_modules_that_are_named():
+    one = mutants.sample(20, 0, ["resize"])
+    assert len(one) == 20 and one == mutants.sample(20, 0, ["resize"])
+    assert one != mutants.sample(20, 1, ["resize"])
+    assert {mutant.path for mutant in one} <= {path for path in mutants.TESTS if "resize" in path}
+
+
+@pytest.mark.parametrize("path", mutants.TESTS)
+def test_modules_and_tests_are_there(repository, path):
+    assert (repository / path).is_file()
+    assert all((repository / tests).exists() for tests in mutants.TESTS[path])
+
+
+COMMAND = """
+import pathlib, sys
+from tools import mutants
+mutants.ROOT = pathlib.Path(sys.argv[1])
+mutants.TESTS = {"core.py": ("test_core.py",)}
+mutants.PREIMPORTED = ()
+sys.exit(mutants.main(sys.argv[2:]))
+"""
+CORE = """
+def clamp(x):
+    while x < 0:
+        x = x + 1
+    return x
+"""
+
+
+def checked(folder, repository, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, str(folder), *arguments],
+        cwd=repository, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_the_report_names_what_no_test_noticed(tmp_path, repository):
+    (tmp_path / "core.py").write_text(CORE)
+    test = "from core import clamp\n\ndef test_clamp():\n    assert clamp(-2) == 0\n"
+    (tmp_path / "test_core.py").write_text(test)
+    # 0 -> 1 gives 1, - for + never ends, 1 -> 2 gives 0 as well; so does <= for <: 1.
+    done = checked(tmp_path, repository, "--limit=20", "--jobs=2")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1, done.stderr
+    assert "3 of 4 mutants caught (75.0%)" in lines
+    assert lines[-1] == "survived: core.py:4: 1 -> 2: x = x + 1"
+    assert sum(" too slow " in line for line in lines) == 1
+    assert checked(tmp_path, repository, "--limit=20", "--jobs=2", "--least=0.75").returncode == 0
+
+
+def test_tests_that_fail_anyway_cannot_judge(tmp_path, repository):
+    (tmp_path / "core.py").write_text(CORE)
+    (tmp_path / "test_core.py").write_text("def test_nothing():\n    assert False\n")
+    done = checked(tmp_path, repository, "--count=1")
+    assert done.returncode == 2
+    assert "error: test_core.py: fail without any mutant" in done.stdout
