@@ -100,7 +100,7 @@ def read_bytes(path: str) -> bytes:
     """The whole content.
 
     Raises:
-      OSError: the file is missing or cannot be read.
+        OSError: the file is missing or cannot be read.
     """
     if is_remote(path):
         try:
@@ -287,7 +287,7 @@ def write_if_absent(path: str, data: bytes) -> bool:
     """Writes a whole file unless one of that name exists; of two at once one wins.
 
     Returns:
-      Whether this call wrote it. Object stores have no such operation: there the last one wins.
+        Whether this call wrote it. Object stores have no such operation: there the last one wins.
     """
     if exists(path):
         return False
@@ -345,7 +345,7 @@ def array_from_bytes(data: bytes) -> np.ndarray:
     """The array of a .npy file; never unpickles.
 
     Raises:
-      ValueError: the bytes are no .npy file of plain numbers.
+        ValueError: the bytes are no .npy file of plain numbers.
     """
     import numpy as np
 

@@ -135,7 +135,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         checked = path and imagenet.check_archive(path, flag_values.checksums)
         if checked:
             log(checked)
-    found = inputs.find(
+    sources = inputs.find(
         train,
         validation,
         validation_labels=label_file,
@@ -145,7 +145,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         cache_folder=sidecars.folder(output_dir),
     )
     the_plan = plan.make_plan(
-        settings, found.images, found.class_names, found.class_titles, num_shards
+        settings, sources.images, sources.class_names, sources.class_titles, num_shards
     )
     if flag_values.dry_run:
         described = estimate.dry_run(the_plan, output_dir, options.num_workers)

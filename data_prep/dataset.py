@@ -71,17 +71,17 @@ class Dataset:
     """A dataset folder as `dataset.json` describes it.
 
     Attributes:
-      directory: the folder, as given to `load`.
-      image_size: side of the square images in pixels.
-      store: "jpeg", "uint8" or "centered" (float16, mean image already subtracted).
-      jpeg_quality: 1..100, or None when the store holds no JPEG.
-      label_order: "sorted" (class names sorted) or "devkit" (ILSVRC2012_ID).
-      label_offset: the label of the first class; index = label - label_offset.
-      class_names: the class of every index (for ImageNet its WordNet id).
-      class_titles: the same classes in words, where the source knows them.
-      channel_mean: float64 [3], RGB, 0..255.
-      pca_standard_deviations: float64 [3], ascending, in units of 0..255 grey levels.
-      pca_vectors: float64 [3, 3], rows RGB, column j belongs to standard deviation j.
+        directory: the folder, as given to `load`.
+        image_size: side of the square images in pixels.
+        store: "jpeg", "uint8" or "centered" (float16, mean image already subtracted).
+        jpeg_quality: 1..100, or None when the store holds no JPEG.
+        label_order: "sorted" (class names sorted) or "devkit" (ILSVRC2012_ID).
+        label_offset: the label of the first class; index = label - label_offset.
+        class_names: the class of every index (for ImageNet its WordNet id).
+        class_titles: the same classes in words, where the source knows them.
+        channel_mean: float64 [3], RGB, 0..255.
+        pca_standard_deviations: float64 [3], ascending, in units of 0..255 grey levels.
+        pca_vectors: float64 [3, 3], rows RGB, column j belongs to standard deviation j.
     """
 
     directory: str
@@ -121,7 +121,7 @@ class Dataset:
         """Mean of the training images, float32 [image_size, image_size, 3], RGB, 0..255.
 
         Raises:
-          DatasetError: the file is missing, damaged or of another shape.
+            DatasetError: the file is missing, damaged or of another shape.
         """
         path = files.join(self.directory, MEAN_IMAGE_FILE)
         image = _read_array(path, self.mean_image_sha256)
@@ -152,7 +152,7 @@ class Dataset:
         serialised `tf.train.Example` without the framing of TFRecord.
 
         Raises:
-          DatasetError: the index is missing, damaged, or does not fit the shards.
+            DatasetError: the index is missing, damaged, or does not fit the shards.
         """
         split = self.split(split_name)
         path = files.join(self.directory, split.index_name)
@@ -184,8 +184,8 @@ def load(directory: str | os.PathLike[str]) -> Dataset:
     Checksums are left to `data_prep.verify`: this runs at the start of every training.
 
     Raises:
-      DatasetError: missing folder, no or damaged `dataset.json`, another schema, a shard missing
-        or of another size.
+        DatasetError: missing folder, no or damaged `dataset.json`, another schema, a shard missing
+            or of another size.
     """
     dataset = describe(directory)
     folder = dataset.directory
@@ -209,7 +209,7 @@ def describe(directory: str | os.PathLike[str]) -> Dataset:
     """Reads `dataset.json` alone, without a look at the files it names.
 
     Raises:
-      DatasetError: missing folder, no or damaged `dataset.json`, or another schema.
+        DatasetError: missing folder, no or damaged `dataset.json`, or another schema.
     """
     folder = os.fspath(directory)
     if not files.is_dir(folder):
@@ -236,7 +236,7 @@ def save(directory: str, document: Mapping[str, Any]) -> Dataset:
     The bytes are a pure function of `document` (sorted keys, no time, no path).
 
     Raises:
-      DatasetError: `document` breaks the schema.
+        DatasetError: `document` breaks the schema.
     """
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False)
     dataset = parse(json.loads(text), directory)
@@ -248,8 +248,8 @@ def parse(document: Any, directory: str) -> Dataset:
     """Turns the content of `dataset.json` into a `Dataset`, checking all of it.
 
     Raises:
-      DatasetError: another schema version, or a field missing, of a wrong type or contradicting
-        another one.
+        DatasetError: another schema version, or a field missing, of a wrong type or contradicting
+            another one.
     """
     path = files.join(directory, DATASET_FILE)
     version = document.get("schema_version") if isinstance(document, dict) else None

@@ -195,7 +195,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     """Draws into a temporary folder and renames it, so that a half-drawn set never shows."""
     if arguments:
-        raise UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
+        raise UsageError(f"unexpected argument {arguments[0]!r}, expected flags only")
     counts = {
         "train": flag_values.train_images_per_class,
         "validation": flag_values.validation_images_per_class,

@@ -34,9 +34,9 @@ def example_images(
     """Yields (class index, uint8 [size, size, 3]) until every wanted class has its number.
 
     Args:
-      the_dataset: where to look.
-      split: "train" or "validation".
-      wanted: number of images per class index; those of a class that has fewer are all given.
+        the_dataset: where to look.
+        split: "train" or "validation".
+        wanted: number of images per class index; those of a class that has fewer are all given.
     """
     mean = the_dataset.mean_image() if the_dataset.store == "centered" else None
     missing = {
@@ -127,7 +127,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     """Writes the pictures and prints the statistics."""
     if arguments:
-        raise UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
+        raise UsageError(f"unexpected argument {arguments[0]!r}, expected flags only")
     the_dataset = dataset.load(flag_values.data_dir)
     names = the_dataset.class_names
     unknown = [name for name in flag_values.classes if name not in names]

@@ -45,7 +45,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """What was found: problems in lines, images per class index, and decoded records."""
+    """Result of a shard: problems in lines, images per class index, and decoded records."""
 
     problems: tuple[str, ...]
     class_counts: dict[int, int]
@@ -58,15 +58,15 @@ def check_dataset(
     """Checks a dataset folder.
 
     Args:
-      directory: the folder.
-      decode: records whose pixels are decoded: "none", "sample" or "all".
-      num_workers: processes.
+        directory: the folder.
+        decode: records whose pixels are decoded: "none", "sample" or "all".
+        num_workers: processes.
 
     Returns:
-      The problems, one line each (empty: the dataset is whole), and counts for the report.
+        The problems, one line each (empty: the dataset is whole), and counts for the report.
 
     Raises:
-      dataset.DatasetError: there is no `dataset.json` that can be read.
+        dataset.DatasetError: there is no `dataset.json` that can be read.
     """
     the_dataset = dataset.describe(directory)
     problems: list[str] = []
@@ -111,11 +111,11 @@ def check_dataset(
                 for label, count in result.class_counts.items():
                     counts[label] += count
         whole = not any(result.problems for result in results)
-        for label, (found, stated) in enumerate(zip(counts, split.class_counts, strict=True)):
+        for label, (counted, stated) in enumerate(zip(counts, split.class_counts, strict=True)):
             # Where a shard is bad, its images are missing in every class: that is no news.
-            if found != stated and whole:
+            if counted != stated and whole:
                 problems.append(
-                    f"{name}: {found} images of class {the_dataset.class_names[label]!r}, "
+                    f"{name}: {counted} images of class {the_dataset.class_names[label]!r}, "
                     f"{dataset.DATASET_FILE} says {stated}"
                 )
     summary = {
@@ -252,7 +252,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Checks, prints the report, and fails if there is any problem."""
     if arguments:
-        raise UsageError(f"unexpected argument {arguments[0]!r}, only flags are known")
+        raise UsageError(f"unexpected argument {arguments[0]!r}, expected flags only")
     num_workers = flag_values.workers or workers.available_cores()
     problems, summary = check_dataset(flag_values.data_dir, flag_values.decode, num_workers)
     print(json.dumps(summary, indent=1))

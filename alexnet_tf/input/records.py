@@ -18,6 +18,7 @@ import google_crc32c
 import numpy as np
 
 from alexnet_common.errors import UserError
+from alexnet_common.tfrecord import masked, masked_crc, varint
 from data_prep import dataset
 
 _CRC = struct.Struct("<I")
@@ -101,10 +102,10 @@ class RecordReader:
 
     def _find_layout(self, pixel_bytes: int) -> _Layout:
         """The layout of the split's first record."""
-        content = b"\x0a" + _varint(pixel_bytes)
+        content = b"\x0a" + varint(pixel_bytes)
         for field in (b"\x0a", b"\x12"):
             length = pixel_bytes + len(content)
-            content = field + _varint(length) + content
+            content = field + varint(length) + content
         marker = self._data.image_key.encode() + content
         payload = self._read_one(0)
         place = payload.find(marker)
@@ -125,7 +126,7 @@ class RecordReader:
         for part in (head, pixels, tail[: layout.behind]):
             crc = google_crc32c.extend(crc, part)
         checksum = _CRC.unpack(tail[layout.behind :].tobytes())[0]
-        if size != length + _CRC.size or _masked(crc) != checksum:
+        if size != length + _CRC.size or masked(crc) != checksum:
             raise self._damaged(number)
         text = head.tobytes()
         label = _label(text)
@@ -149,9 +150,7 @@ class RecordReader:
         shard, offset, length = (int(value) for value in self._index[number])
         block = os.pread(self._file(shard), length + _CRC.size, offset)
         payload, checksum = block[:length], block[length:]
-        intact = len(checksum) == _CRC.size and (
-            _masked(google_crc32c.value(payload)) == _CRC.unpack(checksum)[0]
-        )
+        intact = len(checksum) == _CRC.size and (masked_crc(payload) == _CRC.unpack(checksum)[0])
         if not intact:
             raise self._damaged(number)
         return payload
@@ -179,11 +178,6 @@ class RecordReader:
             os.close(self._files.popitem()[1])
 
 
-def _masked(crc: int) -> int:
-    """TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant."""
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
 _LABEL = dataset.LABEL_KEY.encode() + b"\x12"
 
 
@@ -197,15 +191,6 @@ def _label(head: bytes) -> int | None:
         value |= (byte & 0x7F) << shift
         shift += 7
     return value
-
-
-def _varint(value: int) -> bytes:
-    """A number of at least 0 as protocol buffers write it: seven bits to a byte."""
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*found, value])
 
 
 def _allow_open_files(count: int) -> None:

@@ -33,9 +33,9 @@ class Geometry:
     """Which part of a source image makes the central square.
 
     Attributes:
-      rows, columns: (first, last + 1) source pixels that the square depends on.
-      new_height, new_width: sides of the resized image, of which the square is cut.
-      top, left: where the square begins in the resized image.
+        rows, columns: (first, last + 1) source pixels that the square depends on.
+        new_height, new_width: sides of the resized image, of which the square is cut.
+        top, left: where the square begins in the resized image.
     """
 
     height: int
@@ -84,11 +84,11 @@ def central_square(pixels: np.ndarray, shape: Geometry) -> np.ndarray:
     """Resizes and crops.
 
     Args:
-      pixels: uint8 [rows, columns, 3], only the source pixels `shape.rows` x `shape.columns`.
-      shape: the geometry of the whole source image.
+        pixels: uint8 [rows, columns, 3], only the source pixels `shape.rows` x `shape.columns`.
+        shape: the geometry of the whole source image.
 
     Returns:
-      uint8 [size, size, 3], halves rounded up.
+        uint8 [size, size, 3], halves rounded up.
     """
     size = shape.size
     if shape.height == shape.new_height:

@@ -31,9 +31,9 @@ class Options:
     """How to convert, none of which changes a byte of the result.
 
     Attributes:
-      num_workers: processes on this machine.
-      task, num_tasks: this is task number `task` (from 1) of `num_tasks` on as many machines.
-      max_skipped: images that may be left out, 0 for none, None for any number.
+        num_workers: processes on this machine.
+        task, num_tasks: this is task number `task` (from 1) of `num_tasks` on as many machines.
+        max_skipped: images that may be left out, 0 for none, None for any number.
     """
 
     num_workers: int = 1
@@ -46,11 +46,11 @@ def convert(plan: Plan, output_dir: str, options: Options) -> dataset.Dataset | 
     """Converts; finished shards of an earlier run with the same plan are kept.
 
     Returns:
-      The dataset, or None while other tasks have not finished their shards.
+        The dataset, or None while other tasks have not finished their shards.
 
     Raises:
-      UserError: the folder holds something else, or an image cannot be converted.
-      OSError: the output cannot be written.
+        UserError: the folder holds something else, or an image cannot be converted.
+        OSError: the output cannot be written.
     """
     fingerprint = plan.fingerprint()
     try:
@@ -103,10 +103,10 @@ def claim(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | No
     """Makes the folder this plan's own, or finds that it is.
 
     Returns:
-      The dataset if it is complete, without skipped images, and its files are there.
+        The dataset if it is complete, without skipped images, and its files are there.
 
     Raises:
-      UserError: the folder holds another dataset, another plan's shards or other files.
+        UserError: the folder holds another dataset, another plan's shards or other files.
     """
     refuse_foreign(output_dir)
     dataset_path = files.join(output_dir, dataset.DATASET_FILE)
@@ -143,7 +143,7 @@ def refuse_foreign(output_dir: str) -> None:
     """Refuses a folder that holds anything but a dataset or the beginning of one.
 
     Raises:
-      UserError: it is a file, or holds other files.
+        UserError: it is a file, or holds other files.
     """
     if not files.exists(output_dir):
         return
@@ -164,7 +164,7 @@ def finish(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | N
     """Merges the sidecars and writes index, mean image and `dataset.json`, in this order.
 
     Returns:
-      The dataset, or None if a shard is still to be made.
+        The dataset, or None if a shard is still to be made.
     """
     sums = _merged_statistics(plan, fingerprint, output_dir)
     if sums is None:

@@ -23,15 +23,15 @@ def dry_run(the_plan: Plan, output_dir: str, num_workers: int) -> dict[str, Any]
     Converts a sample of the images (in their shuffled order, so a fair one) on one worker.
     """
     splits = {split.name: _measure(the_plan, split) for split in the_plan.splits}
-    for name, found in splits.items():
-        known = found["known_images"]
-        beside = f" (ILSVRC-2012 has {known:,})" if known else ""
-        log(f"{name}: {found['images']:,} images{beside}, {found['shards']:,} shards")
-        for failure in found["sample"]["failed"]:
+    for name, split in splits.items():
+        published = split["known_images"]
+        beside = f" (ILSVRC-2012 has {published:,})" if published else ""
+        log(f"{name}: {split['images']:,} images{beside}, {split['shards']:,} shards")
+        for failure in split["sample"]["failed"]:
             log(f"  cannot be converted: {failure['key']}: {failure['reason']}")
-    need = round(sum(found["bytes"] for found in splits.values()) * MEAN_IMAGE_AND_SIDECARS)
+    need = round(sum(split["bytes"] for split in splits.values()) * MEAN_IMAGE_AND_SIDECARS)
     passes = 2 if the_plan.settings.store == "centered" else 1
-    cpu_seconds = passes * sum(found["cpu_seconds"] for found in splits.values())
+    cpu_seconds = passes * sum(split["cpu_seconds"] for split in splits.values())
     free = _free_bytes(output_dir)
     result = {
         "splits": splits,
@@ -70,10 +70,10 @@ def _measure(the_plan: Plan, split: SplitPlan) -> dict[str, Any]:
     class_counts = dict.fromkeys(the_plan.class_names, 0)
     for image in split.images:
         class_counts[image.class_name] += 1
-    known = plan.ILSVRC_2012.get(split.name) if len(the_plan.class_names) == 1000 else None
+    published = plan.ILSVRC_2012.get(split.name) if len(the_plan.class_names) == 1000 else None
     return {
         "images": len(split.images),
-        "known_images": known[0] if known else None,
+        "known_images": published[0] if published else None,
         "shards": split.num_shards,
         "class_counts": class_counts,
         "bytes": round(record_bytes * len(split.images)),

@@ -36,9 +36,9 @@ class Job:
     """All that a worker needs to make one shard.
 
     Attributes:
-      write_records, write_statistics: what to make of the images.
-      max_skipped: images that may be left out of this shard, or None for no limit.
-      mean_image_file: .npy of the mean to subtract (store "centered" only).
+        write_records, write_statistics: what to make of the images.
+        max_skipped: images that may be left out of this shard, or None for no limit.
+        mean_image_file: .npy of the mean to subtract (store "centered" only).
     """
 
     output_dir: str
@@ -89,12 +89,12 @@ def make(job: Job, report: Callable[[int], None]) -> Outcome:
     """Makes the shard of a job, unless it is there, complete and undamaged.
 
     Args:
-      job: what to make.
-      report: called with the number of images done since the last call; may raise `Cancelled`.
+        job: what to make.
+        report: called with the number of images done since the last call; may raise `Cancelled`.
 
     Raises:
-      UserError: an image cannot be converted and may not be skipped.
-      OSError: the output cannot be written.
+        UserError: an image cannot be converted and may not be skipped.
+        OSError: the output cannot be written.
     """
     finished = _finished(job)
     if finished is not None:

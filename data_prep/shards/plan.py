@@ -116,22 +116,22 @@ def make_plan(
     """Plans the conversion.
 
     Args:
-      settings: size, store, seed and labels.
-      images: the images found, per split, in any order.
-      class_names: the classes in the order of their labels.
-      class_titles: the same in words, or nothing.
-      num_shards: shards per split; None or no entry means `auto_shards`.
+        settings: size, store, seed and labels.
+        images: the images per split, in any order.
+        class_names: the classes in the order of their labels.
+        class_titles: the same in words, or nothing.
+        num_shards: shards per split; None or no entry means `auto_shards`.
 
     Raises:
-      UserError: two images have the same key, an image has an unknown class, or there
-        are more shards than images.
+        UserError: two images have the same key, an image has an unknown class, or there
+            are more shards than images.
     """
-    known = set(class_names)
+    classes = set(class_names)
     splits = []
-    for name, found in images.items():
-        ordered = tuple(sorted(found, key=lambda image: _place(image.key, settings.seed)))
+    for name, unordered in images.items():
+        ordered = tuple(sorted(unordered, key=lambda image: _place(image.key, settings.seed)))
         for image in ordered:
-            if image.class_name not in known:
+            if image.class_name not in classes:
                 raise UserError(f"{image.key}: unknown class {image.class_name!r}")
         if len({image.key for image in ordered}) != len(ordered):
             counts = collections.Counter(image.key for image in ordered)

@@ -12,10 +12,10 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-import google_crc32c
 import numpy as np
 
 from alexnet_common import tensorflow_import
+from alexnet_common.tfrecord import masked_crc, varint
 from data_prep import dataset
 
 HEADER_BYTES = 12
@@ -30,12 +30,6 @@ FORMATS = {"jpeg": b"JPEG", "uint8": b"RAW_UINT8", "centered": b"RAW_FLOAT16"}
 
 class RecordError(Exception):
     """A damaged TFRecord file: which record, and what is wrong with it."""
-
-
-def masked_crc(data: bytes) -> int:
-    """The masked CRC-32C that TFRecord files hold."""
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def frame(payload: bytes) -> bytes:
@@ -58,13 +52,13 @@ def read_payloads(
     """Yields the payloads of an open TFRecord file, checking both CRCs of every record.
 
     Args:
-      file: the file, read from where it stands.
-      damaged: called with (number, payload length) of a record whose payload is damaged, which
-        is then left out.
+        file: the file, read from where it stands.
+        damaged: called with (number, payload length) of a record whose payload is damaged, which
+            is then left out.
 
     Raises:
-      RecordError: at a damaged record (without `damaged`), a damaged length or a cut-off file;
-        names the number of the record, from 0.
+        RecordError: at a damaged record (without `damaged`), a damaged length or a cut-off file;
+            names the number of the record, from 0.
     """
     number = 0
     while True:
@@ -102,13 +96,13 @@ def encode_example(
     """One image as a serialised `tf.train.Example`, with the keys of the well-known readers.
 
     Args:
-      image: what the store keeps of the image (JPEG, uint8 pixels or float16 pixels).
-      store: "jpeg", "uint8" or "centered".
-      size: side of the square in pixels.
-      label: class index + label offset.
-      class_name: for ImageNet the WordNet id.
-      class_title: the class in words, or None to leave it out.
-      filename: name of the source file, without folders.
+        image: what the store keeps of the image (JPEG, uint8 pixels or float16 pixels).
+        store: "jpeg", "uint8" or "centered".
+        size: side of the square in pixels.
+        label: class index + label offset.
+        class_name: for ImageNet the WordNet id.
+        class_title: the class in words, or None to leave it out.
+        filename: name of the source file, without folders.
     """
     features: dict[str, bytes | int] = {
         dataset.LABEL_KEY: label,
@@ -133,7 +127,7 @@ def _uncached_entry(key: str, value: bytes | int) -> bytes:
     if isinstance(value, bytes):
         feature = _field(1, _field(1, value))  # Feature.bytes_list.value
     else:
-        feature = _field(3, _field(1, _varint(value)))  # Feature.int64_list.value, packed
+        feature = _field(3, _field(1, varint(value)))  # Feature.int64_list.value, packed
     return _field(1, _field(1, key.encode()) + _field(2, feature))
 
 
@@ -143,24 +137,14 @@ _entry = functools.lru_cache(maxsize=4096)(_uncached_entry)
 
 def _field(number: int, content: bytes) -> bytes:
     """A field of a length and that many bytes."""
-    return bytes([number << 3 | 2]) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    """A number of at least 0, seven bits to a byte."""
-    result = bytearray()
-    while value > 0x7F:
-        result.append(value & 0x7F | 0x80)
-        value >>= 7
-    result.append(value)
-    return bytes(result)
+    return bytes([number << 3 | 2]) + varint(len(content)) + content
 
 
 def decode_example(payload: bytes) -> dict[str, Any] | None:
     """The features of a record that are one text (as bytes) or integers (as a list).
 
     Returns:
-      Key to value, or None if the payload is no `tf.train.Example`.
+        Key to value, or None if the payload is no `tf.train.Example`.
     """
     tf = tensorflow_import.import_on_cpu()
     from google.protobuf.message import DecodeError

@@ -21,9 +21,9 @@ class PixelSums:
     """Sums over images: of every pixel, and of the products of the colours of one pixel.
 
     Attributes:
-      count: number of images.
-      image: uint64 [size, size, 3], sum of the images.
-      products: int64 [3, 3], sum over all pixels of colour i times colour j.
+        count: number of images.
+        image: uint64 [size, size, 3], sum of the images.
+        products: int64 [3, 3], sum over all pixels of colour i times colour j.
     """
 
     count: int
@@ -94,7 +94,7 @@ def summarize(sums: PixelSums) -> dict[str, Any]:
     section 4.1; the 2012 code's `color_pca`). The largest component of every vector is positive.
 
     Raises:
-      ValueError: no image was added.
+        ValueError: no image was added.
     """
     if sums.count == 0:
         raise ValueError("no image")

@@ -60,18 +60,18 @@ def run(
     """Runs `function(task, report)` for every task in worker processes.
 
     Args:
-      function: an importable function; it calls `report(n)` for every n finished images.
-      tasks: picklable arguments.
-      num_workers: processes; never more than tasks.
-      num_images: images of all tasks, for the progress bar on stderr.
-      title: what the progress bar says.
-      check: called here with every result as it comes; what it raises ends the run.
+        function: an importable function; it calls `report(n)` for every n finished images.
+        tasks: picklable arguments.
+        num_workers: processes; never more than tasks.
+        num_images: images of all tasks, for the progress bar on stderr.
+        title: what the progress bar says.
+        check: called here with every result as it comes; what it raises ends the run.
 
     Returns:
-      The results in the order of the tasks.
+        The results in the order of the tasks.
 
     Raises:
-      UserError: a worker raised one, or died.
+        UserError: a worker raised one, or died.
     """
     if not tasks:
         return []

@@ -62,14 +62,14 @@ def members(path: str, begin: int = 0, end: int | None = None) -> list[Member]:
     """
     with files.open_regular(path) as file:
         stop = os.fstat(file.fileno()).st_size if end is None else end
-        found = list(_scan(file.fileno(), path, begin, stop))
+        entries = list(_scan(file.fileno(), path, begin, stop))
     names = set()
-    for member in found:
+    for member in entries:
         if member.offset != FOLDER:
             if member.name in names:
                 raise ArchiveError(f"{path}: refused, {member.name!r} is in it twice")
             names.add(member.name)
-    return found
+    return entries
 
 
 def nested_members(path: str, cache_folder: str | None = None) -> list[Member]:
@@ -89,17 +89,17 @@ def nested_members(path: str, cache_folder: str | None = None) -> list[Member]:
     cache = None
     if cache_folder is not None:
         cache = files.join(cache_folder, f"index-{os.path.basename(path)}.json")
-        known = _read_cache(cache, identity, status.st_size)
-        if known is not None:
-            return known
-    found = members(path)
-    shown = [m for m in found if m.offset != FOLDER and not is_hidden(m.name)]
+        cached = _read_cache(cache, identity, status.st_size)
+        if cached is not None:
+            return cached
+    entries = members(path)
+    shown = [m for m in entries if m.offset != FOLDER and not is_hidden(m.name)]
     nested = [member for member in shown if member.name.endswith(".tar")]
     if nested and len(nested) != len(shown):
         other = next(member.name for member in shown if not member.name.endswith(".tar"))
         raise ArchiveError(f"{path}: refused, holds archives and other files (as {other!r})")
     if nested:
-        found = []
+        entries = []
         for outer in nested:
             folder = os.path.basename(outer.name).removesuffix(".tar")
             inside = members(path, outer.offset, outer.offset + outer.size)
@@ -107,14 +107,14 @@ def nested_members(path: str, cache_folder: str | None = None) -> list[Member]:
                 raise ArchiveError(f"{path}: refused, {outer.name!r} in it is empty")
             # An archive of class archives that hold a folder of their class once more.
             if all(f"{inner.name}/".startswith(f"{folder}/") for inner in inside):
-                found.extend(inside)
+                entries.extend(inside)
             else:
-                found.extend(inner._replace(name=f"{folder}/{inner.name}") for inner in inside)
+                entries.extend(inner._replace(name=f"{folder}/{inner.name}") for inner in inside)
     if cache is not None:
         files.make_dirs(os.path.dirname(cache))
-        content = json.dumps({"archive": identity, "members": found})
+        content = json.dumps({"archive": identity, "members": entries})
         files.write_atomically(cache, content.encode())
-    return found
+    return entries
 
 
 def _scan(descriptor: int, path: str, begin: int, end: int) -> Iterator[Member]:
@@ -253,12 +253,12 @@ def _read_cache(path: str, identity: list[int], archive_size: int) -> list[Membe
         content = json.loads(files.read_bytes(path))
         if content["archive"] != identity:
             return None
-        found = [Member(str(name), int(at), int(size)) for name, at, size in content["members"]]
+        entries = [Member(str(name), int(at), int(size)) for name, at, size in content["members"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     inside = all(
         member.offset == FOLDER
         or (member.offset >= 0 and 0 <= member.size <= archive_size - member.offset)
-        for member in found
+        for member in entries
     )
-    return found if inside else None
+    return entries if inside else None

@@ -1,4 +1,4 @@
-"""What is particular to ILSVRC: its development kit, its numbers, its known sizes.
+"""What is particular to ILSVRC: its development kit, its numbers, its published sizes.
 
 The devkit numbers the classes 1..1000 in an order of its own (`ILSVRC2012_ID`), which is not the
 sorted order of the WordNet ids; its ground truth holds these numbers, one line per validation
@@ -18,7 +18,7 @@ from alexnet_common.errors import UserError, one_line
 from data_prep.sources import matlab
 
 # name: (bytes, MD5), as torchvision checks them (reference: docs/data.md).
-KNOWN_ARCHIVES = {
+PUBLISHED_ARCHIVES = {
     "ILSVRC2012_img_train.tar": (147_897_477_120, "1d675b47d978889d74fa0da5fadfb00e"),
     "ILSVRC2012_img_val.tar": (6_744_924_160, "29b22e2961454d5413ddabcf34fc5622"),
     "ILSVRC2012_devkit_t12.tar.gz": (None, "fa75699e90414af021442c21a62c3abf"),
@@ -32,10 +32,10 @@ class Devkit:
     """A development kit: classes in devkit order, and the ground truth of the validation images.
 
     Attributes:
-      class_names: WordNet ids; the class of ID i is `class_names[i - 1]`.
-      class_titles: the same in words.
-      validation_ids: ID of every validation image, in the order of the file names; empty if the
-        kit has no ground truth.
+        class_names: WordNet ids; the class of ID i is `class_names[i - 1]`.
+        class_titles: the same in words.
+        validation_ids: ID of every validation image, in the order of the file names; empty if the
+            kit has no ground truth.
     """
 
     class_names: tuple[str, ...]
@@ -47,17 +47,17 @@ def find_devkit(beside: str) -> str | None:
     """The devkit in the folder of `beside`, if there is exactly one."""
     folder = os.path.dirname(os.path.abspath(beside))
     try:
-        found = [name for name in os.listdir(folder) if DEVKIT_PATTERN.fullmatch(name)]
+        kits = [name for name in os.listdir(folder) if DEVKIT_PATTERN.fullmatch(name)]
     except OSError:
         return None
-    return os.path.join(folder, found[0]) if len(found) == 1 else None
+    return os.path.join(folder, kits[0]) if len(kits) == 1 else None
 
 
 def read_devkit(path: str) -> Devkit:
     """Reads `ILSVRC20??_devkit*.tar.gz`, or the folder that it unpacks to.
 
     Raises:
-      UserError: it is missing, damaged, or holds no synsets.
+        UserError: it is missing, damaged, or holds no synsets.
     """
     read = _folder_reader(path) if os.path.isdir(path) else _archive_reader(path)
     meta = read(r"(.*/)?data/meta\.mat")
@@ -105,18 +105,18 @@ def parse_ids(words: Sequence[str], path: str) -> tuple[int, ...]:
 
 
 def check_archive(path: str, checksum: bool) -> str | None:
-    """Compares an archive of a known name with its known size, and on request its MD5.
+    """Compares an archive of a published name with the published size, and on request its MD5.
 
     Returns:
-      What was found, in one line, or None for a file that is not known.
+        The comparison in one line, or None for a file of another name.
 
     Raises:
-      UserError: the size or the checksum is another one.
+        UserError: the size or the checksum is another one.
     """
-    known = KNOWN_ARCHIVES.get(os.path.basename(path))
-    if known is None:
+    published = PUBLISHED_ARCHIVES.get(os.path.basename(path))
+    if published is None:
         return None
-    size, md5 = known
+    size, md5 = published
     actual = os.path.getsize(path)
     if size is not None and actual != size:
         raise UserError(

@@ -83,8 +83,8 @@ def find(
         if label_order == "devkit":
             if unknown:
                 raise UserError(f"{train}: class {unknown[0]!r} is not in the devkit")
-            known = set(names)
-            names = tuple(name for name in devkit.class_names if name in known)
+            trained = set(names)
+            names = tuple(name for name in devkit.class_names if name in trained)
         if not unknown:
             titles = tuple(in_words[name] for name in names)
     return Inputs(images, names, titles)

@@ -48,13 +48,13 @@ def read(path: str, names: Sequence[str], devkit: Devkit | None) -> dict[str, st
     first = [cell.casefold() for cell in _cells(lines[0][1], ",") or ()]
     if first[:2] == _KAGGLE_HEADER:
         return _kaggle(path, lines[1:], names)
-    known = frozenset(names)
+    image_names = frozenset(names)
     labels: dict[str, str] = {}
     for place, (number, line) in enumerate(lines):
-        pair = _pair(line, known)
+        pair = _pair(line, image_names)
         if pair is None or not all(pair):
             raise UserError(f"{path}:{number}: expected 'filename class', found {line!r}")
-        if place == 0 and pair[0] not in known and pair[0].casefold() in _HEADERS:
+        if place == 0 and pair[0] not in image_names and pair[0].casefold() in _HEADERS:
             continue
         if labels.setdefault(pair[0], pair[1]) != pair[1]:
             raise UserError(f"{path}:{number}: a second class for {pair[0]}")

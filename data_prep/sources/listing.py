@@ -64,12 +64,12 @@ def find_images(
             not UTF-8, files lie beside class folders, a flat source has no (or other) labels, or
             an archive is refused.
     """
-    found = tree.scan(path, cache_folder)
-    if found.hidden:
-        count = _count(found.hidden, "hidden file or folder", "hidden files or folders")
-        log(f"{path}: ignored {count} (as {found.hidden[0]!r})")
-    root = _root(found, known_classes)
-    names, folders = found.children(root)
+    source = tree.scan(path, cache_folder)
+    if source.hidden:
+        count = _count(source.hidden, "hidden file or folder", "hidden files or folders")
+        log(f"{path}: ignored {count} (as {source.hidden[0]!r})")
+    root = _root(source, known_classes)
+    names, folders = source.children(root)
     if root:
         log(f"{path}: its images lie in {root!r}, whose folders are the classes")
     if not folders and not names:
@@ -80,16 +80,16 @@ def find_images(
             f"{path}: {lie} beside the class folders (as {names[0]!r}); "
             "move each into its class folder, or away"
         )
-    _refuse_splits(path, found, root, folders)
-    if folders and not _is_flat(found, root, folders, label_names, known_classes):
-        return _class_folders(path, found, root, folders)
+    _refuse_splits(path, source, root, folders)
+    if folders and not _is_flat(source, root, folders, label_names, known_classes):
+        return _class_folders(path, source, root, folders)
     if folders:
         # ILSVRC-2010 keeps its validation images in one folder `val/`.
         root += f"{folders[0]}/"
-    below = sorted(name[len(root) :] for name in found.files if name.startswith(root))
+    below = sorted(name[len(root) :] for name in source.files if name.startswith(root))
     classes = _labels_of(path, below, label_names)
     return [
-        SourceImage(f"{classes[name]}/{name}", classes[name], *found.files[root + name])
+        SourceImage(f"{classes[name]}/{name}", classes[name], *source.files[root + name])
         for name in below
     ]
 
@@ -147,24 +147,24 @@ def _twins(missing: list[str], names: Collection[str]) -> str:
     return f" ({unicode_forms.told_apart(*twins)}; rename one)" if twins else ""
 
 
-def _root(found: Tree, known_classes: Collection[str]) -> str:
+def _root(source: Tree, known_classes: Collection[str]) -> str:
     """The folder whose folders are the classes: archives are often made of one folder around all.
 
     "" or a path that ends with a slash.
     """
     root = ""
     while True:
-        names, folders = found.children(root)
+        names, folders = source.children(root)
         if names or len(folders) != 1 or folders[0] in known_classes:
             return root
         inner = f"{root}{folders[0]}/"
-        if not found.children(inner)[1]:
+        if not source.children(inner)[1]:
             return root
         root = inner
 
 
 def _is_flat(
-    found: Tree,
+    source: Tree,
     root: str,
     folders: list[str],
     label_names: LabelNames | None,
@@ -175,17 +175,17 @@ def _is_flat(
         label_names is not None
         and len(folders) == 1
         and folders[0] not in known_classes
-        and not found.children(f"{root}{folders[0]}/")[1]
+        and not source.children(f"{root}{folders[0]}/")[1]
     )
 
 
-def _refuse_splits(path: str, found: Tree, root: str, folders: list[str]) -> None:
+def _refuse_splits(path: str, source: Tree, root: str, folders: list[str]) -> None:
     """Says what was probably meant where the folder of all splits is named."""
     train = next((name for name in _TRAIN_FOLDERS if name in folders), None)
     validation = next((name for name in _VALIDATION_FOLDERS if name in folders), None)
     if train is None or validation is None:
         return
-    if not all(found.children(f"{root}{name}/")[1] for name in (train, validation)):
+    if not all(source.children(f"{root}{name}/")[1] for name in (train, validation)):
         return
     base = path.rstrip("/")
     if os.path.isdir(path):
@@ -224,14 +224,14 @@ def _labels_of(path: str, names: list[str], label_names: LabelNames | None) -> d
     return dict(labels)
 
 
-def _class_folders(path: str, found: Tree, root: str, folders: list[str]) -> list[SourceImage]:
+def _class_folders(path: str, source: Tree, root: str, folders: list[str]) -> list[SourceImage]:
     images = []
     for name in folders:
         _check_class_name(path, name)
-    for name in sorted(found.files):
+    for name in sorted(source.files):
         if name.startswith(root):
             key = name[len(root) :]
-            images.append(SourceImage(key, key.partition("/")[0], *found.files[name]))
+            images.append(SourceImage(key, key.partition("/")[0], *source.files[name]))
     empty = sorted(set(folders) - {image.class_name for image in images})
     if empty:
         raise UserError(

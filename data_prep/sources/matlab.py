@@ -28,11 +28,11 @@ def read(data: bytes) -> dict[str, Any]:
     """Reads the variables of a .mat file.
 
     Returns:
-      Name to value: numbers as arrays, texts as `str`, a struct array as a list of dicts in
-      column order, a cell array as a list. Variables of other classes are left out.
+        Name to value: numbers as arrays, texts as `str`, a struct array as a list of dicts in
+        column order, a cell array as a list. Variables of other classes are left out.
 
     Raises:
-      MatlabError: the file is not what it should be.
+        MatlabError: the file is not what it should be.
     """
     if len(data) < 128 or data[126:128] not in (b"IM", b"MI"):
         raise MatlabError("not a MATLAB 5 file")
@@ -59,7 +59,7 @@ def read(data: bytes) -> dict[str, Any]:
 
 def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
     """Splits bytes into (type, content); small elements keep content within their tag."""
-    found = []
+    elements = []
     position = 0
     while position + 8 <= len(data):
         first, second = struct.unpack_from(order + "II", data, position)
@@ -72,9 +72,9 @@ def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
             step = 8 + (size if kind == _COMPRESSED else -(-size // 8) * 8)
         if begin + size > len(data) or (small and size > 4):
             raise MatlabError("an element reaches beyond its container")
-        found.append((kind, data[begin : begin + size]))
+        elements.append((kind, data[begin : begin + size]))
         position += step
-    return found
+    return elements
 
 
 def _matrix(data: bytes, order: str) -> tuple[str, Any]:

@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import pytest
 
+from alexnet_common import tfrecord
 from data_prep.shards import records
 
 EXAMPLE = {
@@ -24,7 +25,7 @@ def test_the_masked_crc_of_the_published_vector() -> None:
     # CRC-32C of 32 zero bytes is 8a9136aa (RFC 3720, appendix B.4); masked as TFRecord does.
     crc = 0x8A9136AA
     masked = ((crc >> 15) | (crc << 17 & 0xFFFFFFFF)) + 0xA282EAD8 & 0xFFFFFFFF
-    assert records.masked_crc(bytes(32)) == masked
+    assert tfrecord.masked_crc(bytes(32)) == masked
 
 
 def test_tensorflow_reads_the_framing(tmp_path: pathlib.Path) -> None:
@@ -152,7 +153,7 @@ def test_a_damaged_payload_can_be_left_out() -> None:
 
 def test_an_absurd_length_is_damage_not_a_huge_read() -> None:
     length = struct.pack("<Q", 1 << 60)
-    data = length + struct.pack("<I", records.masked_crc(length)) + b"x" * 100
+    data = length + struct.pack("<I", tfrecord.masked_crc(length)) + b"x" * 100
     with pytest.raises(records.RecordError, match="damaged length"):
         list(records.read_payloads(io.BytesIO(data)))
 
