@@ -54,12 +54,12 @@ def differences(recipes: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """
     flat = {name: _flat(config) for name, config in recipes.items()}
     keys = dict.fromkeys(key for values in flat.values() for key in values)
-    found = []
+    different = []
     for key in keys:
         values = {name: flat[name].get(key) for name in recipes}
         if len({repr(value) for value in values.values()}) > 1:
-            found.append((key, values))
-    return found
+            different.append((key, values))
+    return different
 
 
 def _flat(config: Any) -> dict[str, Any]:

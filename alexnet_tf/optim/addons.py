@@ -71,20 +71,20 @@ def averages(optimizer: Any, model_variables: Sequence[Any]) -> list[np.ndarray]
     """The averages of `model_variables`; None where there are none, or none yet."""
     if not hasattr(optimizer, "has_averages") or not optimizer.has_averages():
         return None
-    return [optimizer.get_slot(each, "average").numpy() for each in model_variables]
+    return [optimizer.get_slot(variable, "average").numpy() for variable in model_variables]
 
 
 def _one_decay(settings: Sequence[VariableSettings], momentum: float) -> float:
-    decays = sorted({each.weight_decay for each in settings if each.weight_decay})
+    decays = sorted({one.weight_decay for one in settings if one.weight_decay})
     if len(decays) > 1:
         raise UsageError(
             "config.optimizer.name=sgdw has one weight decay for all variables that decay; the "
             f"network's table has {', '.join(f'{decay:g}' for decay in decays)}"
         )
-    for each in settings:
-        if each.momentum not in (None, momentum):
+    for variable in settings:
+        if variable.momentum not in (None, momentum):
             raise UsageError(
                 f"config.optimizer.name=sgdw has one momentum, {momentum:g}; the network's table "
-                f"gives {each.name} {each.momentum:g}"
+                f"gives {variable.name} {variable.momentum:g}"
             )
     return decays[0] if decays else 0.0

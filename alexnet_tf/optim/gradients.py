@@ -52,11 +52,11 @@ def global_norm(gradients: Gradients, variables: Sequence[Any], learn: tf.Tensor
 
 def scaled(gradients: Gradients, variables: Sequence[Any], factor: tf.Tensor) -> list[tf.Tensor]:
     """All gradients times one factor, float32 []."""
-    found = []
+    products = []
     for gradient, variable in zip(gradients, variables, strict=True):
         with tf.device(_device(variable)):
-            found.append(gradient * tf.cast(factor, gradient.dtype))
-    return found
+            products.append(gradient * tf.cast(factor, gradient.dtype))
+    return products
 
 
 def _device(variable: Any) -> str:

@@ -68,11 +68,11 @@ class _Common:
 
     def every_variable(self) -> list[tf.Variable]:
         """Iterations and slots, each once."""
-        found: list[tf.Variable] = []
+        variables: list[tf.Variable] = []
         for variable in self.weights:  # type: ignore[attr-defined]
-            if not any(variable is other for other in found):
-                found.append(variable)
-        return found
+            if not any(variable is other for other in variables):
+                variables.append(variable)
+        return variables
 
 
 class PaperRule(_Common, _LegacySGD):

@@ -19,8 +19,8 @@ SMALLEST = 1.0
 LARGEST = 2.0**24
 # Finite gradients in a row after which a larger factor is tried.
 GROWTH_STEPS = 2000
-# From the largest factor down to 1 it takes 24 halvings. Whoever leaves out twice as many updates
-# in a row has a gradient that no factor makes finite.
+# From the largest factor down to 1 it takes 24 halvings. After twice as many updates that are left
+# out in a row, no factor makes the gradient finite.
 MAX_SKIPPED_IN_A_ROW = 50
 
 

@@ -21,7 +21,7 @@ class Multipliers:
     """
 
     def __init__(self, settings: Sequence[VariableSettings]):
-        self._first = tuple(float(each.learning_rate_multiplier) for each in settings)
+        self._first = tuple(float(one.learning_rate_multiplier) for one in settings)
         self._values = self._first
         self._variable: tf.Variable | None = None
 

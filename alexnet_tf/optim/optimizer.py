@@ -19,6 +19,7 @@ import tensorflow as tf
 from alexnet_common.messages import log
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.model.build import VariableSettings
+from alexnet_tf.model.placement import tensorflow_variable
 from alexnet_tf.optim import addons, norm_limits
 from alexnet_tf.optim.multipliers import Multipliers
 from alexnet_tf.optim.schedules import planned_rates
@@ -76,8 +77,7 @@ class PaperSGD(keras.optimizers.SGD):
         self, gradient: tf.Tensor, variable: tf.Variable, place: int, run_rate: tf.Tensor
     ) -> None:
         settings = self._settings[place]
-        velocity = self.momentums[place]
-        velocity = getattr(velocity, "value", velocity) if _is_keras_3() else velocity
+        velocity = tensorflow_variable(self.momentums[place])
         multiplier = self.multipliers.of(place)
         learns = multiplier > 0
         rate = run_rate * multiplier
@@ -242,7 +242,7 @@ def apply_summed(
 def _difference(config: ConfigDict, settings: Sequence[VariableSettings]) -> str:
     """How the chosen rule differs from the paper's, with the numbers of this run."""
     chosen = config.optimizer
-    decay = max((each.weight_decay for each in settings), default=0.0)
+    decay = max((variable.weight_decay for variable in settings), default=0.0)
     rate = planned_rates.scaled_initial(config)
     paper = rate * decay / (1 - chosen.momentum)
     if chosen.name == "lars":
@@ -290,7 +290,7 @@ def averaged(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) ->
     if averages is None:
         yield
         return
-    own = [np.asarray(_numpy(variable)) for variable in variables]
+    own = [tensorflow_variable(variable).numpy() for variable in variables]
     try:
         for variable, average in zip(variables, averages, strict=True):
             variable.assign(average)
@@ -302,7 +302,10 @@ def averaged(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) ->
 
 def state(optimizer: keras.optimizers.Optimizer) -> dict[str, np.ndarray]:
     """The optimizer's variables by a name that is the same on every strategy and placement."""
-    return {name: np.asarray(_numpy(variable)) for name, variable in _variables(optimizer)}
+    return {
+        name: np.asarray(tensorflow_variable(variable).numpy())
+        for name, variable in _variables(optimizer)
+    }
 
 
 def load_state(optimizer: keras.optimizers.Optimizer, values: dict[str, np.ndarray]) -> None:
@@ -321,31 +324,26 @@ def load_state(optimizer: keras.optimizers.Optimizer, values: dict[str, np.ndarr
 
 def learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
     """The present learning rate, as a person would write the float32."""
-    return float(f"{float(_numpy(optimizer.learning_rate)):.7g}")
+    return float(f"{float(tensorflow_variable(optimizer.learning_rate).numpy()):.7g}")
 
 
 def _variables(optimizer: keras.optimizers.Optimizer) -> list[tuple[str, Any]]:
     # Keras names slots after the variable, and differently in each version: their place in the
     # list is what stays. It follows the order of the model's trainable variables. Keras 2 does not
     # count the rate among the variables.
-    known = [("iterations", optimizer.iterations), ("learning_rate", _rate_variable(optimizer))]
+    own = [("iterations", optimizer.iterations), ("learning_rate", _rate_variable(optimizer))]
     slots = [
         variable
         for variable in addons.variables(optimizer) or optimizer.variables
-        if not any(variable is other for _, other in known)
+        if not any(variable is other for _, other in own)
     ]
-    return known + [(f"slot_{place:03d}", variable) for place, variable in enumerate(slots)]
+    return own + [(f"slot_{place:03d}", variable) for place, variable in enumerate(slots)]
 
 
 def _rate_variable(optimizer: keras.optimizers.Optimizer) -> Any:
     # Keras 3's property returns the variable behind it, Keras 2's too, unless it is a schedule.
     legacy = not hasattr(optimizer, "_learning_rate")
     return optimizer.learning_rate if legacy else optimizer._learning_rate
-
-
-def _numpy(variable: Any) -> np.ndarray:
-    value = getattr(variable, "value", variable) if _is_keras_3() else variable
-    return value.numpy()
 
 
 def _is_keras_3() -> bool:

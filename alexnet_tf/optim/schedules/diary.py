@@ -60,8 +60,8 @@ class Diary:
 
     def rate(self, epoch: int) -> float:
         """The run's learning rate in epoch `epoch`, counted from 0."""
-        found = self._last(RATE, epoch)
-        return self.initial if found is None else found * self.scale
+        rate = self._last(RATE, epoch)
+        return self.initial if rate is None else rate * self.scale
 
     def color_noise(self, epoch: int) -> float | None:
         """Standard deviation of the colour noise in epoch `epoch`, or None for the recipe's."""

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from alexnet_common.errors import one_line
 from alexnet_common.messages import log
-from alexnet_tf.train_loop.logging.tensorboard import array_of
+from alexnet_tf.model.placement import tensorflow_variable
 from alexnet_tf.train_loop.logging.watchers import Watcher
 
 
@@ -86,4 +86,4 @@ class Profile(Watcher):
 
     def _finish_work(self) -> None:
         # Updates run ahead of Python on a GPU; reading a weight waits for them.
-        array_of(next(iter(self._variables.values())))
+        tensorflow_variable(next(iter(self._variables.values()))).numpy()

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from alexnet_common.errors import one_line
 from alexnet_common.messages import log
+from alexnet_tf.model.placement import tensorflow_variable
 from alexnet_tf.pictures import kernels as kernel_pictures
 from alexnet_tf.train_loop.logging.records import Epoch, Interval
 from alexnet_tf.train_loop.logging.watchers import Watcher
@@ -101,7 +101,9 @@ class TensorBoard(Watcher):
     def _write_kernels(self, step: int) -> None:
         layer, kernels = kernel_pictures.first_kernels(self._variables)
         if kernels:
-            picture = kernel_pictures.draw([array_of(kernel) for kernel in kernels])
+            picture = kernel_pictures.draw(
+                [tensorflow_variable(kernel).numpy() for kernel in kernels]
+            )
             explanation = (
                 "Rows of 16, columns below one another; each kernel on its own scale: a weight "
                 "of 0 is mid-grey, the largest magnitude black or white."
@@ -116,11 +118,4 @@ class TensorBoard(Watcher):
 
     def _histograms(self) -> None:
         for name, variable in self._variables.items():
-            tf.summary.histogram(f"weights/{name}", array_of(variable))
-
-
-def array_of(variable: Any) -> np.ndarray:
-    """A variable's value, under either Keras."""
-    # Variables of Keras 3 hold TensorFlow's as their value.
-    value = variable if isinstance(variable, tf.Variable) else getattr(variable, "value", variable)
-    return np.asarray(value.numpy())
+            tf.summary.histogram(f"weights/{name}", tensorflow_variable(variable).numpy())
