@@ -11,9 +11,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from alexnet_common import files
 from alexnet_common.errors import FAILED, INTERRUPTED
@@ -27,29 +27,46 @@ EXIT_STATUS = 75
 
 
 class StopRequest:
-    """While entered, notes the first SIGTERM or SIGINT in `requested` instead of dying of it."""
+    """While entered, notes the first signal that asks to stop, in `requested`.
+
+    SIGTERM, SIGINT, and SIGHUP where it is not ignored (nohup). A second one ends the process at
+    once, also where Python does not get to hear of it: in a step that waits for another worker.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.requested = ""
-        self._previous: dict[int, Any] = {}
+        self._heard = 0
+        self._entered = contextlib.ExitStack()
 
     def __enter__(self) -> StopRequest:
         """Installs the handlers, which only the main thread may do."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._previous[number] = signal.signal(number, self._note)
+            for number in self.SIGNALS:
+                previous = signal.getsignal(number)
+                if previous is signal.SIG_IGN:
+                    continue
+                signal.signal(number, self._note)
+                self._entered.callback(signal.signal, number, previous)
+            self._entered.enter_context(_heard_by(self._hear))
         return self
 
     def __exit__(self, *_: object) -> None:
         """Puts the old handlers back."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self._entered.close()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        self.requested = self.requested or signal.Signals(number).name
+
+    def _hear(self, number: int) -> None:
+        if number not in self.SIGNALS:
+            return
+        self._heard += 1
+        if self._heard > 1:
             os._exit(128 + number)
-        self.requested = signal.Signals(number).name
-        log(f"{self.requested}: finishing this step and saving; once more to leave at once")
+        name = signal.Signals(number).name
+        log(f"{name}: finishing this step and saving; once more to leave at once")
 
 
 @contextlib.contextmanager
@@ -57,35 +74,50 @@ def ends_on_interrupt() -> Iterator[None]:
     """Within the block, Ctrl-C ends the process within a second, whatever it is doing.
 
     Python raises KeyboardInterrupt between two of its own instructions only; a library that
-    compiles or computes can be seconds away from the next one. So a thread of its own hears of the
-    signal as well (through the file descriptor that Python writes it to), and ends the process if
-    it is still there after `GRACE_SECONDS`. Use it in the main thread, and only where nothing is
-    lost; what `files.atomic_writer` has begun is removed.
+    compiles or computes can be seconds away from the next one. So the process ends if it is still
+    there after `GRACE_SECONDS`. Use it in the main thread, and only where nothing is lost; what
+    `files.atomic_writer` has begun is removed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    over = threading.Event()
+
+    def end(number: int) -> None:
+        if number == signal.SIGINT and not over.wait(GRACE_SECONDS):
+            files.remove_unfinished()
+            log("interrupted")
+            os._exit(INTERRUPTED)
+
+    with _heard_by(end):
+        try:
+            yield
+        finally:
+            over.set()
+
+
+@contextlib.contextmanager
+def _heard_by(hear: Callable[[int], None]) -> Iterator[None]:
+    """Calls `hear` with every signal that Python handles, in a thread that never waits for Python.
+
+    The thread hears of them through the file descriptor that Python's handler in C writes to.
+    """
     heard, told = socket.socketpair()
     told.setblocking(False)
     before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
 
-    def watch() -> None:
+    def listen() -> None:
         while number := heard.recv(1):
-            if number[0] == signal.SIGINT and not over.wait(GRACE_SECONDS):
-                files.remove_unfinished()
-                log("interrupted")
-                os._exit(INTERRUPTED)
+            hear(number[0])
 
-    over = threading.Event()
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        over.set()
         signal.set_wakeup_fd(before)
         told.close()
-        watcher.join(timeout=GRACE_SECONDS)
+        thread.join(timeout=GRACE_SECONDS)
         heard.close()
 
 

@@ -42,12 +42,19 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "check",
         False,
-        "Check the network before days of training, and stop: counts, the signal that reaches each "
-        "layer, 32 images to overfit.",
+        "Check the run before days of training, and stop: counts, the signal that reaches each "
+        "layer, and 60 updates at the recipe's own rate and batch.",
         flag_values=flag_values,
     )
     flags.DEFINE_bool(
         "quiet", False, "Say nothing but notes, warnings and errors.", flag_values=flag_values
+    )
+    flags.DEFINE_bool(
+        "lock",
+        True,
+        "Refuse a work folder that another process trains in; --nolock for file systems without "
+        "locks.",
+        flag_values=flag_values,
     )
     flags.DEFINE_bool(
         "print_network",
@@ -87,7 +94,7 @@ def main(
     from alexnet_tf.analysis import report
     from alexnet_tf.runs import environment, workdir
     from alexnet_tf.train_loop import loop, preflight
-    from alexnet_tf.train_loop.first_page import first_page
+    from alexnet_tf.train_loop.first_page import first_page, where
     from alexnet_tf.train_loop.setup import set_up
 
     if flag_values.check:
@@ -95,22 +102,23 @@ def main(
             text, passed = preflight.check(set_up(config, folder))
         print(text)
         return 0 if passed else FAILED
-    with workdir.WorkFolder(flag_values.workdir) as folder:
+    with workdir.WorkFolder(flag_values.workdir, flag_values.lock) as folder:
         training = set_up(config, folder)
+        chief = training.distribution.is_chief
         if not flag_values.quiet:
-            log(first_page(training))
-        if training.distribution.is_chief and training.position.step < training.last_step:
+            log(first_page(training) if chief else f"computes on    {where(training)}")
+        if chief and training.position.step < training.last_step:
             devices = training.distribution.description
             environment.keep(folder.folder, devices, training.position.step)
         new = training.position.step == 0 and not config.synthetic_data
-        if training.distribution.is_chief and new:
+        if chief and new:
             preflight.before_training(training)
         try:
             logs = loop.Loop(training, flag_values.quiet, watchers).train()
         except loop.Stopped as stopped:
             log(f"{stopped}; the same command resumes")
             return signals.EXIT_STATUS
-    if training.distribution.is_chief:
+    if chief:
         print(json.dumps(logs, default=float))
         if config.log.report:
             report.after_training(training.folder.folder, quiet=flag_values.quiet)
@@ -134,7 +142,10 @@ def call(argv: list[str], watchers: Sequence[Watcher] = ()) -> int:
 
 def run() -> None:
     """Console entry point."""
-    signals.leave(call(sys.argv[1:]))
+    # Until training begins there is nothing to save: a worker that waits for others ends at once.
+    with signals.ends_on_interrupt():
+        status = call(sys.argv[1:])
+    signals.leave(status)
 
 
 if __name__ == "__main__":

@@ -61,20 +61,20 @@ def _measure_loop(config: recipes.ConfigDict, folder: WorkFolder, count: int) ->
     from alexnet_tf.benchmarks._watched import Waits, batches
     from alexnet_tf.train_loop.loop import Loop
     from alexnet_tf.train_loop.setup import set_up
-    from alexnet_tf.train_loop.updates import Updates, controls
+    from alexnet_tf.train_loop.updates import Updates
 
     run = set_up(config, folder)
     with config.unlocked():
         # Several intervals per epoch, whatever its length.
         shortest = min(config.log.every_steps, run.steps_per_epoch // 3, count // 3)
         config.log.every_steps = max(1, shortest)
-    updates, as_they_are, waits = Updates(run), controls(), Waits()
+    updates, waits = Updates(run), Waits()
     batch = next(batches(run, 0, 1))
 
     def bare(steps: int) -> float:
         start = time.monotonic()
         for number in range(steps):
-            result = updates.one(batch, number, as_they_are)
+            result = updates.one(batch, number)
         result.loss.numpy()
         return (time.monotonic() - start) / steps
 

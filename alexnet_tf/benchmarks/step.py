@@ -110,9 +110,9 @@ def _compare(
 def _ours(run: Run) -> Block:
     """Blocks of our update, as the train loop calls it."""
     from alexnet_tf.benchmarks._watched import batches
-    from alexnet_tf.train_loop.updates import Updates, controls
+    from alexnet_tf.train_loop.updates import Updates
 
-    updates, as_they_are = Updates(run), controls()
+    updates = Updates(run)
     fixed = next(batches(run, 0, 1))
     position = 0
 
@@ -122,7 +122,7 @@ def _ours(run: Run) -> Block:
         # Made anew for every block, so that no batch is prepared during the other's turn.
         fed = itertools.repeat(fixed) if from_memory else batches(run, position, count)
         for step in range(position, position + count):
-            result = updates.one(next(fed), step, as_they_are)
+            result = updates.one(next(fed), step)
         result.loss.numpy()
         position += count
 

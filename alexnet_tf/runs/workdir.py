@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,25 @@ from alexnet_tf.runs import checkpoint
 from alexnet_tf.settings.catalog import resume_of
 from alexnet_tf.settings.setting import Resume
 
+LOCK_FILE = ".lock"
+# What a run without a checkpoint has left is of no use to the next one, and may contradict it.
+NOTHING_WITHOUT_CHECKPOINT = ("dataset", "definition", "tensorboard", "checkpoints", "best")
+# May lie in a folder that holds no run yet.
+OWN_NAMES = (LOCK_FILE,)
+
 
 class WorkFolder:
-    """Paths of a run's files, and the checks that keep two runs apart."""
+    """Paths of a run's files, and the checks that keep two runs apart.
 
-    def __init__(self, folder: str | os.PathLike[str]):
+    Args:
+        folder: made when it is claimed.
+        lock: refuse to claim it while another process has it. False: whoever starts the processes
+            takes care of that, on a file system without locks.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], lock: bool = True):
         self.folder = Path(folder)
+        self._wants_lock = lock
         self.config_file = self.folder / "config.json"
         self.metrics_file = self.folder / "metrics.jsonl"
         self.checkpoints = self.folder / "checkpoints"
@@ -38,37 +52,52 @@ class WorkFolder:
     def open(self, config: ConfigDict) -> None:
         """Claims the folder for a run with this config, kept as `config.json` where it is new.
 
-        Where a run goes on, `keep` follows when nothing else speaks against that.
+        Where a run goes on, `keep` follows when nothing else speaks against that. One that ended
+        before its first checkpoint has nothing to go on from: any config may begin in its place.
 
         Raises:
             UserError: another process trains here, the folder belongs to something else, or it
                 holds a run with another config (the keys that differ are named).
         """
         self.claim()
-        values = recipes.to_dict(config)
-        if self.config_file.exists():
-            old = recipes.to_dict(self.load_config())
-            changed = recipes.differences(old, values)
-            lines = [str(one) for one in changed if resume_of(one.key) is Resume.REFUSED]
-            if lines:
-                more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
+        if not self.config_file.exists():
+            if any(path.name not in OWN_NAMES for path in self.folder.iterdir()):
                 raise UserError(
-                    f"{self.folder} holds a run with another config: {'; '.join(lines[:5])}{more}; "
-                    "use another --workdir, or the same config to resume"
+                    f"{self.folder} is not empty and holds no run (no config.json); "
+                    "use a new or empty --workdir"
                 )
-            moved = [str(one) for one in changed if resume_of(one.key) is Resume.ROUNDING]
-            if moved:
-                log(
-                    f"note: computed otherwise than before ({'; '.join(moved)}): the same run up "
-                    "to floating-point rounding, no longer bit for bit"
-                )
-        elif any(path.name != ".lock" for path in self.folder.iterdir()):
-            raise UserError(
-                f"{self.folder} is not empty and holds no run (no config.json); "
-                "use a new or empty --workdir"
-            )
-        else:
             self.keep(config)
+        elif self.has_checkpoint():
+            self._check_same_run(config)
+        else:
+            self._begin_anew(config)
+
+    def _check_same_run(self, config: ConfigDict) -> None:
+        changed = recipes.differences(recipes.to_dict(self.load_config()), recipes.to_dict(config))
+        lines = [str(one) for one in changed if resume_of(one.key) is Resume.REFUSED]
+        if lines:
+            more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""
+            raise UserError(
+                f"{self.folder} holds a run with another config: {'; '.join(lines[:5])}{more}; "
+                "use another --workdir, or the same config to resume"
+            )
+        moved = [str(one) for one in changed if resume_of(one.key) is Resume.ROUNDING]
+        if moved:
+            log(
+                f"note: computed otherwise than before ({'; '.join(moved)}): the same run up "
+                "to floating-point rounding, no longer bit for bit"
+            )
+
+    def _begin_anew(self, config: ConfigDict) -> None:
+        log(f"note: the run in {self.folder} ended before its first checkpoint; it begins anew")
+        for name in NOTHING_WITHOUT_CHECKPOINT:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.metrics_file.unlink(missing_ok=True)
+        self.keep(config)
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint, be it damaged."""
+        return bool(checkpoint.steps(self.checkpoints) or checkpoint.steps(self.best))
 
     def keep(self, config: ConfigDict) -> None:
         """Writes the config with which the run goes on."""
@@ -82,15 +111,24 @@ class WorkFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise UserError(f"--workdir {self.folder} is not a folder") from error
-        descriptor = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+        if not self._wants_lock:
+            return
+        descriptor = os.open(self.folder / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o644)
         try:
             # Held until this process ends, however it ends.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(descriptor)
             raise UserError(
                 f"another process is training in {self.folder}; wait for it, stop it, or use "
                 "another --workdir"
+            ) from error
+        except OSError as error:
+            os.close(descriptor)
+            raise UserError(
+                f"{self.folder} cannot be locked against a second process ({error.strerror}): its "
+                "file system has no locks (Lustre wants the mount option flock, NFS a lock "
+                "daemon); --nolock trains without one, where no other process uses that folder"
             ) from error
         self._lock = descriptor
 

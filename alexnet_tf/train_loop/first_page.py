@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from alexnet_tf.devices import distribution
 from alexnet_tf.input import pipeline
+from alexnet_tf.optim.schedules import planned_rates
 from alexnet_tf.train_loop.run import Run
 
 
@@ -19,8 +20,7 @@ def first_page(run: Run) -> str:
     validation = run.data.splits.get("validation")
     lines = [
         f"recipe         {config.name}, seed {config.seed}",
-        f"computes on    {run.distribution.description}; {config.precision}; TensorFlow "
-        f"{tf.__version__}, Keras {keras.__version__}",
+        f"computes on    {where(run)}",
         f"network        {run.table.name}: {parameters:,} parameters, input "
         f"{run.crop}x{run.crop}, {run.data.num_classes} classes",
         f"data           {run.data.directory}: {run.examples:,} training images, "
@@ -32,7 +32,8 @@ def first_page(run: Run) -> str:
         f"repeatable     {distribution.repeatable(config)}",
         f"work folder    {run.folder.folder}",
     ]
-    lines += [f"note           {note}" for note in run.table.notes]
+    notes = [*run.table.notes, planned_rates.describe_scaling(config)]
+    lines += [f"note           {note}" for note in notes if note]
     if run.beginning:
         lines += [f"{heading:14} {text}" for heading, text in run.beginning.lines]
     if position.step >= run.last_step and position.epoch >= run.epochs:
@@ -41,3 +42,11 @@ def first_page(run: Run) -> str:
     elif position.step:
         lines.append(f"resumes        after epoch {position.epoch}, step {position.step:,}")
     return "\n".join(lines)
+
+
+def where(run: Run) -> str:
+    """Where this process computes, and with what."""
+    return (
+        f"{run.distribution.description}; {run.config.precision}; TensorFlow {tf.__version__}, "
+        f"Keras {keras.__version__}"
+    )

@@ -23,8 +23,6 @@ from alexnet_tf.evaluation import metrics
 from alexnet_tf.evaluation.evaluator import Evaluator, Interrupted
 from alexnet_tf.model import placement
 from alexnet_tf.optim import optimizer as optimizers
-from alexnet_tf.optim.schedules import learning_rate
-from alexnet_tf.optim.schedules.learning_rate import Rates
 from alexnet_tf.runs import checkpoint
 from alexnet_tf.train_loop import divergence
 from alexnet_tf.train_loop.logging.chosen import chosen
@@ -33,7 +31,7 @@ from alexnet_tf.train_loop.logging.records import Epoch, Interval, Means, Norms,
 from alexnet_tf.train_loop.logging.watchers import Watcher, Watchers
 from alexnet_tf.train_loop.run import Run
 from alexnet_tf.train_loop.saving import Saver
-from alexnet_tf.train_loop.updates import Controls, StepResult, Updates, controls, fetch
+from alexnet_tf.train_loop.updates import StepResult, Updates, fetch
 
 
 class Stopped(Exception):
@@ -47,14 +45,10 @@ class State:
     Attributes:
         pending: results of the calls that were not fetched from the device yet.
         last_calls: results of the last two calls, for the workers' agreement on when to stop.
-        rates, controls: those of the last call; None before the first.
     """
 
     pending: list[StepResult] = dataclasses.field(default_factory=list)
     last_calls: list[StepResult] = dataclasses.field(default_factory=list)
-    rates: Rates | None = None
-    controls: Controls | None = None
-    control_values: tuple[bool, float] | None = None
 
 
 class Loop:
@@ -81,7 +75,7 @@ class Loop:
         self._updates = updates or Updates(run)
         self._evaluator = _evaluator(run)
         self._norms_now = _norms_function(run)
-        self._clock = Clock(quiet)
+        self._clock = Clock(quiet or not run.distribution.is_chief)
         self._saver = Saver(run)
         self._state = State()
 
@@ -104,7 +98,6 @@ class Loop:
                 end = min((epoch + 1) * run.steps_per_epoch, run.last_step)
                 watchers.begin_epoch(epoch, position.step)
                 while position.step < end:
-                    self._set_rates()
                     self._update(end, stop)
                     if self._log_is_due():
                         watchers.interval(self._interval())
@@ -131,7 +124,7 @@ class Loop:
         number = steps_ahead(run, end)
         self._clock.start_step()
         try:
-            result = self._compute(number, self._controls(bool(stop.requested)))
+            result = self._compute(number, bool(stop.requested))
         except tf.errors.OpError as error:
             raise explain(error, run.distribution.workers) from error
         self._state.pending.append(result)
@@ -143,33 +136,17 @@ class Loop:
         images = min(number * run.config.batch_size, run.examples - before)
         self._clock.end_step(images, number)
 
-    def _compute(self, number: int, controls: Controls) -> StepResult:
+    def _compute(self, number: int, stop: bool) -> StepResult:
         """The next `number` updates, under the name that the profiler knows steps by."""
         first = self.run.position.step
         with tf.profiler.experimental.Trace("train", step_num=first + 1, _r=1):
             if number == 1:
                 batch = next(self._batches)
                 self._clock.got_batch()
-                return self._updates.one(batch, first, controls)
+                return self._updates.one(batch, first, stop)
             # The data arrives inside the call, so that the wait for it cannot be told apart.
             self._clock.got_batch()
-            return self._updates.several(self._batches, first, number, controls)
-
-    def _set_rates(self) -> None:
-        """Gives the optimizer the rates of the next step: the only place that writes them."""
-        rates = self.run.rule.rates_at(self.run.position.step)
-        # Setting a variable costs more than asking whether it is needed.
-        if rates != self._state.rates:
-            learning_rate.apply(rates, self.run.optimizer)
-            self._state.rates = rates
-
-    def _controls(self, stop: bool) -> Controls:
-        assert self._state.rates is not None
-        drawn, wanted = self.run.prepare.noise_stddev, self._state.rates.color_noise
-        values = (stop, noise_factor(wanted, drawn))
-        if self._state.controls is None or values != self._state.control_values:
-            self._state.controls, self._state.control_values = controls(*values), values
-        return self._state.controls
+            return self._updates.several(self._batches, first, number, stop)
 
     def _must_stop(self, stop: StopRequest) -> bool:
         if self.run.distribution.workers == 1:
@@ -245,9 +222,9 @@ class Loop:
     def _adjust_rates(self, record: Epoch) -> None:
         """Lets the rule look at the epoch's errors; the next checkpoint holds the new rate."""
         for line in self.run.rule.end_epoch(self.run.position.step, record.values()):
-            if not self._quiet:
+            if not self._quiet and self.run.distribution.is_chief:
                 log(line)
-        self._set_rates()
+        self._updates.set_rates(self.run.position.step)
 
     def _collect(self) -> None:
         """Adds the sums of the steps since the last call, which waits for the device.
@@ -343,16 +320,6 @@ def steps_ahead(run: Run, end: int) -> int:
     while number < limit and run.rule.rates_at(step + number) == run.rule.rates_at(step):
         number += 1
     return number
-
-
-def noise_factor(wanted: float | None, drawn: float) -> float:
-    """Factor on the colour noise that the pipeline draws.
-
-    Args:
-        wanted: standard deviation that the learning-rate rule asks for; None: the recipe's.
-        drawn: the recipe's, with which the pipeline draws.
-    """
-    return 1.0 if wanted is None or not drawn else wanted / drawn
 
 
 def _evaluator(run: Run) -> Evaluator | None:

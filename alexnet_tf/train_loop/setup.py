@@ -9,6 +9,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from alexnet_common import files
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
 from alexnet_tf.config import ConfigDict
@@ -49,7 +50,7 @@ def set_up(
         keras.utils.set_random_seed(config.seed)
         tf.config.experimental.enable_op_determinism()
     devices = distribution.make(config)
-    data = synthetic.make(config) if config.synthetic_data else dataset.load(config.data_dir)
+    data = synthetic.make(config) if config.synthetic_data else _dataset(config)
     layers = table.from_config(config.network, data.num_classes)
     prepare = Preprocess(data, config.preprocess, layers.input_size)
     _check_batch(config, devices)
@@ -145,6 +146,15 @@ def _check_agreement(run: Run) -> None:
         "the workers do not begin with the same weights; they must all see the same file under "
         "config.initial_weights",
     )
+
+
+def _dataset(config: ConfigDict) -> dataset.Dataset:
+    if not files.is_dir(config.data_dir):
+        raise UserError(
+            f"--config.data_dir={config.data_dir}: there is no such folder; it must be one that "
+            "python -m data_prep.build_tfrecords has written"
+        )
+    return dataset.load(config.data_dir)
 
 
 def _check_batch(config: ConfigDict, devices: Distribution) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.evaluation.metrics import SUMS, Sums
+from alexnet_tf.optim.schedules import learning_rate
+from alexnet_tf.optim.schedules.learning_rate import Rates
 from alexnet_tf.train_loop import step
 from alexnet_tf.train_loop.run import Run
 
@@ -21,8 +23,8 @@ class Controls(NamedTuple):
         noise_factor: standard deviation of the colour noise in units of the recipe's.
     """
 
-    stop: Any = 0.0
-    noise_factor: Any = 1.0
+    stop: tf.Tensor
+    noise_factor: tf.Tensor
 
 
 class StepResult(NamedTuple):
@@ -62,24 +64,59 @@ def fetch(results: Sequence[StepResult]) -> list[StepResult]:
 
 
 class Updates:
-    """The compiled update of one global batch, and of several in one call."""
+    """The updates of a run, compiled: of one global batch, and of several in one call.
+
+    This is the only place that gives rates to the optimizer.
+    """
 
     def __init__(self, run: Run):
+        self._run = run
         self._one, self._several = _compile(run)
+        self._rates: Rates | None = None
+        self._controls: dict[tuple[bool, float], Controls] = {}
 
-    def one(self, batch: Any, first: int, controls: Controls) -> StepResult:
-        """Update `first`, counted from 0, with a batch that lies ready."""
+    def one(self, batch: Any, first: int, stop: bool = False) -> StepResult:
+        """Update `first`, counted from 0, with a batch that lies ready.
+
+        Args:
+            batch: of `Run.training_batches`, as `Distribution.iterate` yields it.
+            first: the update's number.
+            stop: whether this worker wants to stop.
+        """
+        controls = self._prepare(first, stop)
         return self._one(batch, tf.constant(first, tf.int64), controls)
 
-    def several(self, batches: Iterator, first: int, number: int, controls: Controls) -> StepResult:
+    def several(self, batches: Iterator, first: int, number: int, stop: bool = False) -> StepResult:
         """`number` updates from `first` on, which take their batches inside the call."""
+        controls = self._prepare(first, stop)
         first_step, count = tf.constant(first, tf.int64), tf.constant(number, tf.int64)
         return self._several(batches, first_step, count, controls)
 
+    def set_rates(self, step: int) -> None:
+        """Gives the optimizer the rates of update `step`."""
+        rates = self._run.rule.rates_at(step)
+        # Setting a variable costs more than asking whether it is needed.
+        if rates != self._rates:
+            learning_rate.apply(rates, self._run.optimizer)
+            self._rates = rates
 
-def controls(stop: bool = False, noise_factor: float = 1.0) -> Controls:
-    """Controls as tensors, which a compiled call takes without tracing anew."""
-    return Controls(tf.constant(float(stop)), tf.constant(float(noise_factor)))
+    def _prepare(self, step: int, stop: bool) -> Controls:
+        self.set_rates(step)
+        assert self._rates is not None
+        values = stop, noise_factor(self._rates.color_noise, self._run.prepare.noise_stddev)
+        if values not in self._controls:
+            self._controls = {values: Controls(*map(tf.constant, map(float, values)))}
+        return self._controls[values]
+
+
+def noise_factor(wanted: float | None, drawn: float) -> float:
+    """Factor on the colour noise that the pipeline draws.
+
+    Args:
+        wanted: standard deviation that the learning-rate rule asks for; None: the recipe's.
+        drawn: the recipe's, with which the pipeline draws.
+    """
+    return 1.0 if wanted is None or not drawn else wanted / drawn
 
 
 def _compile(run: Run) -> tuple[Any, Any]:

@@ -41,6 +41,41 @@ except KeyboardInterrupt:
 """
 
 
+# A step that waits for another worker, say, hears of no signal; then it ends.
+STEP = """
+import time
+from alexnet_common import signals
+
+with signals.StopRequest() as stop:
+    print("begun", flush=True)
+    while not stop.requested:
+        time.sleep(0.01)
+print(f"saved after {stop.requested}")
+"""
+STUCK = """
+import hashlib
+from alexnet_common import signals
+
+with signals.StopRequest():
+    print("begun", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+
+
+def started(code: str, repository, before: str = "") -> subprocess.Popen[str]:
+    """A Python that has begun; `before`: what the shell does first."""
+    process = subprocess.Popen(
+        ["sh", "-c", f'{before}exec "$0" -c "$1"', sys.executable, code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=repository,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    return process
+
+
 def interrupted(code: str, repository, *arguments: str) -> tuple[int, str, str]:
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
@@ -64,6 +99,33 @@ def test_a_call_that_hears_no_signal_is_ended_and_its_half_file_removed(reposito
 
 def test_python_that_hears_it_is_left_alone(repository):
     assert interrupted(POLITE, repository) == (0, "cleaned up\n", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_the_first_signal_asks_to_save(repository, number):
+    process = started(STEP, repository)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, f"saved after {number.name}\n")
+    assert err.startswith(f"{number.name}: ") and len(err.splitlines()) == 1
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored(repository):
+    process = started(STEP, repository, "trap '' HUP; ")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert out == "saved after SIGTERM\n" and "SIGHUP" not in err
+
+
+def test_the_second_signal_ends_also_what_hears_of_none(repository):
+    process = started(STUCK, repository)
+    assert process.stderr is not None
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr.readline().startswith("SIGTERM: ")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
 
 
 def test_writable_or_one_line(tmp_path):

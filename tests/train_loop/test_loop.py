@@ -221,7 +221,7 @@ def kill_and_resume(data, workdir, moments, changes):
     assert call(arguments(data, workdir, **changes)) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_stops(data, undisturbed_long, tmp_path, number):
     workdir = tmp_path / "run"
     process = start(arguments(data, workdir, **LONG, checkpoint__every_steps=0))
@@ -295,6 +295,22 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     refused(capsys, arguments(tmp_path / "empty", tmp_path / "run"), 1, "dataset.json")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dataset_folder_that_is_not_there_is_named_with_its_flag(tmp_path, capsys):
+    words = (f"--config.data_dir={tmp_path / 'none'}", "no such folder", "build_tfrecords")
+    refused(capsys, arguments(tmp_path / "none", tmp_path / "run"), 1, *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverged_at_once_may_begin_again_in_its_folder(
+    data, undisturbed, tmp_path, capsys
+):
+    workdir = tmp_path / "run"
+    argv = arguments(data, workdir, learning_rate__initial=3e38)
+    refused(capsys, argv, 1, "became NaN or infinite", "no checkpoint yet")
+    assert call(arguments(data, workdir)) == 0
+    assert_same_run(undisturbed, workdir)
 
 
 def test_missing_flags_are_named(data, capsys):

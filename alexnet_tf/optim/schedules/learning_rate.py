@@ -17,7 +17,6 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_common.errors import UserError
-from alexnet_common.messages import log
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.model.layers import VariableSettings
 from alexnet_tf.optim import optimizer as optimizers
@@ -371,8 +370,6 @@ def make(
     chosen = config.learning_rate
     length = Length(steps_per_epoch, total_steps)
     initial = scaled_initial(config)
-    if scaling := planned_rates.describe_scaling(config):
-        log(scaling)
     setup = Setup(
         initial,
         length,
