@@ -201,7 +201,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
         "validation": flag_values.validation_images_per_class,
     }
     wanted = {"classes": list(CLASSES), "images_per_class": counts, "seed": flag_values.seed}
-    folder = os.path.abspath(flag_values.output_dir)
+    folder = os.path.abspath(files.expand_user(flag_values.output_dir))
     if _is_finished(folder, wanted):
         log(f"{folder}: these pictures are there already")
         return

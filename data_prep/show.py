@@ -18,7 +18,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from alexnet_common import command, files
+from alexnet_common import command, files, suggestions
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
 from data_prep import dataset
@@ -128,18 +128,19 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     """Writes the pictures and prints the statistics."""
     if arguments:
         raise UsageError(f"unexpected argument {arguments[0]!r}, expected flags only")
-    the_dataset = dataset.load(flag_values.data_dir)
+    the_dataset = dataset.load(files.expand_user(flag_values.data_dir))
     names = the_dataset.class_names
     unknown = [name for name in flag_values.classes if name not in names]
     if unknown:
-        raise UsageError(f"--classes={unknown[0]}: no such class in {the_dataset.directory}")
+        near = suggestions.did_you_mean(unknown[0], names)
+        raise UsageError(f"--classes={unknown[0]}: no such class in {the_dataset.directory}{near}")
     the_dataset.split(flag_values.split)
     chosen = [names.index(name) for name in flag_values.classes or names]
     shown: dict[int, list[np.ndarray]] = {label: [] for label in chosen}
     wanted = dict.fromkeys(chosen, flag_values.images_per_class)
     for label, image in example_images(the_dataset, flag_values.split, wanted):
         shown[label].append(image)
-    folder = flag_values.output_dir
+    folder = files.expand_user(flag_values.output_dir)
     for label, images in shown.items():
         if images:
             # A class may have any name; a file may not.

@@ -254,17 +254,19 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if arguments:
         raise UsageError(f"unexpected argument {arguments[0]!r}, expected flags only")
     num_workers = flag_values.workers or workers.available_cores()
-    problems, summary = check_dataset(flag_values.data_dir, flag_values.decode, num_workers)
+    data_dir = files.expand_user(flag_values.data_dir)
+    problems, summary = check_dataset(data_dir, flag_values.decode, num_workers)
     print(json.dumps(summary, indent=1))
     for problem in problems:
         log(f"bad: {problem}")
     if problems:
         log(
-            f"{flag_values.data_dir}: {len(problems)} problems; remove {dataset.DATASET_FILE} and "
-            "run the same build_tfrecords again: it makes what is bad anew and keeps the rest"
+            f"{data_dir}: {len(problems)} problem{'' if len(problems) == 1 else 's'}; remove "
+            f"{dataset.DATASET_FILE} and run the same build_tfrecords again: it makes what is bad "
+            "anew and keeps the rest"
         )
         return FAILED
-    log(f"{flag_values.data_dir}: whole")
+    log(f"{data_dir}: whole")
     return 0
 
 

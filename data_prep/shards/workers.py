@@ -36,7 +36,7 @@ WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
 }
 _POLL_SECONDS = 0.2
-_LINE_SECONDS = 30.0
+LINE_SECONDS = 30.0
 
 _counter: Any = None
 _stop: Any = None
@@ -129,7 +129,7 @@ def _progress(num_images: int, title: str) -> Iterator[Callable[[int], None]]:
     def tell(done: int) -> None:
         nonlocal told
         now = time.monotonic()
-        if now - told >= _LINE_SECONDS and 0 < done < num_images:
+        if now - told >= LINE_SECONDS and 0 < done < num_images:
             told = now
             left = (now - begin) / done * (num_images - done)
             log(f"{title}: {done:,} of {num_images:,} images, about {left / 60:,.1f} minutes left")
