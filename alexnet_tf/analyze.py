@@ -6,7 +6,7 @@ Example:
 
 Writes to --output_dir: summary.json (errors with 95% intervals, calibration), per_class.csv,
 confusion.csv, most_confused.csv, their figures (PNG), the surest mistakes as a contact sheet
-(mistakes.png), what is said of every image (predictions.csv or predictions.parquet: file name,
+(mistakes.png), the predictions of every image (predictions.csv or predictions.parquet: file name,
 label, place and probability of the right class, the five best classes) and all probabilities
 (predictions.npz). Labels count from 0, in the order of the dataset's class_names.
 Of several runs each has a folder of its own there, and the mean of their probabilities has
@@ -65,20 +65,20 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     settings = evaluate.settings_from(flag_values)
     opened = ensemble.open_runs(flag_values.workdir, settings)
     outputs = results.Outputs(folder, flag_values.format, flag_values.probabilities)
-    found = results.analyze(
+    analyzed = results.analyze(
         opened,
         mistakes=flag_values.mistakes,
         outputs=outputs,
         progress=evaluate.progress_bar,
     )
     summaries = []
-    for result in found:
-        own = results.folder_of(folder, result.name, len(found) > 1)
+    for result in analyzed:
+        own = results.folder_of(folder, result.name, len(analyzed) > 1)
         result_files.write(own, opened, result)
         summaries.append(results.summary(opened, result))
-    log(result_files.text(summaries, [result.name for result in found]))
+    log(result_files.text(summaries, [result.name for result in analyzed]))
     log(f"written to {folder}; labels in it count from 0")
-    names = [result.name for result in found]
+    names = [result.name for result in analyzed]
     print(json.dumps(dict(zip(names, summaries, strict=True)), indent=2))
     return 0
 

@@ -50,13 +50,13 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         data_dir=flag_values.data_dir,
         batch_size=flag_values.batch_size,
     )
-    found = compare.compare(
+    comparison = compare.compare(
         arguments, settings, evaluate=flag_values.evaluate, progress=evaluate.progress_bar
     )
-    log(compare.text(found))
-    result = json.dumps(compare.as_dict(found), indent=2) + "\n"
+    log(compare.text(comparison))
+    result = json.dumps(compare.as_dict(comparison), indent=2) + "\n"
     if folder:
-        figure = curves.draw({run.name: run.history for run in found.runs})
+        figure = curves.draw({run.name: run.history for run in comparison.runs})
         files.write_atomically(os.path.join(folder, "curves.png"), plots.png(figure))
         files.write_atomically(os.path.join(folder, "curves.svg"), plots.svg(figure))
         files.write_atomically(os.path.join(folder, "comparison.json"), result.encode())

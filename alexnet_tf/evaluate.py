@@ -88,7 +88,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         raise UsageError(f"unexpected argument {arguments[0]!r}")
     if flag_values.output:
         files.check_writable(flag_values.output, "--output")
-    # TensorFlow takes seconds to import: after the flags are known to be right.
+    # TensorFlow takes seconds to import: after the flags have been checked.
     import_tensorflow()
     from alexnet_tf.evaluation import ensemble
 

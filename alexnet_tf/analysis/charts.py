@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from alexnet_tf.analysis import plots
@@ -29,7 +30,9 @@ def confusion(tally: Tally, class_titles: Sequence[str]) -> Figure:
         # What an image of fixed aspect leaves over goes to the margins, not to its labels.
         figure.set_layout_engine("compressed")
         axes = figure.subplots()
-        drawn = axes.imshow(shares, cmap=plots.SEQUENTIAL, vmin=0, vmax=1)
+        # Of many classes single cells are small: the scale makes rare confusions visible.
+        scale = PowerNorm(1.0 if classes <= NAMED else 0.35, vmin=0, vmax=1)
+        drawn = axes.imshow(shares, cmap=plots.SEQUENTIAL, norm=scale)
         bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.02)
         plots.percent_axis(bar.ax.yaxis)
         bar.set_label("share of the class's images")

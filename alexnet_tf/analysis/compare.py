@@ -173,18 +173,18 @@ def _evaluate(
     opened = ensemble.open_runs([run.workdir for run in runs], chosen, averaged=False)
     wrong: list[dict[int, list[np.ndarray]]] = [{1: [], TOP: []} for _ in runs]
     for parts, _ in ensemble.score(opened, opened.evaluators(), progress):
-        for part, found in zip(parts, wrong, strict=True):
+        for part, by_k in zip(parts, wrong, strict=True):
             place = rank(part.probabilities[settings.views], part.labels).place
-            for k, pieces in found.items():
+            for k, pieces in by_k.items():
                 pieces.append(place > k)
     return [
         Evaluated(
             run.name,
             restored.which,
             restored.state["epoch"],
-            {k: np.concatenate(pieces) for k, pieces in found.items()},
+            {k: np.concatenate(pieces) for k, pieces in by_k.items()},
         )
-        for run, restored, found in zip(runs, opened.runs, wrong, strict=True)
+        for run, restored, by_k in zip(runs, opened.runs, wrong, strict=True)
     ]
 
 
@@ -272,5 +272,5 @@ def _best(history: History) -> str:
 
 
 def _brief(value: Any) -> str:
-    found = "-" if value is None else json.dumps(value)
-    return found if len(found) <= 40 else found[:39] + "…"
+    words = "-" if value is None else json.dumps(value)
+    return words if len(words) <= 40 else words[:39] + "…"

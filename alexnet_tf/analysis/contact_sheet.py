@@ -36,12 +36,12 @@ def look_up(data: dataset.Dataset, split: str, mistakes: Sequence[Mistake]) -> l
     if not mistakes:
         return []
     numbers = np.array([mistake.example for mistake in mistakes])
-    found: list[Shown] = []
+    shown: list[Shown] = []
     for batch in images.of_split(data, split, len(numbers), numbers=numbers):
         for name, pixels in zip(batch.names, batch.images, strict=True):
             whole = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-            found.append(Shown(mistakes[len(found)], name, whole))
-    return found
+            shown.append(Shown(mistakes[len(shown)], name, whole))
+    return shown
 
 
 def draw(shown: Sequence[Shown], class_titles: Sequence[str]) -> Figure:
@@ -59,14 +59,14 @@ def draw(shown: Sequence[Shown], class_titles: Sequence[str]) -> Figure:
         grid = figure.subplots(down, across, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
-        for axes, each in zip(grid.flat, shown, strict=False):
-            axes.imshow(each.pixels)
-            axes.set_title(shorten(class_titles[each.mistake.label]), fontsize=8)
+        for axes, one in zip(grid.flat, shown, strict=False):
+            axes.imshow(one.pixels)
+            axes.set_title(shorten(class_titles[one.mistake.label]), fontsize=8)
             lines = [
                 f"{probability:4.0%}  {shorten(class_titles[guess])}"
-                for guess, probability in guesses(each.mistake)
+                for guess, probability in guesses(one.mistake)
             ]
-            lines.append(_shorten_file(each.file_name))
+            lines.append(_shorten_file(one.file_name))
             axes.text(
                 0, -0.03, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=6.5,
                 linespacing=1.3,

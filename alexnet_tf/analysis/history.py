@@ -17,7 +17,7 @@ MOST_CUTS = 12
 
 @dataclasses.dataclass(frozen=True)
 class RateCut:
-    """The learning rate fell after `step`, at `epoch` (a fraction, where it is known)."""
+    """The learning rate fell after `step`; `epoch` is a fraction, or None in the first epoch."""
 
     step: int
     epoch: float | None
@@ -102,8 +102,8 @@ def read(path: Path) -> History:
     lines = text.splitlines()
     for number, line in enumerate(lines, 1):
         try:
-            found = json.loads(line)
-            kinds.setdefault(found["kind"], []).append(found | {"step": int(found["step"])})
+            values = json.loads(line)
+            kinds.setdefault(values["kind"], []).append(values | {"step": int(values["step"])})
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):
                 break

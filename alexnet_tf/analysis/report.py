@@ -172,7 +172,9 @@ def _values(
         "differences": sections.recipe(config),
         "config": json.dumps(recipes.to_dict(config), indent=2, sort_keys=True),
         "data": sections.data(facts, config.data_dir) if facts else None,
-        "no_data": "Synthetic data: random pixels." if synthetic else "Nothing is known of it yet.",
+        "no_data": "Synthetic data: random pixels."
+        if synthetic
+        else "The dataset is not there, and the work folder has no copy of its description yet.",
         "mean_image": sections.mean_image(facts) if facts else "",
         "environment": sections.environment(environment.read(folder.folder)),
         "made": sections.moment(time.time()),
@@ -210,7 +212,7 @@ def _evaluate(
 
 
 def _facts(folder: WorkFolder, config: ConfigDict) -> dataset.Dataset | None:
-    """What is known of the training dataset: the work folder's copy, or the dataset itself."""
+    """The training dataset's description: the work folder's copy, or the dataset itself."""
     kept = dataset_copy.read(folder.folder)
     if kept is not None or config.get("synthetic_data"):
         return kept
@@ -228,7 +230,7 @@ def _network(folder: WorkFolder, config: ConfigDict, facts: dataset.Dataset | No
 def _weights(folder: WorkFolder) -> dict[str, Any]:
     """The weights of the best checkpoint, else of the newest; none where there is none yet."""
     for which in restore.available(folder):
-        found = checkpoint.load_newest(folder.checkpoint_folder(which))
-        if found is not None:
-            return found.weights
+        newest = checkpoint.load_newest(folder.checkpoint_folder(which))
+        if newest is not None:
+            return newest.weights
     return {}

@@ -86,11 +86,11 @@ def moment(seconds: float) -> str:
 
 def cards(history: History, result: results.Result | None) -> list[dict[str, str]]:
     """The most important numbers."""
-    found = []
+    chosen = []
     if result:
         for k, share in ((1, result.tally.top_1), (5, result.tally.top_5)):
             low, high = share.interval
-            found.append(
+            chosen.append(
                 {
                     "title": f"top-{k} error, {_views(result.views)}",
                     "value": f"{share.value:.2%}",
@@ -99,7 +99,7 @@ def cards(history: History, result: results.Result | None) -> list[dict[str, str
             )
     best = history.best
     if best:
-        found.append(
+        chosen.append(
             {
                 "title": "best epoch, centre view",
                 "value": f"{best['val_top_1_error']:.2%}",
@@ -108,7 +108,7 @@ def cards(history: History, result: results.Result | None) -> list[dict[str, str
         )
     if history.images_per_second:
         speed = history.images_per_second
-        found.append(
+        chosen.append(
             {
                 "title": "training speed",
                 "value": f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}",
@@ -116,10 +116,10 @@ def cards(history: History, result: results.Result | None) -> list[dict[str, str
             }
         )
     if history.seconds:
-        found.append(
+        chosen.append(
             {"title": "time", "value": duration(history.seconds), "words": "of finished epochs"}
         )
-    return found
+    return chosen
 
 
 def reached(
@@ -257,8 +257,8 @@ def analysis(opened: ensemble.Opened, result: results.Result) -> dict[str, Any]:
 def layers(network: Table) -> tuple[dict[str, Any], str]:
     """The table of layers, and its totals in words."""
     rows = []
-    found = summary.layers(network)
-    for layer in found:
+    summaries = summary.layers(network)
+    for layer in summaries:
         column = "" if layer.column is None or network.num_columns == 1 else str(layer.column)
         rows.append(
             [
@@ -274,8 +274,8 @@ def layers(network: Table) -> tuple[dict[str, Any], str]:
         )
     heads = ["layer", "kind", "reads", "column", "output", "kernel", "parameters", "sees"]
     words = (
-        f"{sum(layer.parameters for layer in found):,} parameters, "
-        f"{sum(layer.neurons for layer in found):,} neurons (outputs of layers with weights), "
+        f"{sum(layer.parameters for layer in summaries):,} parameters, "
+        f"{sum(layer.neurons for layer in summaries):,} neurons (outputs of layers with weights), "
         f"input {network.input_size}×{network.input_size}. “Sees” is the side of the receptive "
         "field in pixels of the input."
     )

@@ -88,7 +88,7 @@ def analyze(
     names = unique_names([run.folder.name for run in opened.runs])
     described = [ensemble.describe(run) for run in opened.runs]
     several = len(names) > 1
-    groups = [[each] for each in described] + ([described] if several else [])
+    groups = [[one] for one in described] + ([described] if several else [])
     names += ["ensemble"] if several else []
     tallies = [
         {views: Tally(opened.data.num_classes, mistakes) for views in opened.view_counts}
@@ -130,14 +130,14 @@ def folder_of(folder: str, name: str, several: bool) -> str:
 
 def unique_names(names: Sequence[str]) -> list[str]:
     """Names told apart by a number where they are alike: "run", "run-2"; "ensemble" is taken."""
-    found: list[str] = []
+    unique: list[str] = []
     for name in names:
         candidate, number = name, 1
-        while candidate in found or candidate == "ensemble":
+        while candidate in unique or candidate == "ensemble":
             number += 1
             candidate = f"{name}-{number}"
-        found.append(candidate)
-    return found
+        unique.append(candidate)
+    return unique
 
 
 @contextlib.contextmanager
@@ -205,11 +205,11 @@ def summary(opened: ensemble.Opened, result: Result) -> dict[str, Any]:
         "interval": f"Wilson, {CONFIDENCE:.0%}",
         "errors": {
             str(views): {
-                "top_1_error": each.top_1.as_dict(),
-                "top_5_error": each.top_5.as_dict(),
+                "top_1_error": of_views.top_1.as_dict(),
+                "top_5_error": of_views.top_5.as_dict(),
                 "loss": result.losses[views] if result.losses else None,
             }
-            for views, each in result.tallies.items()
+            for views, of_views in result.tallies.items()
         },
         "expected_calibration_error": tally.calibration_error if is_softmax(opened) else None,
         "most_confused": [

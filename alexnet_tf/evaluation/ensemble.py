@@ -50,7 +50,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Opened:
-    """Runs that were found to fit together, and the data to evaluate them on."""
+    """Runs that fit together, and the data to evaluate them on."""
 
     runs: list[restore.TrainedRun]
     data: dataset.Dataset
@@ -118,7 +118,7 @@ def open_runs(workdirs: Sequence[str], settings: Settings, *, averaged: bool = T
 def score(
     opened: Opened, evaluators: Sequence[Evaluator], progress: Progress | None = None
 ) -> Iterator[tuple[tuple[Scored, ...], Scored]]:
-    """What each run says of the images of the split, and the mean of them; batch by batch.
+    """Every run's scores of the images of the split, and their mean, batch by batch.
 
     Memory holds one batch at a time, however many runs there are.
 
@@ -128,7 +128,7 @@ def score(
         progress: told how it goes.
 
     Yields:
-        For consecutive images what each run says, in the order of the runs, and the mean of their
+        For consecutive images the runs' scores, in the order of the runs, and the mean of their
         probabilities (of one run: the same).
 
     Raises:

@@ -75,7 +75,7 @@ class Interrupted(Exception):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scored:
-    """What the network says of some consecutive images of a split.
+    """Scores of some consecutive images of a split.
 
     Attributes:
         first: the number of the first of them in the split, from 0.
@@ -91,7 +91,7 @@ class Scored:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Collected:
-    """What the network says of every image of a split, in its order.
+    """Scores of every image of a split, in its order.
 
     Attributes:
         labels: int32 [N], from 0.
@@ -159,7 +159,7 @@ class Evaluator:
         self.view_counts = predict.view_counts(views)
         self._distribution = distribution
         span = pipeline.Span(self.examples, batch_size)
-        # Made once: each has its own open files, and its own graphs.
+        # Made once: every dataset has open files and graphs of its own.
         self._split_batches = distribution.batches(
             lambda replicas: pipeline.evaluation_batches(
                 data, split, dataclasses.replace(span, replicas=replicas), threads=threads
@@ -196,7 +196,7 @@ class Evaluator:
         return self.errors[self.views]
 
     def scored(self) -> Iterator[Scored]:
-        """Runs over the split once, and yields what is said of its images, in the split's order.
+        """Runs over the split once, and yields the scores of its images, in the split's order.
 
         Memory holds one batch at a time. At the end `errors` has the totals.
 
@@ -236,8 +236,10 @@ class Evaluator:
         """Yields batches and their probabilities; then the totals are in `errors`."""
         totals = np.zeros((len(self.view_counts), len(metrics.SUMS)), np.float64)
         for batch in self._batches():
-            found, probabilities = self._step(batch, tf.constant([float(wants_to_stop())]))
-            *sums, wishes = found.numpy()
+            totals_and_wish, probabilities = self._step(
+                batch, tf.constant([float(wants_to_stop())])
+            )
+            *sums, wishes = totals_and_wish.numpy()
             if wishes:
                 raise Interrupted
             totals += np.reshape(sums, totals.shape)

@@ -27,7 +27,7 @@ def errors(scores: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
     """1.0 where the label is not among the k best scores, else 0.0.
 
     Equal scores rank by class number, as a stable sort would place them, so that a network that
-    says the same of every class is not counted as right. A score that is not a number is an error.
+    says the same of every class is not counted as right. A non-finite score is an error.
 
     Args:
         scores: float32 [B, classes], logits or probabilities.

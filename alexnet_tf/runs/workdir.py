@@ -1,6 +1,7 @@
 """The work folder of a run: what lies where, who may write, and that it is the same run.
 
 config.json  metrics.jsonl  checkpoints/  best/  dataset/  tensorboard/
+environment.json  report.html
 
 `dataset/` holds the facts of the training dataset (`runs.dataset_copy`), which may move away later.
 """
