@@ -84,7 +84,7 @@ def sheet(images: list[np.ndarray]) -> Image.Image:
 
 
 def describe(the_dataset: dataset.Dataset) -> str:
-    """The statistics of a dataset as text, beside the author's."""
+    """The statistics of a dataset as text, beside those of ImageNet in the 2012 code."""
 
     def row(values: object) -> str:
         return "  ".join(f"{value:8.3f}" for value in values)  # type: ignore[attr-defined]
@@ -102,13 +102,14 @@ def describe(the_dataset: dataset.Dataset) -> str:
             f"{len(split.shards):,} shards, {size:,} bytes, {len(split.skipped):,} skipped"
         )
     lines += [
-        f"mean RGB                      {row(the_dataset.channel_mean)}",
-        f"  the author's (ImageNet)     {row(statistics.AUTHOR_CHANNEL_MEAN)}",
-        f"RGB components, std. dev.     {row(the_dataset.pca_standard_deviations)}",
-        f"  the author's (ImageNet)     {row(statistics.AUTHOR_PCA_STANDARD_DEVIATIONS)}",
+        f"mean RGB, 0 to 255            {row(the_dataset.channel_mean)}",
+        f"  on ImageNet, 2012           {row(statistics.AUTHOR_CHANNEL_MEAN)}",
+        "principal components of RGB, along which the colour noise is drawn:",
+        f"  standard deviations         {row(the_dataset.pca_standard_deviations)}",
+        f"  on ImageNet, 2012           {row(statistics.AUTHOR_PCA_STANDARD_DEVIATIONS)}",
     ]
     for colour, values in zip("RGB", the_dataset.pca_vectors, strict=True):
-        lines.append(f"  vectors, {colour}                  {row(values)}")
+        lines.append(f"  {colour} of their directions       {row(values)}")
     return "\n".join(lines)
 
 
