@@ -26,10 +26,11 @@ ROWS_AT_ONCE = 1 << 14
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """From features to codes: standardise, two layers, cut.
+    """From features to codes: less their mean, scaled, two layers, cut.
 
     Attributes:
-        mean, scale: float32 [D]: features less their mean, times the scale.
+        mean: float32 [D], of the features.
+        scale: float32 [], the same for all of them: what is near stays near.
         hidden, hidden_bias: float32 [D, H], [H]; rectified.
         code, code_bias: float32 [H, bits], [bits].
         cut: float32 [bits]: a bit is 1 above it.
@@ -103,9 +104,10 @@ def train(
     keras.utils.set_random_seed(seed)
     chosen = np.random.default_rng(seed).permutation(len(features))[:examples]
     sample = np.asarray(features[np.sort(chosen)], np.float32)
-    mean, deviation = sample.mean(axis=0), sample.std(axis=0)
-    # A unit that never answers says nothing.
-    scale = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0).astype(np.float32)
+    mean = sample.mean(axis=0)
+    # One factor for all, since codes stand for distances of the features as they are.
+    spread = float(np.sqrt(np.square(sample - mean).mean()))
+    scale = np.array(1 / max(spread, 1e-6), np.float32)
     x = (sample - mean) * scale
     width = int(np.clip(4 * bits, 64, 1024))
     hidden = keras.layers.Dense(width, activation="relu")
