@@ -33,11 +33,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Each module of the core with the tests that are about it.
 TESTS: dict[str, tuple[str, ...]] = {
-    "alexnet_tf/input/pipeline.py": (
+    "alexnet_tf/input/draws.py": ("tests/input/test_draws.py", "tests/input/test_crop_chunk.py"),
+    "alexnet_tf/input/images.py": (
+        "tests/input/test_preprocess.py",
         "tests/input/test_pipeline.py",
-        "tests/input/test_crop_chunk.py",
     ),
-    "alexnet_tf/input/records.py": ("tests/input/test_records.py",),
+    "alexnet_tf/input/pipeline.py": ("tests/input/test_pipeline.py",),
+    "alexnet_tf/input/records.py": ("tests/input/test_records.py", "tests/input/test_caches.py"),
+    "alexnet_tf/input/resident.py": ("tests/input/test_caches.py",),
     "alexnet_tf/input/preprocess.py": ("tests/input/test_preprocess.py",),
     "alexnet_tf/optim/optimizer.py": (
         "tests/optim/test_optimizer_rules.py",
