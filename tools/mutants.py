@@ -51,7 +51,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/optim/test_optimizer.py",
         "tests/optim/test_optimizer_rules.py",
     ),
-    "alexnet_tf/optim/norm_limits.py": ("tests/optim/test_norm_limits.py",),
+    "alexnet_tf/optim/norm_limits.py": (
+        "tests/optim/test_norm_limits.py",
+        "tests/optim/test_optimizer_rules.py",
+    ),
     "alexnet_tf/optim/loss_scale.py": ("tests/optim/test_loss_scale.py",),
     "alexnet_tf/optim/schedules/learning_rate.py": (
         "tests/optim/test_learning_rate.py",

@@ -48,6 +48,26 @@ def test_imagenet_has_the_conventional_shards() -> None:
     assert split.shard_name(1023) == "train-01023-of-01024"
 
 
+@pytest.mark.parametrize(
+    ("split", "usual", "shards"), [("train", 1_281_167, 1024), ("validation", 50_000, 128)]
+)
+def test_up_to_one_in_a_hundred_images_may_be_missing_or_more(split, usual, shards) -> None:  # type: ignore[no-untyped-def]
+    # 1% of them, rounded down: 12,811 and 500.
+    edge = usual // 100
+    for images in (usual - edge, usual + edge):
+        assert plan.auto_shards(split, images, plan.Settings()) == shards
+    for images in (usual - edge - 1, usual + edge + 1):
+        # Of 0.46 bytes for each of 65,536 pixels and 920 bytes beside them, 40 MB a shard.
+        expected = round(images * (0.46 * 65_536 + 920) / 40e6)
+        assert plan.auto_shards(split, images, plan.Settings()) == expected != shards
+
+
+def test_the_settings_are_those_that_the_command_documents() -> None:
+    settings = plan.Settings()
+    assert (settings.image_size, settings.store, settings.jpeg_quality) == (256, "jpeg", 95)
+    assert (settings.seed, settings.label_order, settings.label_offset) == (0, "sorted", 1)
+
+
 def test_other_datasets_have_shards_near_40_megabytes() -> None:
     assert plan.auto_shards("train", 10, plan.Settings()) == 1
     # 196,608 bytes of pixels each: 2,000 images are 393 MB.

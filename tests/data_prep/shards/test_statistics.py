@@ -80,3 +80,9 @@ def test_grey_pictures_have_one_component() -> None:
 def test_no_image_has_no_statistics() -> None:
     with pytest.raises(ValueError, match="no image"):
         statistics.summarize(statistics.PixelSums.zero(8))
+
+
+def test_the_authors_figures_are_those_of_his_file() -> None:
+    # cuda-convnet2's input_meta, printed beside a dataset's own: RGB, and ascending.
+    assert statistics.AUTHOR_CHANNEL_MEAN == (127.305, 119.715, 104.913)
+    assert statistics.AUTHOR_PCA_STANDARD_DEVIATIONS == (19.7208, 37.0939, 121.7801)
