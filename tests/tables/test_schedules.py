@@ -25,6 +25,36 @@ def test_jdexp_has_a_step_between():
     assert early.rate(0.01, 0.4) == pytest.approx(0.01)
 
 
+def test_one_step_is_the_last():
+    # Section 4.5: "n=1 -> b/T"; without a number of steps there is one.
+    for schedule in (schedules.parse("dexp[250,0,1]"), schedules.parse("dexp[250]"),
+                     schedules.Schedule("dexp", 250.0)):  # fmt: skip
+        assert [schedule.factor(t) for t in (0, 0.5, 1)] == pytest.approx([1 / 250] * 3)
+
+
+@pytest.mark.parametrize(
+    ("progress", "step"),
+    # i/n < t <= (i+1)/n; t = 0 belongs to the first.
+    [(0.0, 0), (0.2, 0), (0.2001, 1), (0.4, 1), (0.4001, 2), (0.8, 3), (0.8001, 4), (1.0, 4)],
+)
+def test_where_steps_begin(progress, step):
+    schedule = schedules.Schedule("dexp", 16.0, steps=5)
+    assert schedule.factor(progress) == pytest.approx(16 ** (-step / 4))
+
+
+@pytest.mark.parametrize(
+    ("progress", "between"),
+    # Only where i > 0, 0.2 < t < 0.9 and t > (i + 0.5) / n; here n = 5.
+    [(0.15, False), (0.29, False), (0.31, True), (0.4, True), (0.5, False), (0.51, True),
+     (0.89, False), (0.9, False), (0.95, False)],
+)  # fmt: skip
+def test_where_a_step_between_lies(progress, between):
+    plain = schedules.Schedule("dexp", 16.0, steps=5).factor(progress)
+    jumping = schedules.Schedule("jdexp", 16.0, steps=5).factor(progress)
+    # The geometric mean with the step before, which is twice this one.
+    assert jumping == pytest.approx(plain * 2**0.5 if between else plain)
+
+
 def test_exponential_and_linear():
     assert schedules.parse("exp[250]").rate(0.01, 0.5) == pytest.approx(0.000632456, rel=1e-5)
     linear = schedules.parse("linear[tgtFactor=10, noiseStdev=0]", strict=True)
