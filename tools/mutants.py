@@ -182,7 +182,9 @@ def _called(node: ast.Call) -> str:
 def _other(value: bool | int | float) -> bool | int | float:
     if isinstance(value, bool):
         return not value
-    return value + 1 if isinstance(value, int) else (value * 2 or 1.0)
+    # One more than a large number is often as good.
+    small = isinstance(value, int) and abs(value) < 1000
+    return value + 1 if small else (value * 2 or 1.0)
 
 
 class _Change(ast.NodeTransformer):

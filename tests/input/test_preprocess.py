@@ -37,6 +37,14 @@ def test_one_view_is_the_centre():
     assert np.array_equal(np.asarray(preprocess.views(images, 8, 1)), images[:, 2:10, 2:10])
 
 
+def test_views_of_images_that_are_not_square():
+    images = np.arange(13 * 10 * 3).reshape(1, 13, 10, 3)
+    assert np.array_equal(np.asarray(preprocess.views(images, 8, 1)), images[:, 2:10, 1:9])
+    corners = [images[0, y : y + 8, x : x + 8] for y, x in ((0, 0), (0, 2), (2, 1), (5, 0), (5, 2))]
+    expected = corners + [corner[:, ::-1] for corner in corners]
+    assert np.array_equal(np.asarray(preprocess.views(images, 8, 10)), expected)
+
+
 def test_other_numbers_of_views_are_refused():
     with pytest.raises(UsageError, match="1 or 10"):
         preprocess.views(np.zeros((1, 8, 8, 3), np.uint8), 8, 5)

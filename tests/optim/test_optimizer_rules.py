@@ -154,6 +154,10 @@ def test_a_variable_frozen_in_mid_run_does_not_coast():
     assert_same(train(optimizer, start(), gradients, before=before), expected)
     with pytest.raises(UserError, match="3 learning rate multipliers for 2"):
         optimizers.set_multipliers(optimizer, (1, 1, 1))
+    # What is frozen counts for no norm of gradients.
+    for values, learn in (((0.0, 0.5), [False, True]), ((1.0, 0.0), [True, False])):
+        optimizers.set_multipliers(optimizer, values)
+        assert optimizer.multipliers.learn().numpy().tolist() == learn
 
 
 def in_range(filters, low, high):

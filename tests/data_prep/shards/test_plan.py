@@ -62,6 +62,10 @@ def test_up_to_one_in_a_hundred_images_may_be_missing_or_more(split, usual, shar
         assert plan.auto_shards(split, images, plan.Settings()) == expected != shards
 
 
+def test_other_splits_have_no_usual_number() -> None:
+    assert plan.auto_shards("test", 1, plan.Settings()) == 1
+
+
 def test_the_settings_are_those_that_the_command_documents() -> None:
     settings = plan.Settings()
     assert (settings.image_size, settings.store, settings.jpeg_quality) == (256, "jpeg", 95)
