@@ -84,6 +84,17 @@ def test_colour_noise(data, kind):
         assert np.allclose(image, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("kind", "mean"),
+    # torchvision's 0.485, 0.456, 0.406 of 255; the channels of Caffe's ilsvrc_2012_mean.npy.
+    [("torchvision", (123.675, 116.28, 103.53)), ("caffe", (122.67891, 116.66877, 104.00699))],
+)
+def test_published_means_are_subtracted_whatever_the_data(data, kind, mean):
+    images = np.full((2, 8, 8, 3), 100, np.uint8)
+    prepare = preprocess.Preprocess(data, settings(mean=kind), 8)
+    assert np.allclose(prepare(images).numpy(), 100 - np.array(mean), atol=1e-4)
+
+
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.0])
 def test_noise_that_a_schedule_lowers_no_longer_scales_the_image_down(data, factor):
     # The 2012 code divides by 1 + a, a the noise's own deviation: where it is off, by 1.
