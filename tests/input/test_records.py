@@ -116,3 +116,13 @@ def test_a_raw_shard_cut_off_after_loading_is_found(raw_folder):
     open(path, "wb").write(content[:-10])
     with pytest.raises(records.DamagedRecord, match="train-00001-of-00002"):
         reader.read_pixels(np.array([6]), np.zeros((1, 16 * 16 * 3), np.uint8))
+
+
+@pytest.mark.parametrize("label", [0, 1, 127, 128, 300, 1000, 16_383, 16_384, 21_843])
+def test_labels_are_read_as_protocol_buffers_write_them(label):
+    # Seven bits to a byte: labels from 128 take two, from 16,384 three.
+    value = tf.train.Feature(int64_list=tf.train.Int64List(value=[label]))
+    features = tf.train.Features(feature={dataset.LABEL_KEY: value})
+    record = tf.train.Example(features=features).SerializeToString()
+    assert records._label(record) == label
+    assert records._label(record.replace(b"label", b"other")) is None
