@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-addons campaign mutants lint env env-addons clean clean-env
-.PHONY: more-extras
+.PHONY: gpu-check more-extras
 
 # An activated environment or a PYTHONPATH of the calling shell must not decide what runs here.
 unexport VIRTUAL_ENV
@@ -36,6 +36,9 @@ test-slow: .venv/installed  ## Run the slow tests (whole commands, several proce
 
 test-addons: .venv-addons/installed  ## Run the fast tests on TensorFlow 2.15 + tensorflow-addons
 	$(ADDONS) -m pytest -m "not slow or addons"
+
+gpu-check: .venv/installed  ## Check and measure this machine's GPU; ten minutes, report in gpu-check.md
+	$(MAIN) -m tools.gpu_check --output=gpu-check.md
 
 campaign: .venv/installed  ## Kill a run 50 times at random moments; it must end with the same bits
 	$(MAIN) -m tests.campaign --kills=50

@@ -5,7 +5,7 @@ What a setting means, what it may be, and whether a resumed run may change it: d
 their unit in the name.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 
 def get_config() -> ConfigDict:
@@ -29,11 +29,12 @@ def get_config() -> ConfigDict:
     config.distribution = "one_device"
     config.devices = ()
     config.placement = "one_device"
-    config.implementation = "towers"
-    config.lrn_kernel = "tf"
-    config.precision = "float32"
+    config.implementation = "auto"
+    config.lrn_kernel = "auto"
+    config.strided_convolution = "auto"
+    config.precision = "auto"
     config.loss_scale = 0.0
-    config.jit_compile = False
+    config.jit_compile = FieldReference("auto", field_type=object)
     config.steps_per_call = 1
     config.accumulation_steps = 1
     config.deterministic = False
@@ -52,6 +53,7 @@ def get_config() -> ConfigDict:
     config.input.crop_chunk = 1
     config.input.prefetch_batches = 4
     config.input.threads = 0
+    config.input.cache = "auto"
 
     # Section 2: "subtracting the mean activity over the training set from each pixel"; section 4.1:
     # colour noise of deviation 0.1.

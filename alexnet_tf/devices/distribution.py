@@ -89,6 +89,16 @@ class Distribution:
         if self.replicas.total > 1:
             _KEPT.remove(iterator)
 
+    def device_kinds(self) -> set[str]:
+        """What it computes on: "CPU", "GPU"."""
+        if self.columns:
+            names = list(self.columns)
+        elif self.strategy is tf.distribute.get_strategy():
+            names = [self.prefetch_to or "CPU"]
+        else:
+            names = list(self.strategy.extended.worker_devices)
+        return {"GPU" if "GPU" in name.upper() else "CPU" for name in names}
+
     def column_devices(self, columns: int) -> tuple[str, ...]:
         """A device for each of a network's columns; empty where columns share one device.
 

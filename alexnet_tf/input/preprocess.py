@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from alexnet_common.errors import UsageError
 from alexnet_tf.config import ConfigDict
+from alexnet_tf.input.resident import Resident
 from alexnet_tf.weight_io.means import MEANS
 from data_prep import dataset
 
@@ -141,8 +142,14 @@ class Preprocess:
         self.noise_stddev = float(settings.color_noise_stddev) if noisy else 0.0
         self._shrink = shrink * self.noise_stddev
         self._crop = crop
+        # Has the images where batches only name them.
+        self.resident: Resident | None = None
         # One pass over the pixels on every kind of device, with the same roundings as a call has.
         self._in_one_pass = tf.function(self._cut_and_centre, jit_compile=True, autograph=False)
+
+    def complete(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """`batch` with its images and labels, which may lie on the device already."""
+        return batch if self.resident is None else self.resident.complete(batch)
 
     def training(self, batch: Mapping[str, tf.Tensor], noise_factor: Any = 1.0) -> tf.Tensor:
         """Network input of a training batch, as `pipeline.training_batches` yields it.

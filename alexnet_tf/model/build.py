@@ -26,6 +26,7 @@ def build(
     seed: int = 0,
     policy: str = "float32",
     lrn: str = "tf",
+    space_to_depth: bool = False,
 ) -> keras.Model:
     """A functional model from float32 [B, S, S, 3] mean-subtracted pixels to float32 logits.
 
@@ -33,19 +34,23 @@ def build(
         table: the network; layers of the model bear the names of its rows.
         placement: "one_device", or the device of each column: its variables and the forward
             operations of its layers lie there.
-        implementation: "towers" (one layer per column) or "grouped" (columns merged, with native
-            grouped convolutions, several times slower on CPUs).
+        implementation: "towers" (one layer per column), "joint" (as towers, but columns that read
+            the same image share one convolution) or "grouped" (columns merged, with native grouped
+            convolutions, several times slower on CPUs).
         seed: of the initial weights, which depend on it and on the variables' names only.
         policy: Keras' dtype policy ("float32", "mixed_bfloat16", "mixed_float16"); response
-            normalisation and the logits are float32 under each.
+            normalisation and the logits are float32 under each. "float64", for references on CPUs,
+            with lrn="banded".
         lrn: how normalisation across maps is computed: "tf" (`tf.nn`'s own operation),
             "tf_fast_gradient" or "banded"; see `normalization.across_maps`.
+        space_to_depth: compute convolutions of images with stride above 1 on blocks of pixels
+            (`weight_layers.convolve_blocks`).
 
     Raises:
         TableError: an argument that is none of the above, or a table that cannot be built.
     """
-    if implementation not in ("towers", "grouped"):
-        raise TableError(f"implementation must be towers or grouped, not {implementation!r}")
+    if implementation not in ("towers", "joint", "grouped"):
+        raise TableError(f"implementation must be towers, joint or grouped, not {implementation!r}")
     if lrn not in ("tf", "tf_fast_gradient", "banded"):
         raise TableError(f"lrn must be tf, tf_fast_gradient or banded, not {lrn!r}")
     devices = () if placement == "one_device" else placement
@@ -53,12 +58,12 @@ def build(
         raise TableError(
             f"placement must be one_device or {table.num_columns} device names, not {placement!r}"
         )
-    if implementation == "grouped" and devices:
-        raise TableError("implementation=grouped has no columns to place: use one_device")
-    choices = layers.Options(seed, lrn, implementation == "grouped", tuple(devices))
+    if implementation != "towers" and devices:
+        raise TableError(f"implementation={implementation} has no columns to place: use one_device")
+    native = implementation == "grouped"
+    choices = layers.Options(seed, lrn, native, tuple(devices), space_to_depth)
     initial = None
-    if implementation == "grouped":
-        merged = grouped.merge(table)
+    if merged := grouped.merged(table, implementation):
         initial = _merged_initial(table, merged, seed)
         table = merged.table
     known = table.shapes()
@@ -70,7 +75,8 @@ def build(
         extra: dict[str, Any] = {}
         if isinstance(row, rows.WeightRow):
             extra = {"find_source": made.__getitem__, "initial": initial}
-        dtype = "float32" if row.name == table.output_name else policy
+        wide = policy if policy == "float64" else "float32"
+        dtype = wide if row.name == table.output_name else policy
         layer = kind(row, [known[name] for name in row.inputs], choices, dtype=dtype, **extra)
         made[row.name] = layer
         values = [tensors[name] for name in row.inputs]

@@ -102,8 +102,13 @@ class Merged:
         return kept
 
 
-def merge(table: Table) -> Merged:
+def merge(table: Table, joint: bool = False) -> Merged:
     """Merges the columns of `table`; a table of one column stays as it is.
+
+    Args:
+        table: the network.
+        joint: merge only convolutions of the same image, which need no groups: conv1 of both
+            columns becomes one convolution with all filters; the rest stays in columns.
 
     Raises:
         TableError: layers of a group learn in different ways, or have limits on the norms of
@@ -111,12 +116,18 @@ def merge(table: Table) -> Merged:
     """
     if table.num_columns == 1:
         return Merged(table, {})
-    return _Merger(table).run()
+    return _Merger(table, joint).run()
+
+
+def merged(table: Table, implementation: str) -> Merged | None:
+    """What `build.build` makes of `table` for an implementation; None: the table as it is."""
+    return None if implementation == "towers" else merge(table, implementation == "joint")
 
 
 class _Merger:
-    def __init__(self, table: Table):
+    def __init__(self, table: Table, joint: bool):
         self.table = table
+        self.joint = joint
         self.shapes = table.shapes()
         self.known = {row.name: row for row in table.layers}
         self.groups = self._find_groups()
@@ -161,6 +172,9 @@ class _Merger:
             self.table, layers=tuple(self.rows), output=self.table.output_name
         )
         return Merged(table, self.assemblies)
+
+    def _name(self) -> str:
+        return "joint" if self.joint else "grouped"
 
     def _last(self, stem: str) -> str:
         return [row.name for row in self.table.layers if row.name in self.groups[stem]][-1]
@@ -215,6 +229,8 @@ class _Merger:
         if any(_draws(member) for member in members):
             return False  # Each column draws for itself, by its row's name.
         same = len(set(reads)) == 1 and len(reads[0]) == 1 and reads[0][0] not in self.group_of
+        if self.joint and not (same and isinstance(first, rows.Conv)):
+            return False
         own = None
         if all(len(names) == 1 for names in reads):
             own = self._whole(tuple(names[0] for names in reads))
@@ -287,14 +303,14 @@ class _Merger:
         settings = {dataclasses.replace(k, source="") for m in members for k in m.kernels}
         if len(settings) != 1 or len({m.bias for m in members}) != 1:
             raise TableError(
-                f"implementation=grouped: {', '.join(m.name for m in members)} learn in different "
-                "ways and cannot be one layer"
+                f"implementation={self._name()}: {', '.join(m.name for m in members)} learn in "
+                "different ways and cannot be one layer"
             )
         kernel = first.kernels[0]
         if len(first.kernels) > 1 and (kernel.norm_ball > 0 or kernel.norm_range[1] > 0):
             raise TableError(
-                f"implementation=grouped: the kernels of {first.name} have limits on their norms, "
-                "each for itself, and cannot be one"
+                f"implementation={self._name()}: the kernels of {first.name} have limits on their "
+                "norms, each for itself, and cannot be one"
             )
         if groups is not None:
             kernel = dataclasses.replace(kernel, groups=groups)

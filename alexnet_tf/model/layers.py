@@ -55,11 +55,12 @@ class DropoutLayer(RowLayer):
 
 
 class NormLayer(RowLayer):
-    """The three response normalisations, always in float32."""
+    """The three response normalisations, in float32 (in float64 under that policy)."""
 
     def compute(self, inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
         """The input, normalised."""
-        x = tf.cast(inputs[0], tf.float32)
+        wide = tf.float64 if inputs[0].dtype == tf.float64 else tf.float32
+        x = tf.cast(inputs[0], wide)
         row = self.row
         if isinstance(row, rows.CrossMapNorm):
             y = normalization.across_maps(

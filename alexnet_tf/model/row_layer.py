@@ -26,12 +26,14 @@ class Options:
         lrn: how normalisation across maps is computed (`normalization.across_maps`).
         native_groups: whether groups run as TensorFlow's grouped convolutions or one by one.
         devices: device of each column; empty: wherever TensorFlow likes.
+        space_to_depth: whether convolutions of images with stride above 1 run on blocks of pixels.
     """
 
     seed: int = 0
     lrn: str = "tf"
     native_groups: bool = False
     devices: tuple[str, ...] = ()
+    space_to_depth: bool = False
 
 
 class RowLayer(keras.layers.Layer):

@@ -25,12 +25,12 @@ class Names:
     Args:
         table: the network.
         trainable: names of the model's trainable variables, in their order.
-        implementation: "towers" or "grouped", of the model.
+        implementation: of the model, as `build.build` takes it.
     """
 
     def __init__(self, table: Table, trainable: Sequence[str], implementation: str):
         self._trainable = list(trainable)
-        self._merged = grouped.merge(table) if implementation == "grouped" else None
+        self._merged = grouped.merged(table, implementation)
 
     def weights_out(self, variables: Mapping[str, object]) -> Values:
         """The model's variables as the towers'."""

@@ -16,6 +16,7 @@ from alexnet_tf.settings.setting import (
 )
 
 FREE, ROUNDING = Resume.FREE, Resume.ROUNDING
+_AUTO = "what was measured to be fastest where the run begins, and said there"
 
 _TOP = (
     Setting("name", "Of the recipe: the first line of a run's log."),
@@ -99,7 +100,10 @@ _TOP = (
         "How the columns are computed; the checkpoints are the same.",
         ROUNDING,
         choices={
+            "auto": _AUTO,
             "towers": "one convolution per column",
+            "joint": "as towers, but columns that read the same image share one convolution "
+            "(conv1; equal up to rounding)",
             "grouped": "merged into native grouped convolutions (much slower on CPUs); columns "
             "that differ stay apart",
         },
@@ -109,16 +113,30 @@ _TOP = (
         "How normalisation across maps is computed.",
         ROUNDING,
         choices={
+            "auto": _AUTO,
             "tf": "TensorFlow's own operation",
             "tf_fast_gradient": "the same with a faster gradient",
             "banded": "as a product with a banded matrix (equal to 3e-7)",
         },
     ),
     Setting(
+        "strided_convolution",
+        "How convolutions of images with a stride above 1 are computed: the paper's conv1.",
+        ROUNDING,
+        choices={
+            "auto": _AUTO,
+            "direct": "TensorFlow's own operation",
+            "space_to_depth": "blocks of stride x stride pixels become channels: 11x11 of 3 "
+            "channels with stride 4 is 3x3 of 48 with stride 1, for tensor cores (equal to 1e-5)",
+        },
+    ),
+    Setting(
         "precision",
         "Of activations and gradients; weights and normalisation are float32 always.",
         choices={
-            "float32": "32 bits",
+            "auto": _AUTO,
+            "float32": "32 bits; on GPUs products are rounded to TF32 (10 bits of fraction)",
+            "float32_exact": "32 bits, products too",
             "mixed_bfloat16": "16 bits with the range of float32",
             "mixed_float16": "16 bits, with a scaled loss",
         },
@@ -133,7 +151,13 @@ _TOP = (
         least=0,
         zero="dynamic",
     ),
-    Setting("jit_compile", "Compile the update with XLA (on CPUs it is slower).", ROUNDING),
+    Setting(
+        "jit_compile",
+        "Compile the update with XLA; with several replicas, what each computes before their "
+        "gradients are summed.",
+        ROUNDING,
+        choices={"auto": _AUTO, True: "compile", False: "run TensorFlow's own kernels"},
+    ),
     Setting(
         "steps_per_call",
         "Updates inside one compiled call: less overhead for small networks.",
@@ -196,6 +220,18 @@ _INPUT = (
         FREE,
         least=0,
         zero="as many as the machine has cores",
+    ),
+    Setting(
+        "input.cache",
+        "Where images of the training set stay once they were decoded.",
+        FREE,
+        choices={
+            "auto": _AUTO,
+            "none": "nowhere",
+            "memory": "in this process' memory: images x size x size x 3 bytes",
+            "device": "in the device's memory, so that batches only name their images; for one "
+            "device and a small set",
+        },
     ),
 )
 

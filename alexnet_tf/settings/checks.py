@@ -67,15 +67,20 @@ def _contradictions_of_place(config: ConfigDict) -> Iterator[str]:
             "config.devices names several devices; use config.distribution=mirrored or "
             "config.placement=two_devices"
         )
-    if config.implementation == "grouped" and not together:
+    if config.implementation in ("grouped", "joint") and not together:
         yield (
-            "config.implementation=grouped merges the columns, which config.placement="
-            f"{config.placement} wants apart"
+            f"config.implementation={config.implementation} merges the columns, which "
+            f"config.placement={config.placement} wants apart"
         )
-    if config.jit_compile and not (one_device and together):
+    if config.jit_compile is True and not together:
         yield (
-            "config.jit_compile=True needs config.distribution=one_device and "
-            "config.placement=one_device: XLA cannot compile updates across devices"
+            "config.jit_compile=True needs config.placement=one_device: XLA compiles for one "
+            "device, and the columns lie on two"
+        )
+    if config.input.cache == "device" and not (one_device and together):
+        yield (
+            "config.input.cache=device needs config.distribution=one_device and "
+            "config.placement=one_device; use config.input.cache=memory"
         )
 
 

@@ -32,6 +32,7 @@ def first_page(run: Run) -> str:
         f"repeatable     {distribution.repeatable(config)}",
         f"work folder    {run.folder.folder}",
     ]
+    lines += [f"chosen         {choice}" for choice in run.chosen]
     notes = [*run.table.notes, planned_rates.describe_scaling(config)]
     lines += [f"note           {note}" for note in notes if note]
     if run.beginning:

@@ -19,6 +19,7 @@ from alexnet_tf.optim.schedules import learning_rate
 from alexnet_tf.runs import initial_weights, portable
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.tables import table
+from alexnet_tf.train_loop import automatic
 from data_prep import dataset
 
 
@@ -69,6 +70,7 @@ class Run:
     last_step: int
     position: Position
     beginning: initial_weights.Beginning | None = None
+    chosen: tuple[automatic.Choice, ...] = ()
 
     @property
     def crop(self) -> int:
@@ -102,4 +104,5 @@ class Run:
             seed=self.config.seed,
             threads=settings.threads,
             prefetch_batches=settings.prefetch_batches,
+            cache=settings.cache,
         )

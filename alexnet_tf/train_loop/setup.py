@@ -12,10 +12,11 @@ import tensorflow as tf
 from alexnet_common import files
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
+from alexnet_tf import config as recipes
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.devices import distribution
 from alexnet_tf.devices.distribution import Distribution
-from alexnet_tf.input import pipeline, synthetic
+from alexnet_tf.input import pipeline, resident, synthetic
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.model import build
 from alexnet_tf.optim import loss_scale
@@ -25,6 +26,7 @@ from alexnet_tf.runs import checkpoint, dataset_copy, definition_copy, initial_w
 from alexnet_tf.runs.workdir import WorkFolder, truncate_metrics
 from alexnet_tf.settings import checks
 from alexnet_tf.tables import table
+from alexnet_tf.train_loop import automatic
 from alexnet_tf.train_loop.run import Position, Run
 from data_prep import dataset
 
@@ -44,14 +46,13 @@ def set_up(
         UserError: a bad config, dataset or work folder.
     """
     checks.check(config)
-    if reason := build.unsupported(config.implementation, config.precision, config.jit_compile):
-        raise UsageError(reason)
     if config.deterministic:
         keras.utils.set_random_seed(config.seed)
         tf.config.experimental.enable_op_determinism()
     devices = distribution.make(config)
     data = synthetic.make(config) if config.synthetic_data else _dataset(config)
     layers = table.from_config(config.network, data.num_classes)
+    chosen = _choose(config, folder, layers, devices)
     prepare = Preprocess(data, config.preprocess, layers.input_size)
     _check_batch(config, devices)
     _note_what_never_falls(config, data)
@@ -62,10 +63,11 @@ def set_up(
         model = build.build(
             layers,
             seed=config.seed,
-            policy=config.precision,
+            policy=automatic.keras_policy(config.precision),
             placement=devices.column_devices(layers.num_columns) or "one_device",
             implementation=config.implementation,
             lrn=config.lrn_kernel,
+            space_to_depth=config.strided_convolution == "space_to_depth",
         )
         settings = build.variable_settings(model)
         variables = build.named_variables(model)
@@ -98,7 +100,12 @@ def set_up(
         last_step=last_step,
         position=Position(),
         beginning=beginning,
+        chosen=chosen,
     )
+    if config.input.cache == "device" and not config.synthetic_data:
+        prepare.resident = resident.Resident(
+            data, examples, device=devices.prefetch_to, threads=config.input.threads
+        )
     if devices.is_chief:
         folder.open(config)
         dataset_copy.keep(folder.folder, data)
@@ -111,6 +118,24 @@ def set_up(
         # Last: a start that was refused leaves a run as it was.
         folder.keep(config)
     return run
+
+
+def _choose(
+    config: ConfigDict, folder: WorkFolder, layers: table.Table, devices: Distribution
+) -> tuple[automatic.Choice, ...]:
+    """Resolves every `auto` of a config, and prepares TensorFlow for what was chosen.
+
+    Raises:
+        UsageError: a combination that cannot train here.
+    """
+    gpu = "GPU" in devices.device_kinds()
+    place = automatic.Place.of(layers, gpu, bool(devices.columns))
+    begun = recipes.to_dict(folder.load_config()) if folder.config_file.exists() else None
+    chosen = automatic.resolve(config, place, begun)
+    if reason := build.unsupported(config.implementation, config.precision, config.jit_compile):
+        raise UsageError(reason)
+    tf.config.experimental.enable_tensor_float_32_execution(config.precision != "float32_exact")
+    return tuple(chosen)
 
 
 def _restore(run: Run) -> None:

@@ -30,6 +30,7 @@ def make_train_step(
     clip_global_norm: float = 0.0,
     skip_not_finite: bool = False,
     placed_gradients: bool = False,
+    compile_gradients: bool = False,
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """The update of section 5 on one replica's rows of a batch.
 
@@ -46,6 +47,7 @@ def make_train_step(
         placed_gradients: compute each gradient on the device of its forward operation. A
             `GradientTape` leaves gradients without a device, which puts the whole backward pass of
             two columns on the first GPU.
+        compile_gradients: compile the forward and backward pass with XLA, and nothing else.
 
     Returns:
         A function of (batch, global step int64 [], examples in the global batch float32 [], factor
@@ -58,6 +60,7 @@ def make_train_step(
     def forward(
         part: Batch, step: Any, count: Any, noise: Any, scale: Any
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        part = prepare.complete(part)
         pixels = prepare.training(part, noise)
         # Dropout draws a mask for the whole global batch and takes these rows of it: the same
         # masks on any number of replicas.
@@ -108,6 +111,10 @@ def make_train_step(
         )
         return whole, total
 
+    compute = backward if accumulation_steps == 1 else accumulated
+    if compile_gradients:
+        compute = tf.function(compute, jit_compile=True, autograph=False)
+
     def train_step(
         batch: Batch,
         step: tf.Tensor,
@@ -115,7 +122,6 @@ def make_train_step(
         noise: tf.Tensor,
         scale: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        compute = backward if accumulation_steps == 1 else accumulated
         own, found = compute(batch, step, count, noise, scale)
         norm = update(
             optimizer,

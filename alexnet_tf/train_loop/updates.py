@@ -121,6 +121,9 @@ def noise_factor(wanted: float | None, drawn: float) -> float:
 
 def _compile(run: Run) -> tuple[Any, Any]:
     config, distribution, scale = run.config, run.distribution, run.loss_scale
+    # XLA compiles what one device computes: the whole update there, and where gradients travel
+    # between replicas what each computes before that.
+    one_replica_computes = distribution.replicas.total == 1
     replica_step = step.make_train_step(
         run.model,
         run.optimizer,
@@ -132,8 +135,9 @@ def _compile(run: Run) -> tuple[Any, Any]:
         clip_global_norm=config.optimizer.clip_global_norm,
         skip_not_finite=scale is not None and scale.dynamic,
         placed_gradients=bool(distribution.columns),
+        compile_gradients=config.jit_compile and not one_replica_computes,
     )
-    if config.jit_compile:
+    if config.jit_compile and one_replica_computes:
         replica_step = tf.function(replica_step, jit_compile=True, autograph=False)
 
     def one_replica(

@@ -85,10 +85,9 @@ def test_a_resident_set_completes_batches_to_the_same(data):
 
 def test_what_does_not_fit_is_refused(data, monkeypatch):
     size = EXAMPLES * 12 * 12 * 3 * (4 if data.store == "centered" else 1)
-    with pytest.raises(UserError, match="20 images need .*config.input.cache=memory"):
-        resident.Resident(data, EXAMPLES, memory=2 * size - 1)
-    resident.Resident(data, EXAMPLES, memory=2 * size)
     monkeypatch.setattr(images, "free_memory", lambda: size - 1)
+    with pytest.raises(UserError, match="20 images need .*config.input.cache=memory"):
+        resident.Resident(data, EXAMPLES)
     with pytest.raises(UserError, match="20 decoded images need .*config.input.cache=none"):
         batches(data, "memory")
 

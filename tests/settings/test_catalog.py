@@ -41,6 +41,7 @@ def test_what_a_resumed_run_may_change():
         "loss_scale",
         "promised.parameters",
         "promised.neurons",
+        "input.cache",
         "input.threads",
         "input.prefetch_batches",
         "checkpoint.every_minutes",
@@ -62,6 +63,7 @@ def test_what_a_resumed_run_may_change():
         "lrn_kernel",
         "placement",
         "steps_per_call",
+        "strided_convolution",
     }
     assert resume_of("network.filters") is resume_of("a_key_of_my_own") is Resume.REFUSED
 

@@ -158,8 +158,16 @@ def one_device(data, tmp_path_factory):
         ("accumulation_steps=3",),
         ("steps_per_call=4",),
         ("steps_per_call=4", "distribution=mirrored", "devices=('CPU:0','CPU:1')"),
+        ("implementation=joint", "strided_convolution=space_to_depth", "lrn_kernel=banded"),
     ],
-    ids=["two_replicas", "three_replicas", "accumulation", "several_steps", "several_on_two"],
+    ids=[
+        "two_replicas",
+        "three_replicas",
+        "accumulation",
+        "several_steps",
+        "several_on_two",
+        "other_kernels",
+    ],
 )
 def test_equals_one_device(data, one_device, tmp_path, settings):
     finish(train(data, tmp_path / "run", *SETTINGS, *settings))
@@ -169,6 +177,28 @@ def test_equals_one_device(data, one_device, tmp_path, settings):
 def test_several_steps_in_a_call_are_the_same_bits(data, one_device, tmp_path):
     finish(train(data, tmp_path / "run", *SETTINGS, "steps_per_call=5"))
     assert largest_difference(one_device, tmp_path / "run") == 0
+
+
+@pytest.mark.addons
+@pytest.mark.parametrize("cache", ["memory", "device"])
+def test_images_decoded_once_are_the_same_bits(data, one_device, tmp_path, cache):
+    settings = (f"input.cache={cache}", "steps_per_call=3")
+    finish(train(data, tmp_path / "run", *SETTINGS, *settings))
+    assert largest_difference(one_device, tmp_path / "run") == 0
+
+
+@pytest.mark.addons
+def test_compiled_replicas_and_workers_equal_one_compiled_device(data, one_device, tmp_path):
+    """XLA draws other dropout masks: compiled runs are compared with one another."""
+    settings = (*SETTINGS, "jit_compile=true")
+    finish(train(data, tmp_path / "one", *settings))
+    assert largest_difference(one_device, tmp_path / "one") > 1e-5
+    mirrored = ("distribution=mirrored", "devices=('CPU:0','CPU:1')")
+    finish(train(data, tmp_path / "two", *settings, *mirrored))
+    assert largest_difference(tmp_path / "one", tmp_path / "two") < 1e-6
+    for worker in train_on_two_workers(data, tmp_path / "workers", *settings):
+        finish(worker)
+    assert largest_difference(tmp_path / "one", tmp_path / "workers") < 1e-6
 
 
 @pytest.mark.addons

@@ -23,7 +23,7 @@ def across_maps(
     """x * (k + alpha * sum of x^2 over `size` neighbouring channels)^-beta.
 
     Args:
-        x: float32 [B, H, W, C].
+        x: float32 [B, H, W, C]; "banded" takes float64 too, as a reference.
         size: channels of the window, clipped at the first and the last channel.
         alpha: coefficient on the plain sum.
         beta: exponent.
@@ -39,7 +39,7 @@ def across_maps(
     if not banded and implementation == "tf":
         return _tensorflows(x, size, alpha, beta, k, groups)
     window = _window_matrix(int(x.shape[-1]) // groups, size, blocked)
-    band = tf.constant(alpha * np.kron(np.eye(groups), window), tf.float32)
+    band = tf.constant(alpha * np.kron(np.eye(groups), window), x.dtype)
 
     @tf.custom_gradient
     def normalize(x):

@@ -1,0 +1,90 @@
+"""What `auto` becomes, and that a run never changes it."""
+
+import json
+
+import pytest
+
+from alexnet_tf import config as recipes
+from alexnet_tf.runs.workdir import WorkFolder
+from alexnet_tf.settings import checks
+from alexnet_tf.settings.catalog import SETTINGS
+from alexnet_tf.tables import table
+from alexnet_tf.train_loop import automatic
+from alexnet_tf.train_loop.first_page import first_page
+from alexnet_tf.train_loop.setup import set_up
+from tests.helpers import small_dataset
+
+PLACES = [
+    automatic.Place(gpu, placed, columns, normalises)
+    for gpu in (False, True)
+    for placed in (False, True)
+    for columns in (1, 2)
+    for normalises in (False, True)
+]
+
+
+def value_of(config, key):
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_auto_becomes_a_choice_that_is_allowed_and_has_a_reason(place):
+    config = recipes.resolve(recipes.load("alexnet_paper"))
+    if place.placed:
+        config.placement = "two_devices"
+    wanted = {key for key, setting in SETTINGS.items() if "auto" in setting.choices}
+    chosen = automatic.resolve(config, place, None)
+    assert {choice.key for choice in chosen} == wanted
+    for choice in chosen:
+        assert value_of(config, choice.key) == choice.value != "auto"
+        assert choice.reason
+    checks.check(config)
+
+
+def test_gpus_compile_and_cpus_do_not():
+    paper = table.from_config({"name": "alexnet"}, 1000)
+    gpu = automatic.choices(automatic.Place.of(paper, gpu=True, placed=False))
+    cpu = automatic.choices(automatic.Place.of(paper, gpu=False, placed=False))
+    assert gpu["jit_compile"].value is True and gpu["lrn_kernel"].value == "banded"
+    assert "TF32" in gpu["precision"].reason
+    assert cpu["jit_compile"].value is False and cpu["lrn_kernel"].value == "tf"
+    apart = automatic.choices(automatic.Place.of(paper, gpu=True, placed=True))
+    assert apart["jit_compile"].value is False
+
+
+def test_named_values_stay():
+    config = recipes.resolve(
+        recipes.load("demo"), [("jit_compile", "true"), ("lrn_kernel", "banded")]
+    )
+    chosen = automatic.resolve(config, PLACES[0], None)
+    assert config.jit_compile is True and config.lrn_kernel == "banded"
+    assert not {"jit_compile", "lrn_kernel"} & {choice.key for choice in chosen}
+
+
+def test_a_run_goes_on_as_it_began(tmp_path):
+    data = small_dataset.make(tmp_path / "data", image_size=32, classes=10)
+
+    def begin(**changes):
+        config = recipes.load("cifar10_quick")
+        config.update(changes)
+        config.data_dir = str(data)
+        with WorkFolder(tmp_path / "run") as folder:
+            return set_up(recipes.resolve(config), folder)
+
+    page = first_page(begin(lrn_kernel="banded"))
+    assert "chosen         jit_compile=false: on CPUs" in page
+    assert "lrn_kernel" not in page
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert kept["jit_compile"] is False and kept["precision"] == "float32"
+    assert "auto" not in json.dumps(kept)
+    # The table would choose "tf" by now.
+    again = begin()
+    assert again.config.lrn_kernel == "banded"
+    assert "chosen         lrn_kernel=banded: as the run began" in first_page(again)
+
+
+def test_exact_float32_is_float32_for_keras():
+    assert automatic.keras_policy("float32_exact") == automatic.keras_policy("float32") == "float32"
+    assert automatic.keras_policy("mixed_bfloat16") == "mixed_bfloat16"

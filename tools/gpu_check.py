@@ -1,0 +1,296 @@
+"""Checks and measures this machine's GPU, and writes a report to paste into docs/performance.md.
+
+Example:
+  make gpu-check
+  python -m tools.gpu_check --output=gpu-check.md
+  python -m tools.gpu_check --device=CPU --quick       # tries the script itself
+
+Each part runs in a process of its own, so that one that fails leaves the others their chance:
+  gradients  every kernel of response normalisation, and the whole paper's network, against float64
+             on the CPU
+  columns    two columns on two logical GPUs against one device
+  mirrored   two replicas on two logical GPUs against one
+  resume     a run that was stopped and resumed against one that was not
+  tests      the project's tests of devices and placement
+  benchmark  python -m alexnet_tf.benchmark all
+Exit status: 0 if everything passed. Takes about ten minutes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from absl import flags
+
+from alexnet_common import command, files
+from alexnet_common.errors import UsageError
+from alexnet_common.messages import log
+from alexnet_common.tensorflow_import import import_tensorflow
+
+PARTS = ("gradients", "columns", "mirrored", "resume", "tests", "benchmark")
+# Largest difference relative to the largest value, with exact float32 products.
+BOUND = 2e-4
+# Small enough for ten minutes, with both normalisations and both columns.
+NETWORK = (
+    "network.input_size=67",
+    "network.filters=(16,32,32,32,32)",
+    "network.hidden=(64,64)",
+    "num_classes=10",
+    "synthetic_data=True",
+    "limit_train_examples=64",
+    "batch_size=16",
+    "precision=float32_exact",
+    "log.tensorboard=False",
+)
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Defines the command's flags."""
+    flags.DEFINE_string("output", "gpu-check.md", "Where the report goes.", flag_values=flag_values)
+    flags.DEFINE_enum("device", "GPU", ["GPU", "CPU"], "What is checked.", flag_values=flag_values)
+    flags.DEFINE_bool("quick", False, "Fewer steps and tests.", flag_values=flag_values)
+    flags.DEFINE_enum(
+        "part", None, PARTS, "Only this part, and its result on stdout.", flag_values=flag_values
+    )
+
+
+def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
+    """Runs all parts, or one."""
+    if arguments:
+        raise UsageError(f"unexpected argument {arguments[0]!r}")
+    device, quick = flag_values.device, flag_values.quick
+    if flag_values.part:
+        import_tensorflow()
+        print(json.dumps(_PARTS[flag_values.part](device, quick)))
+        return 0
+    results = {}
+    for part in PARTS:
+        log(f"{part} ...")
+        results[part] = _run(part, device, quick)
+        log(f"{part}: {'passed' if results[part]['passed'] else 'FAILED'}")
+    files.write_atomically(flag_values.output, report(results, device).encode())
+    log(f"wrote {flag_values.output}")
+    return 0 if all(result["passed"] for result in results.values()) else 1
+
+
+def _run(part: str, device: str, quick: bool) -> dict[str, Any]:
+    """The result of a part in a process of its own."""
+    arguments = [f"--part={part}", f"--device={device}", *(["--quick"] if quick else [])]
+    found = subprocess.run(
+        [sys.executable, "-m", "tools.gpu_check", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode or not found.stdout.strip():
+        lines = found.stderr.strip().splitlines()
+        return {"passed": False, "error": lines[-1] if lines else f"status {found.returncode}"}
+    return json.loads(found.stdout.strip().splitlines()[-1])
+
+
+def report(results: dict[str, dict[str, Any]], device: str) -> str:
+    """Markdown: what passed, and every figure."""
+    lines = [
+        f"# {device} check, {datetime.date.today().isoformat()}",
+        "",
+        f"`python -m tools.gpu_check --device={device}`",
+        "",
+        "| part | passed |",
+        "|---|---|",
+    ]
+    lines += [f"| {part} | {'yes' if r['passed'] else 'NO'} |" for part, r in results.items()]
+    for part, result in results.items():
+        figures = {key: value for key, value in result.items() if key != "passed"}
+        lines += ["", f"## {part}", "", "```json", json.dumps(figures, indent=1), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _gradients(device: str, quick: bool) -> dict[str, Any]:
+    """Largest relative difference of gradients to float64 on the CPU."""
+    import numpy as np
+    import tensorflow as tf
+
+    from alexnet_tf.model import build
+    from alexnet_tf.model.ops import normalization
+    from alexnet_tf.tables import table
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    random = np.random.default_rng(0)
+
+    def gradient(function: Any, where: str, jit: bool, *values: Any) -> list[np.ndarray]:
+        @tf.function(jit_compile=jit, autograph=False)
+        def compute() -> list[tf.Tensor]:
+            with tf.GradientTape() as tape:
+                inputs = [tf.convert_to_tensor(value) for value in values]
+                tape.watch(inputs)
+                result = function(*inputs)
+            return tape.gradient(result, inputs or None)
+
+        with tf.device(where):
+            return [value.numpy() for value in compute()]
+
+    settings: dict[str, Any] = {"size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2.0}
+    x = random.normal(0, 50, (4, 13, 13, 96)).astype(np.float32)
+    upstream = random.normal(size=x.shape)
+
+    def normalised(kernel: str) -> Any:
+        return lambda x: tf.reduce_sum(
+            normalization.across_maps(x, implementation=kernel, **settings)
+            * tf.constant(upstream, x.dtype)
+        )
+
+    expected = gradient(normalised("banded"), "/CPU:0", False, x.astype(np.float64))
+    found = {}
+    for kernel in ("tf", "tf_fast_gradient", "banded"):
+        for jit in (False, True):
+            name = f"{kernel}{', XLA' if jit else ''}"
+            found[f"normalisation: {name}"] = _difference(
+                gradient(normalised(kernel), f"/{device}:0", jit, x), expected
+            )
+    columns = table.from_config(
+        {
+            "name": "alexnet",
+            "input_size": 67 if quick else 224,
+            "filters": (16, 32, 32, 32, 32) if quick else (96, 256, 384, 384, 256),
+            "hidden": (64, 64) if quick else (512, 512),
+            "init_scale": 2.0,
+            "input_scale": 1 / 60,
+        },
+        10,
+    )
+    side = columns.input_size
+    pixels = random.normal(0, 60, (4, side, side, 3)).astype(np.float32)
+    labels = np.array([0, 3, 5, 9])
+
+    def whole(where: str, jit: bool, **choices: Any) -> list[np.ndarray]:
+        with tf.device(where):
+            model = build.build(columns, seed=1, **choices)
+            names = build.named_variables(model)
+
+            @tf.function(jit_compile=jit, autograph=False)
+            def compute() -> dict[str, tf.Tensor]:
+                with tf.GradientTape() as tape:
+                    logits = model(tf.constant(pixels), training=False)
+                    loss = tf.reduce_mean(
+                        tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                    )
+                return tape.gradient(loss, dict(names))
+
+            return [value.numpy() for _, value in sorted(compute().items())]
+
+    expected = whole("/CPU:0", False, policy="float64", lrn="banded")
+    for jit in (False, True):
+        for kernel in ("tf", "banded"):
+            for blocks in (False, True):
+                name = f"whole network: {kernel}{', blocks' * blocks}{', XLA' * jit}"
+                choices = {"lrn": kernel, "space_to_depth": blocks}
+                found[name] = _difference(whole(f"/{device}:0", jit, **choices), expected)
+    return {"passed": max(found.values()) < BOUND, "bound": BOUND, "differences": found}
+
+
+def _difference(found: list[Any], expected: list[Any]) -> float:
+    """Largest difference of arrays, relative to the largest value of each."""
+    import numpy as np
+
+    return max(
+        float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
+        for a, b in zip(found, expected, strict=True)
+    )
+
+
+def _weights(*settings: str, stop: int = 0, steps: int = 6) -> list[Any]:
+    """Weights after some steps of the small network; `stop`: stopped there and resumed."""
+    from alexnet_tf import config as recipes
+    from alexnet_tf.runs.workdir import WorkFolder
+    from alexnet_tf.train_loop.loop import Loop
+    from alexnet_tf.train_loop.setup import set_up
+
+    with tempfile.TemporaryDirectory() as folder:
+        for last in [stop, steps] if stop else [steps]:
+            pairs = [s.split("=", 1) for s in (*NETWORK, *settings, f"train_steps={last}")]
+            config = recipes.resolve(recipes.load("alexnet_paper"), [(k, v) for k, v in pairs])
+            with WorkFolder(folder) as work:
+                run = set_up(config, work)
+                Loop(run, quiet=True).train()
+                weights = [
+                    run.names.weights_out(run.variables)[name]
+                    for name in sorted(run.names.weights_out(run.variables))
+                ]
+    return weights
+
+
+def _split(device: str) -> str:
+    """Two logical devices of one; their names as config.devices takes them."""
+    import tensorflow as tf
+
+    physical = tf.config.list_physical_devices(device)[0]
+    memory = {"memory_limit": 4096} if device == "GPU" else {}
+    parts = [tf.config.LogicalDeviceConfiguration(**memory) for _ in range(2)]
+    tf.config.set_logical_device_configuration(physical, parts)
+    return f"devices=('{device}:0','{device}:1')"
+
+
+def _columns(device: str, quick: bool) -> dict[str, Any]:
+    devices = _split(device)
+    apart = _weights("placement=two_devices", devices)
+    return _equal(apart, _weights("jit_compile=false", f"devices=('{device}:0',)"))
+
+
+def _mirrored(device: str, quick: bool) -> dict[str, Any]:
+    devices = _split(device)
+    one = _weights("jit_compile=true", f"devices=('{device}:0',)")
+    return _equal(_weights("jit_compile=true", "distribution=mirrored", devices), one)
+
+
+def _resume(device: str, quick: bool) -> dict[str, Any]:
+    devices = f"devices=('{device}:0',)"
+    return _equal(_weights(devices, stop=2), _weights(devices))
+
+
+def _equal(found: list[Any], expected: list[Any]) -> dict[str, Any]:
+    difference = _difference(found, expected)
+    return {"passed": difference < BOUND, "bound": BOUND, "difference": difference}
+
+
+def _tests(device: str, quick: bool) -> dict[str, Any]:
+    paths = ["tests/model/test_placement.py", "tests/devices"]
+    chosen = paths[:1] if quick else paths
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *chosen],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = found.stdout.strip().splitlines()[-1:]
+    return {"passed": found.returncode == 0, "tests": chosen, "result": last}
+
+
+def _benchmark(device: str, quick: bool) -> dict[str, Any]:
+    found = subprocess.run(
+        [sys.executable, "-m", "alexnet_tf.benchmark", "all", *(["--quick"] if quick else [])],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode:
+        return {"passed": False, "error": found.stderr.strip().splitlines()[-1]}
+    return {"passed": True} | json.loads(found.stdout)
+
+
+_PARTS = {
+    "gradients": _gradients,
+    "columns": _columns,
+    "mirrored": _mirrored,
+    "resume": _resume,
+    "tests": _tests,
+    "benchmark": _benchmark,
+}
+
+
+if __name__ == "__main__":
+    command.run(define_flags, main, __doc__)
