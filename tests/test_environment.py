@@ -90,6 +90,7 @@ def train(workdir, *more, **how):
         "--config.limit_train_examples=32",
         "--config.batch_size=16",
         "--config.train_steps=2",
+        "--config.log.report=false",
         f"--workdir={workdir}",
     ]
     return run([*arguments, *more], **how)

@@ -217,6 +217,15 @@ def test_a_run_that_has_only_begun(data, trained, tmp_path, capsys):
     assert "last line written " in begun.text
 
 
+def test_synthetic_data_has_curves_and_nothing_to_evaluate(tmp_path):
+    settings = {"synthetic_data": True, "limit_train_examples": 16, "num_classes": 3}
+    argv = arguments("", tmp_path / "run", train_epochs=1, **settings)
+    assert train_run([argument for argument in argv if "data_dir" not in argument]) == 0
+    text = Page((tmp_path / "run" / "report.html").read_text()).text
+    assert "Trained on synthetic data: there is nothing to evaluate." in text
+    assert "Synthetic data: random pixels." in text and "Kernels of conv1" in text
+
+
 def test_a_run_without_best_checkpoint_or_dataset(tmp_path, capsys):
     data = small_dataset.make(tmp_path / "data", image_size=36, classes=6, validation=13)
     workdir = finished_run.make(tmp_path / "run", data, best=False)

@@ -46,6 +46,7 @@ def run(tmp_path, monkeypatch):
         "batch_size": 4,
         "learning_rate.schedule": "constant",
         "log.tensorboard": "false",
+        "log.report": "false",
     }
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
 

@@ -18,6 +18,7 @@ def test_of_equally_good_epochs_the_first_is_the_best(tmp_path):
         # Too little to change any prediction.
         "learning_rate.initial": 1e-30,
         "log.tensorboard": "false",
+        "log.report": "false",
     }
     argv = ["--config=demo", f"--workdir={tmp_path / 'run'}"]
     argv += [f"--config.{key}={value}" for key, value in settings.items()]
