@@ -13,6 +13,7 @@ import pytest
 from alexnet_common import command
 from alexnet_tf import evaluate
 from alexnet_tf.evaluation import ensemble
+from tests.helpers import finished_run, small_dataset
 
 
 def report(top_1: int, top_5: int, *, of_ensemble: bool = False) -> dict:
@@ -116,3 +117,17 @@ def test_ctrl_c_ends_an_evaluation_in_one_line(workdir, tmp_path, repository):
     assert process.wait(timeout=60) == 130
     assert rest == "interrupted\n"
     assert os.listdir(tmp_path) == []
+
+
+def test_a_damaged_record_is_one_line(tmp_path, capsys):
+    data = small_dataset.make(tmp_path / "data", image_size=36, classes=6, validation=13)
+    run = finished_run.make(tmp_path / "run", data)
+    shard = data / "validation-00001-of-00002"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    shard.write_bytes(content)
+    output = tmp_path / "errors.json"
+    status, out, err = call(capsys, f"--workdir={run}", "--views=1", f"--output={output}")
+    assert (status, out) == (1, "") and not output.exists()
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert f"{shard}: the record at byte" in line and "is damaged" in line
