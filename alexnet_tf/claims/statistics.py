@@ -3,7 +3,8 @@
 Two sources of chance stand behind a difference of two arms: the seed of each training run, and the
 finite set of test images. Arms trained with equal seeds are paired (same order, crops and initial
 values where they have any in common), so the interval of a claim is that of the mean of paired
-differences over seeds; that it also holds over images, McNemar's test says.
+differences over seeds. What two single runs differ in on the same images is
+`analysis.statistics.McNemar`'s question.
 """
 
 from __future__ import annotations
@@ -106,60 +107,6 @@ def smallest_detectable(
         else:
             high = middle
     return float(high * deviation / math.sqrt(pairs))
-
-
-def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> float:
-    """Two-sided exact p value that two classifiers are wrong equally often on the same images.
-
-    Args:
-        first_right, second_right: bool [N], of the same images in the same order.
-
-    Raises:
-        ValueError: they are of different lengths.
-    """
-    if first_right.shape != second_right.shape:
-        raise ValueError("McNemar's test compares answers to the same images")
-    only_first = int((first_right & ~second_right).sum())
-    only_second = int((second_right & ~first_right).sum())
-    if not only_first + only_second:
-        return 1.0
-    return float(stats.binomtest(only_first, only_first + only_second).pvalue)
-
-
-def bootstrap_over_images(
-    differences: np.ndarray, alpha: float, draws: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile interval of a mean over images, resampled with replacement.
-
-    Args:
-        differences: float [N], of each image: second arm wrong - first arm wrong, averaged over
-            seeds.
-    """
-    values = np.asarray(differences, np.float64)
-    result = stats.bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=draws,
-        confidence_level=1 - alpha,
-        method="percentile",
-        random_state=np.random.default_rng(seed),
-        batch=64,
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-def permutation_p_value(first: Sequence[float], second: Sequence[float], seed: int = 0) -> float:
-    """Two-sided p value of a paired permutation test (signs of the differences are exchanged)."""
-    pairs = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    result = stats.permutation_test(
-        pairs,
-        lambda a, b, axis: np.mean(a - b, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=9999,
-        random_state=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
 
 
 def level_at(pairs: int, planned: int, alpha: float) -> tuple[int, float]:

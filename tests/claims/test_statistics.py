@@ -41,28 +41,6 @@ def test_the_smallest_detectable_effect_inverts_the_seeds_needed():
     assert statistics.smallest_detectable(1.0, 1, 0.05) is None
 
 
-def test_mcnemar_is_a_binomial_test_of_the_discordant_images():
-    first = np.array([True] * 12 + [False] * 3 + [True] * 50 + [False] * 5)
-    second = np.array([False] * 12 + [True] * 3 + [True] * 50 + [False] * 5)
-    # Twice the tail of 12 or more heads in 15: (455 + 105 + 15 + 1) / 2^15.
-    assert statistics.mcnemar(first, second) == pytest.approx(2 * 576 / 2**15)
-    assert statistics.mcnemar(first, first) == 1.0
-    with pytest.raises(ValueError, match="same images"):
-        statistics.mcnemar(first, second[:-1])
-
-
-def test_bootstrap_covers_a_mean_as_the_normal_interval_does():
-    values = np.random.default_rng(1).normal(0.5, 1.0, 2000)
-    low, high = statistics.bootstrap_over_images(values, 0.05)
-    error = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
-    assert low == pytest.approx(values.mean() - error, abs=0.005)
-    assert high == pytest.approx(values.mean() + error, abs=0.005)
-
-
-def test_a_permutation_test_of_three_pairs_has_a_smallest_p_of_a_quarter():
-    assert statistics.permutation_p_value([1, 2, 3], [0, 0.5, 2]) == pytest.approx(2 / 8)
-
-
 def test_looks_are_fixed_and_their_levels_add_up_to_alpha():
     assert statistics.level_at(2, 3, 0.05) == (0, 0.025)
     assert statistics.level_at(3, 3, 0.05) == (3, 0.025)
