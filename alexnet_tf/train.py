@@ -121,7 +121,11 @@ def main(
     if chief:
         print(json.dumps(logs, default=float))
         if config.log.report:
-            report.after_training(training.folder.folder, quiet=flag_values.quiet)
+            report.after_training(
+                training.folder.folder,
+                evaluate=training.distribution.workers == 1,
+                quiet=flag_values.quiet,
+            )
     return 0
 
 

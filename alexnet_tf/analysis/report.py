@@ -76,13 +76,15 @@ def write(
     return path
 
 
-def after_training(workdir: Path, *, quiet: bool = False) -> None:
+def after_training(workdir: Path, *, evaluate: bool = True, quiet: bool = False) -> None:
     """Makes the report of a run that has just ended; what goes wrong with it is a warning.
 
     One that is younger than the run's newest checkpoint is left as it is.
 
     Args:
         workdir: the run's work folder.
+        evaluate: evaluate the best checkpoint. Not after training on several workers: the others
+            leave at once, and TensorFlow may end a process that goes on computing without them.
         quiet: say nothing but warnings.
     """
     folder = WorkFolder(workdir)
@@ -92,9 +94,11 @@ def after_training(workdir: Path, *, quiet: bool = False) -> None:
             return
         if not quiet:
             log("making the report (--config.log.report=false leaves it out)")
-        path = write(str(workdir), Settings())
+        path = write(str(workdir), Settings(evaluate=evaluate))
         if not quiet:
             log(f"{'report':<14} {path}")
+        if not quiet and not evaluate:
+            log(f"note: without classes and mistakes; with them: {again}")
     except KeyboardInterrupt:
         log(f"no report: interrupted; the run is finished and saved; later: {again}")
     except Exception as error:

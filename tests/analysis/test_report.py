@@ -217,6 +217,17 @@ def test_a_run_that_has_only_begun(data, trained, tmp_path, capsys):
     assert "last line written " in begun.text
 
 
+def test_of_several_workers_the_chief_makes_it_without_an_evaluation(trained, tmp_path, capsys):
+    from alexnet_tf.analysis import report as pages
+
+    workdir = tmp_path / "run"
+    shutil.copytree(trained, workdir, ignore=shutil.ignore_patterns("report.html"))
+    pages.after_training(workdir, evaluate=False)
+    text = Page((workdir / "report.html").read_text()).text
+    assert "Not evaluated: classes and mistakes are left out." in text and "Kernels of" in text
+    assert f"with them: python -m alexnet_tf.report --workdir={workdir}" in capsys.readouterr().err
+
+
 def test_synthetic_data_has_curves_and_nothing_to_evaluate(tmp_path):
     settings = {"synthetic_data": True, "limit_train_examples": 16, "num_classes": 3}
     argv = arguments("", tmp_path / "run", train_epochs=1, **settings)
