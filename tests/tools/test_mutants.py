@@ -85,10 +85,31 @@ def test_the_report_names_what_no_test_noticed(tmp_path, repository):
     done = checked(tmp_path, repository, "--limit=20", "--jobs=2")
     lines = done.stdout.splitlines()
     assert done.returncode == 1, done.stderr
-    assert "3 of 4 mutants caught (75.0%)" in lines
-    assert lines[-1] == "survived: core.py:4: 1 -> 2: x = x + 1"
+    assert lines[-2:] == [
+        "survived: core.py:4: 1 -> 2: x = x + 1",
+        "3 of 4 mutants caught (75.0%)",
+    ]
     assert sum(" too slow " in line for line in lines) == 1
     assert checked(tmp_path, repository, "--limit=20", "--jobs=2", "--least=0.75").returncode == 0
+
+
+def test_what_makes_no_difference_does_not_count(tmp_path, repository, monkeypatch):
+    (tmp_path / "core.py").write_text("def double(x):\n    return x * 2 if x >= 0 else x + x\n")
+    test = "from core import double\n\ndef test_it():\n    assert double(3) == 6 == -double(-3)\n"
+    (tmp_path / "test_core.py").write_text(test)
+    line = "return x * 2 if x >= 0 else x + x"
+    reason = f"mutants.EXPLAINED = {{({line!r}, 'GtE -> Gt'): 'x + x is x * 2'}}\nsys.exit("
+    monkeypatch.setattr(sys.modules[__name__], "COMMAND", COMMAND.replace("sys.exit(", reason))
+    done = checked(tmp_path, repository, "--limit=20", "--jobs=2")
+    lines = done.stdout.splitlines()
+    change = f"makes no difference (x + x is x * 2): core.py:2: GtE -> Gt: {line}"
+    assert change in lines and lines[-1].endswith("; 1 more make no difference")
+
+
+@pytest.mark.parametrize("place", mutants.EXPLAINED)
+def test_lines_that_are_explained_are_there(repository, place):
+    text = "".join((repository / path).read_text() for path in mutants.TESTS)
+    assert place[0] in text
 
 
 def test_tests_that_fail_anyway_cannot_judge(tmp_path, repository):
