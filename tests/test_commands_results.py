@@ -285,3 +285,24 @@ def test_evaluate_finds_the_errors_that_training_reported(data_dir, tmp_path, ca
         assert errors["top_1_error"] == pytest.approx(expected["val_top_1_error"], abs=1e-6)
         assert errors["top_5_error"] == pytest.approx(expected["val_top_5_error"], abs=1e-6)
         assert errors["loss"] == pytest.approx(expected["val_loss"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_an_export_that_leaves_nothing(workdir, tmp_path):
+    """Oracle: the export did not come to its end, though nothing asked it but the signal."""
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    arguments = [f"--workdir={workdir}", f"--output_dir={tmp_path}/model"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "alexnet_tf.export", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    # The unfinished folder is there as soon as the graphs are being made.
+    while not list(tmp_path.iterdir()) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and err.splitlines()[-1] == "interrupted"
+    assert list(tmp_path.iterdir()) == []

@@ -20,6 +20,7 @@ from alexnet_common.errors import UserError
 from alexnet_tf.serving import export_folder
 from data_prep.pixels import headers, images
 from data_prep.pixels.errors import ImageError
+from data_prep.pixels.headers import Header
 
 DEFAULT = "serving_default"
 _BYTES, _PIXELS = "image_bytes", "images"
@@ -74,24 +75,34 @@ class LoadedModel:
         """Whether a signature is one that `of_files` computes: our own, of image files."""
         return bool(self.facts) and signature in _OF_PIXELS and signature in self.signatures
 
-    def squares(self, contents: Sequence[bytes]) -> Squares:
-        """Decodes and resizes image files as the converter does."""
-        errors = [""] * len(contents)
+    def squares(
+        self, contents: Sequence[bytes], inspected: Sequence[Header | str] | None = None
+    ) -> Squares:
+        """Decodes and resizes image files as the converter does.
+
+        Args:
+            contents: of the files.
+            inspected: what `inspect` said of each; with a text in place of a header the file is
+                refused for that reason.
+        """
+        known = [inspect(content) for content in contents] if inspected is None else inspected
+        errors = [header if isinstance(header, str) else "" for header in known]
         pixels = np.zeros((len(contents), self.image_size, self.image_size, 3), np.uint8)
+        turn = self.facts.get("exif_orientation", "ignore")
         in_graph = []
-        for index, content in enumerate(contents):
+        for index, header in enumerate(known):
+            if isinstance(header, str):
+                continue
+            # The first exports have no function that makes squares.
+            if header.in_tensorflow and hasattr(self._loaded, "squares"):
+                in_graph.append(index)
+                continue
             try:
-                # The first exports have no function that makes squares.
-                if headers.inspect(content).in_tensorflow and hasattr(self._loaded, "squares"):
-                    in_graph.append(index)
-                else:
-                    turn = self.facts.get("exif_orientation", "ignore")
-                    pixels[index] = images.square_pixels(content, self.image_size, turn)
+                pixels[index] = images.square_pixels(contents[index], self.image_size, turn)
             except ImageError as error:
                 errors[index] = str(error)
         if in_graph:
-            chosen = tf.constant([contents[index] for index in in_graph])
-            outputs = self._loaded.squares(chosen)
+            outputs = self._loaded.squares(tf.constant([contents[index] for index in in_graph]))
             pixels[in_graph] = outputs["images"].numpy()
             for index, text in zip(in_graph, outputs["error"].numpy(), strict=True):
                 errors[index] = text.decode()
@@ -147,6 +158,14 @@ class LoadedModel:
                 names, titles, labels, probabilities, strict=True
             )
         ]
+
+
+def inspect(content: bytes) -> Header | str:
+    """What the header of an image file says, or why the file is refused; decodes nothing."""
+    try:
+        return headers.inspect(content)
+    except ImageError as error:
+        return str(error)
 
 
 def load(path: str, version: int | None = None) -> LoadedModel:

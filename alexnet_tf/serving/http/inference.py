@@ -15,8 +15,7 @@ from alexnet_tf.serving import loaded
 from alexnet_tf.serving.http.batching import Batcher
 from alexnet_tf.serving.http.metrics import Metrics
 from alexnet_tf.serving.loaded import LoadedModel, Rows, Squares
-from data_prep.pixels import headers
-from data_prep.pixels.errors import ImageError
+from data_prep.pixels.headers import Header
 
 T = TypeVar("T")
 
@@ -101,39 +100,37 @@ class Inference:
             executor.shutdown(wait=False, cancel_futures=True)
 
     async def _squares(self, contents: Sequence[bytes]) -> Squares:
-        large = await self.in_thread(self._refused_and_large, contents)
-        usual = [index for index, why in enumerate(large) if why is None]
-        squares = await self.in_thread(self.model.squares, [contents[index] for index in usual])
-        size = self.model.image_size
-        pixels = np.zeros((len(contents), size, size, 3), np.uint8)
-        pixels[usual] = squares.pixels
-        errors = [why or "" for why in large]
-        for index, error in zip(usual, squares.errors, strict=True):
-            errors[index] = error
-        for index, why in enumerate(large):
-            if why == "":
-                async with self._large:
-                    one = await self.in_thread(self.model.squares, [contents[index]])
-                pixels[index], errors[index] = one.pixels[0], one.errors[0]
-        return Squares(pixels, errors)
+        inspected = await self.in_thread(self._inspect, contents)
+        large = [
+            index
+            for index, header in enumerate(inspected)
+            if isinstance(header, Header) and header.width * header.height > LARGE_PIXELS
+        ]
+        later = set(large)
+        first = ["" if index in later else header for index, header in enumerate(inspected)]
+        squares = await self.in_thread(self.model.squares, contents, first)
+        for index in large:
+            async with self._large:
+                one = await self.in_thread(
+                    self.model.squares, [contents[index]], [inspected[index]]
+                )
+            squares.pixels[index], squares.errors[index] = one.pixels[0], one.errors[0]
+        return squares
 
-    def _refused_and_large(self, contents: Sequence[bytes]) -> list[str | None]:
-        """Per file: None; "" if it is large and to be decoded alone; or why it is refused."""
-        found: list[str | None] = []
+    def _inspect(self, contents: Sequence[bytes]) -> list[Header | str]:
+        """What `loaded.inspect` says, and the server's own limit of pixels."""
+        found: list[Header | str] = []
         for content in contents:
-            try:
-                header = headers.inspect(content)
-            except ImageError as error:
-                found.append(str(error))
-                continue
-            count = header.width * header.height
-            if count > self.settings.max_pixels:
-                found.append(
+            header = loaded.inspect(content)
+            if (
+                isinstance(header, Header)
+                and header.width * header.height > self.settings.max_pixels
+            ):
+                header = (
                     f"{header.width}x{header.height} pixels are more than the "
                     f"{self.settings.max_pixels:,} that this server decodes"
                 )
-            else:
-                found.append("" if count > LARGE_PIXELS else None)
+            found.append(header)
         return found
 
     def _batcher(self, signature: str) -> Batcher:

@@ -41,7 +41,7 @@ class LimitedBody:
             await self.app(scope, receive, send)
             return
         said = dict(scope["headers"]).get(b"content-length", b"")
-        deadline = asyncio.get_running_loop().time() + self.seconds
+        clock = _Deadline(self.seconds)
         held = 0
         complete = False
 
@@ -57,8 +57,7 @@ class LimitedBody:
                 complete = True
                 raise self._refusal(TOO_LARGE)
             try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
+                message = await clock.wait(receive)
             except TimeoutError:
                 complete = True
                 raise self._refusal(TOO_SLOW) from None
@@ -66,6 +65,8 @@ class LimitedBody:
             held += size
             self._together += size
             complete = not message.get("more_body", False)
+            if complete:
+                clock.stop()
             for status, broken in (
                 (TOO_LARGE, held > self.max_bytes),
                 (BUSY, self._together > self.max_bytes_together),
@@ -80,6 +81,7 @@ class LimitedBody:
         try:
             await self.app(scope, limited, send)
         finally:
+            clock.stop()
             self._together -= held
 
     def _refusal(self, status: int) -> HTTPException:
@@ -90,6 +92,43 @@ class LimitedBody:
         }
         retry = {"Retry-After": "1"} if status == BUSY else {}
         return HTTPException(status, words[status], {**_CLOSE, **retry})
+
+
+class _Deadline:
+    """One timer for all parts of a body: `asyncio.timeout` around each costs more than they do."""
+
+    def __init__(self, seconds: float):
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._end)
+        self._over = False
+        self._waiting: asyncio.Task | None = None
+
+    async def wait(self, receive: Any) -> Any:
+        """The next part.
+
+        Raises:
+            TimeoutError: the time is over.
+        """
+        if self._over:
+            raise TimeoutError
+        self._waiting = asyncio.current_task()
+        try:
+            return await receive()
+        except asyncio.CancelledError:
+            # Somebody else's wish to end the task is left to them.
+            if self._over and self._waiting is not None and self._waiting.uncancel() == 0:
+                raise TimeoutError from None
+            raise
+        finally:
+            self._waiting = None
+
+    def stop(self) -> None:
+        """There is nothing more to wait for."""
+        self._timer.cancel()
+
+    def _end(self) -> None:
+        self._over = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
 
 async def _drain(receive: Any) -> None:
