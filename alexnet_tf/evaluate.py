@@ -18,13 +18,12 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 an error above its limit, 130 in
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from absl import flags
 
-from alexnet_common import command, files
+from alexnet_common import command, files, progress
 from alexnet_common.errors import UsageError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
@@ -121,20 +120,8 @@ def settings_from(flag_values: flags.FlagValues) -> Any:
 
 
 def progress_bar(label: str, total: int) -> Callable[[int], None]:
-    """What tells how it goes: a bar on a terminal, one line otherwise."""
-    from tqdm import tqdm
-
-    if not sys.stderr.isatty():
-        log(f"evaluating {label}: {total:,} images")
-        return lambda count: None
-    bar = tqdm(total=total, desc=label, unit="img", leave=False, dynamic_ncols=True)
-
-    def update(count: int) -> None:
-        bar.update(count)
-        if bar.n >= total:
-            bar.close()
-
-    return update
+    """What tells how an evaluation goes (`progress.bar`)."""
+    return progress.bar(f"evaluating {label}", total)
 
 
 def run() -> None:

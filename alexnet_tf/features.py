@@ -19,7 +19,7 @@ import json
 
 from absl import flags
 
-from alexnet_common import command
+from alexnet_common import command, progress
 from alexnet_common.errors import UsageError
 from alexnet_tf import network_flags
 
@@ -71,7 +71,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         flag_values.output,
         views=int(flag_values.views),
         facts=facts,
-        progress=network_flags.progress("features", total),
+        progress=progress.bar("features", total),
     )
     network_flags.tell_skipped(written.skipped)
     report = {

@@ -202,7 +202,7 @@ def _activations(flag_values: flags.FlagValues) -> Drawn:
         data = network_flags.dataset_of(network, flag_values.data_dir)
         batch = images.sample(data, "validation", 1, flag_values.seed)
         name, square = batch.names[0], batch.images
-    rows = [each.name for each in chosen]
+    rows = [column.name for column in chosen]
     maps = [value.numpy()[0] for value in network.feature_step(rows)(tf.constant(square))]
     seen = preprocess.views(square, network.input_size, 1)[0]
     figure = activations.draw(seen, flag_values.layer, rows, maps, flag_values.maps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,23 +67,6 @@ def define_reading(flag_values: flags.FlagValues) -> None:
         "A file that is no image ends the command, or is left out and told of.",
         flag_values=flag_values,
     )
-
-
-def progress(label: str, total: int) -> Callable[[int], Any]:
-    """Told how many images are done: a bar on a terminal, one line otherwise."""
-    if not sys.stderr.isatty():
-        log(f"{label}: {total:,} image{'s' * (total != 1)}")
-        return lambda count: None
-    from tqdm import tqdm
-
-    bar = tqdm(total=total, desc=label, unit="img", leave=False, dynamic_ncols=True)
-
-    def update(count: int) -> None:
-        bar.update(count)
-        if bar.n >= total:
-            bar.close()
-
-    return update
 
 
 def tell_skipped(skipped: list[tuple[str, str]]) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from absl import flags
 
-from alexnet_common import command, files
+from alexnet_common import command, files, progress
 from alexnet_common.errors import UsageError
 from alexnet_common.messages import log
 from alexnet_common.suggestions import did_you_mean
@@ -105,7 +105,7 @@ def _index(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         code_bits=flag_values.code_bits,
         seed=flag_values.seed,
         facts=network_flags.facts(network) | {"images": origin},
-        progress=network_flags.progress("index", total),
+        progress=progress.bar("index", total),
     )
     network_flags.tell_skipped(written.skipped)
     report = {key: value for key, value in made.facts.items() if key != "class_names"}
@@ -210,7 +210,7 @@ def _measure(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         bits=bits,
         epochs=flag_values.epochs,
         seed=flag_values.seed,
-        progress=network_flags.progress("features", data.split("train").count),
+        progress=progress.bar("features", data.split("train").count),
     )
     report = network_flags.facts(network) | {"data_dir": data.directory} | report
     log(measure.table_text(report))

@@ -27,9 +27,9 @@ def choose(table: Table, layer: str) -> list[selection.Selection]:
     (whole,) = selection.choose(table, [layer])
     if len(whole.shape) != 3:
         maps = [
-            each.name
-            for each in selection.choose(table, selection.layers(table))
-            if len(each.shape) == 3
+            other.name
+            for other in selection.choose(table, selection.layers(table))
+            if len(other.shape) == 3
         ]
         raise UsageError(f"{layer} has no maps but a vector; maps have {', '.join(maps)}")
     return selection.choose(table, list(whole.rows))

@@ -60,7 +60,7 @@ def extract(
     names: list[str] = []
     labels: list[int] = []
     skipped: list[tuple[str, str]] = []
-    shapes = {each.name: each.shape for each in chosen}
+    shapes = {layer.name: layer.shape for layer in chosen}
     with writers.open_writer(output, shapes, names, labels, facts or {}) as writer:
         for batch in batches:
             skipped += batch.skipped

@@ -164,8 +164,8 @@ def of_files(
             waiting.append((chunk, [pool.submit(attempt, path) for path in chunk]))
             if len(waiting) == 2:
                 yield gather(*waiting.pop(0))
-        for each in waiting:
-            yield gather(*each)
+        for names, futures in waiting:
+            yield gather(names, futures)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -140,7 +140,7 @@ class Network:
         """
         chosen = selection.choose(self.run.table, list(layers))
         _check_views(views)
-        key = (tuple(each.rows for each in chosen), views)
+        key = (tuple(layer.rows for layer in chosen), views)
         if key not in self._compiled:
             self._compiled[key] = _make_step(self.run, chosen, views)
         return self._compiled[key]
@@ -196,7 +196,7 @@ def load(
 def _make_step(
     run: restore.TrainedRun, chosen: list[selection.Selection], views: int
 ) -> Callable[[tf.Tensor], list[tf.Tensor]]:
-    names = list(dict.fromkeys(row for each in chosen for row in each.rows))
+    names = list(dict.fromkeys(row for layer in chosen for row in layer.rows))
     outputs = [run.model.get_layer(name).output for name in names]
     part = keras.Model(run.model.input, outputs)
 
@@ -206,9 +206,9 @@ def _make_step(
         values = part(seen, training=False)
         by_row = dict(zip(names, values if isinstance(values, list) else [values], strict=True))
         results = []
-        for each in chosen:
-            joined = tf.concat([by_row[row] for row in each.rows], axis=-1)
-            by_view = tf.reshape(joined, [views, -1, *each.shape])
+        for layer in chosen:
+            joined = tf.concat([by_row[row] for row in layer.rows], axis=-1)
+            by_view = tf.reshape(joined, [views, -1, *layer.shape])
             results.append(tf.reduce_mean(tf.cast(by_view, tf.float32), axis=0))
         return results
 

@@ -86,7 +86,7 @@ def measure(
     by_pixels = vectors.by_pixels(network)
     asked, query_labels = _queries(network, data, queries, seed, (by_layer, by_pixels))
     k = min(max(at), data.split("train").count)
-    at = sorted({min(each, k) for each in at})
+    at = sorted({min(wanted, k) for wanted in at})
     count = data.split("train").count
     labels = np.zeros(count, np.int64)
     pixels = search.Nearest(asked[by_pixels.name], k)
