@@ -18,6 +18,18 @@ BETWEEN_THE_STACKS = ",".join(f"!=2.{minor}.*" for minor in range(16, 21))
 COMMON = Path(__file__).parent / "alexnet_common" / "__init__.py"
 VERSION = re.findall(r'^__version__ = "(.+)"$', COMMON.read_text(encoding="utf-8"), re.MULTILINE)[0]
 
+# Extras whose tests `dev` is to run.
+# The web server of alexnet_tf.serve.
+SERVING = [
+    "starlette>=0.40",
+    "uvicorn>=0.30",
+    "python-multipart>=0.0.9",
+    "prometheus-client>=0.20",
+]
+# Exact search of alexnet_tf.retrieve in large sets.
+RETRIEVAL = ["faiss-cpu>=1.8"]
+# Features as Zarr, predictions as Parquet.
+COLUMNS = ["zarr>=3", "pyarrow>=15"]
 TESTING = ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.4", "httpx>=0.27"]
 
 setup(
@@ -61,24 +73,26 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]"],
         "addons": ["tensorflow==2.15.1", "keras==2.15.*", "tensorflow-addons==0.23.0"],
-        # The web server of alexnet_tf.serve.
-        "serve": [
-            "starlette>=0.40",
-            "uvicorn>=0.30",
-            "python-multipart>=0.0.9",
-            "prometheus-client>=0.20",
-        ],
+        "serve": SERVING,
+        "retrieve": RETRIEVAL,
+        "columns": COLUMNS,
         # python -m alexnet_tf.export --formats=onnx.
         "onnx": ["tf2onnx>=1.16"],
-        # Exact search of alexnet_tf.retrieve in large sets.
-        "retrieve": ["faiss-cpu>=1.8"],
-        # Features as Zarr, predictions as Parquet.
-        "columns": ["zarr>=3", "pyarrow>=15"],
         "benchmark": ["opencv-python-headless>=4.8"],
         "test": TESTING,
         # setuptools and wheel: the tests build the wheel without reaching for a package index.
         # selenium: the test that opens TensorBoard in Chromium, where there is one.
-        "dev": [*TESTING, "ruff>=0.17", "mypy>=2", "selenium>=4", "setuptools>=77", "wheel"],
+        "dev": [
+            *TESTING,
+            *SERVING,
+            *RETRIEVAL,
+            *COLUMNS,
+            "ruff>=0.17",
+            "mypy>=2",
+            "selenium>=4",
+            "setuptools>=77",
+            "wheel",
+        ],
     },
     entry_points={
         "console_scripts": [

@@ -121,7 +121,7 @@ def _text(result: dict[str, Any]) -> str:
 
 def run() -> None:
     """Console entry point."""
-    command.run(define_flags, main, __doc__)
+    command.run_until_interrupted(define_flags, main, __doc__)
 
 
 if __name__ == "__main__":
