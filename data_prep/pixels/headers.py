@@ -145,12 +145,13 @@ def _gif(data: bytes) -> Header:
         position += 1
     left, top, width, height = struct.unpack_from("<HHHH", data, position + 1)
     check_size("GIF", width, height)
-    whole = (left, top, width, height) == (0, 0, canvas_width, canvas_height)
     # As browsers and Pillow do: a frame that reaches beyond the canvas enlarges it.
     canvas_width, canvas_height = max(canvas_width, left + width), max(canvas_height, top + height)
+    # TensorFlow's decoder cuts the canvas to the frames, keeps all frames of a film in memory, and
+    # refuses files that browsers show (with an empty comment, or without a palette).
     return Header(
         "GIF", canvas_width, canvas_height, 3, first_frame=(left, top, width, height),
-        in_tensorflow=whole,
+        in_tensorflow=False,
     )  # fmt: skip
 
 
