@@ -137,7 +137,8 @@ class Dataset:
         """The split of that name; a `DatasetError` names the splits there are."""
         if name not in self.splits:
             raise DatasetError(
-                f"{self.directory}: has no split {name!r}, only {', '.join(self.splits)}"
+                f"{self.directory}: has no split {name!r}, only {', '.join(self.splits)}; "
+                f"--split={next(iter(self.splits))} takes that one"
             )
         return self.splits[name]
 

@@ -61,7 +61,8 @@ def load(workdir: str, which: str = "best", data_dir: str = "") -> TrainedRun:
 
     Args:
         workdir: its work folder; a run that still trains may be read too.
-        which: "best" (lowest validation error) or "newest".
+        which: "best" (lowest validation error) or "newest". Where the training dataset has no
+            validation split there is no best, and the newest is taken.
         data_dir: where the training dataset lies, if neither the work folder keeps its facts nor
             the config's `data_dir` is there any more.
 
@@ -70,9 +71,12 @@ def load(workdir: str, which: str = "best", data_dir: str = "") -> TrainedRun:
     """
     folder = WorkFolder(workdir)
     config = folder.load_config()
+    facts = training_facts(folder, config, data_dir)
+    if which == "best" and "validation" not in facts.splits:
+        log(f"{workdir}: its dataset has no validation split, so the latest weights are taken")
+        which = "newest"
     # Before the network is built, which for 61 million weights takes a while.
     folder.check_checkpoint(which)
-    facts = training_facts(folder, config, data_dir)
     network = definition_copy.kept(folder.folder, config.network)
     layers = table.from_config(network, facts.num_classes)
     model = build.build(layers, seed=config.seed)

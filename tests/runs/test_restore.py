@@ -151,3 +151,13 @@ def test_missing_checkpoints(tmp_path):
     for which in restore.CHECKPOINTS:
         with pytest.raises(UserError, match="train first"):
             restore.load(str(none), which)
+
+
+def test_without_a_validation_split_the_latest_weights_are_taken(tmp_path, capsys):
+    data = small_dataset.make(tmp_path / "data", image_size=32)
+    document = json.loads((data / "dataset.json").read_text())
+    del document["splits"]["validation"]
+    (data / "dataset.json").write_text(json.dumps(document))
+    run = finished_run.make(tmp_path / "run", data, best=False)
+    assert restore.load(str(run)).which == "newest"
+    assert "no validation split, so the latest weights are taken" in capsys.readouterr().err
