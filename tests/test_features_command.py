@@ -111,7 +111,7 @@ def test_what_is_no_image_ends_the_command_or_is_left_out(workdir, folder, tmp_p
         ),
         (["--workdir=RUN", "--layers=", "--split=train"], 2, "--layers names no layer"),
         (["--workdir=RUN", "--split=train"], 2, "layers"),
-        (["--model=RUN/config.json", "--layers=fc64", "--split=train"], 1, "no file of weights"),
+        (["--model=RUN/config.json", "--layers=fc64", "--split=train"], 1, "not a file of weights"),
     ],
 )
 def test_errors_are_one_line(arguments, status, message, workdir, tmp_path, capsys):
