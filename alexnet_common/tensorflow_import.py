@@ -11,6 +11,8 @@ from typing import Any
 
 from alexnet_common import environment
 
+_CACHE_FLAG = "--tf_xla_persistent_cache_directory"
+
 
 def import_tensorflow() -> None:
     """Imports TensorFlow, and Keras with it, quietly and with Keras' own defaults.
@@ -24,6 +26,7 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     if "tensorflow" in sys.modules:
         return
+    keep_compiled_programs()
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as notes:
@@ -39,6 +42,20 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def keep_compiled_programs() -> None:
+    """Lets XLA keep what it compiles in the folder that ALEXNET_XLA_CACHE names.
+
+    A restart then does not compile the step again: 20 to 50 s on a GPU. TensorFlow reads its flags
+    once, when it first compiles. The programs fit one machine and one TensorFlow only, and nobody
+    removes old ones: so there is no folder unless one is named.
+    """
+    folder = os.environ.get("ALEXNET_XLA_CACHE")
+    flags = os.environ.get("TF_XLA_FLAGS", "")
+    if folder and _CACHE_FLAG not in flags:
+        os.makedirs(folder, exist_ok=True)
+        os.environ["TF_XLA_FLAGS"] = f"{flags} {_CACHE_FLAG}={folder}".strip()
 
 
 def import_on_cpu() -> Any:

@@ -3,20 +3,23 @@
 Example:
   python -m alexnet_tf.benchmark input --config.data_dir=DATASET
 
-The stages, each holding what the one before does:
-  read       records from the shard files, in the random order of an epoch, checksums checked
-  decode     whole images
-  crop       centre crops of the network's input size (JPEGs are decoded whole)
-  augment    the recipe's random crops, mirror images and colour noise draws: what training gets
-  device     the same, moved to the device and mean-subtracted there
-All run once through --images images of the training split, in turns. Prints JSON.
+The stages, each but the second holding what the one before does:
+  read         records from the shard files, in the random order of an epoch, checksums checked
+  bare_decode  the store's images from memory, decoded by as many threads, nothing else (JPEG only)
+  decode       whole images in order
+  augment      in an epoch's order, with the draws for crops, mirror images and colour noise: what
+               training gets
+  device       the same, moved to the device; cropped, mirrored and mean-subtracted there
+`cpu_microseconds_per_image` is what all threads took: on a machine that others use too it says more
+than images/s. All run once through --images images of the training split, in turns. Prints JSON.
 """
 
 from __future__ import annotations
 
 import json
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from absl import flags
@@ -32,7 +35,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     """Defines the benchmark's flags."""
     define_config_flags(flag_values, "alexnet_paper")
     flags.DEFINE_integer(
-        "images", 2560, "Images per stage and round.", lower_bound=1, flag_values=flag_values
+        "images", 7680, "Images per stage and round.", lower_bound=1, flag_values=flag_values
     )
     flags.DEFINE_integer("rounds", 3, "Rounds.", lower_bound=1, flag_values=flag_values)
 
@@ -49,31 +52,42 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
     stages, images = _stages(config, flag_values.images)
     seconds: dict[str, list[float]] = {name: [] for name in stages}
+    cpu: dict[str, list[float]] = {name: [] for name in stages}
     # The first round warms up: page cache, threads, compiled functions.
     for round_number in range(flag_values.rounds + 1):
         for name, stage in stages.items():
-            began = time.monotonic()
-            seen = stage()
-            spent = time.monotonic() - began
+            counts = iter(stage())
+            # A run makes its pipeline once: the clock starts when its first batch is there.
+            seen = first = next(counts)
+            began, busy = time.monotonic(), time.process_time()
+            seen += sum(counts)
+            spent, busy = time.monotonic() - began, time.process_time() - busy
             if seen != images:
                 raise RuntimeError(f"stage {name} saw {seen} of {images} images")
             if round_number:
-                seconds[name].append(spent)
+                seconds[name].append(spent * images / max(images - first, 1))
+                cpu[name].append(1e6 * busy / max(images - first, 1))
         log(f"round {round_number} of {flag_values.rounds}")
     report = {
         "benchmark": "input",
         "config": config.name,
         "batch_size": config.batch_size,
         "images": images,
-        "stages": {name: _measure.speed(spent, images) for name, spent in seconds.items()},
+        "stages": {
+            name: _measure.speed(spent, images)
+            | {"cpu_microseconds_per_image": round(statistics.median(cpu[name]), 1)}
+            for name, spent in seconds.items()
+        },
         "machine": _measure.machine(),
     }
     print(json.dumps(report))
     return 0
 
 
-def _stages(config: recipes.ConfigDict, wanted: int) -> tuple[dict[str, Callable[[], int]], int]:
-    """Functions that run a stage over all images and return how many they saw."""
+def _stages(
+    config: recipes.ConfigDict, wanted: int
+) -> tuple[dict[str, Callable[[], Iterable[int]]], int]:
+    """Functions that run a stage, and yield how many images each batch held; images in all."""
     import numpy as np
     import tensorflow as tf
 
@@ -96,60 +110,73 @@ def _stages(config: recipes.ConfigDict, wanted: int) -> tuple[dict[str, Callable
     order = np.random.default_rng(config.seed).permutation(available)
     prepared = tf.function(prepare.training, autograph=False)
 
-    def read() -> int:
-        seen = 0
+    span = pipeline.Span(available, size, last_step=steps)
+
+    def read() -> Iterator[int]:
         for step in range(steps):
             start = step % per_epoch * size
-            seen += len(reader.read(order[start : start + size]))
-        return seen
+            yield len(reader.read(order[start : start + size]))
 
-    def decode() -> int:
-        seen = 0
-        while seen < images:
-            batches = pipeline.evaluation_batches(
+    def decode() -> Iterator[int]:
+        return _counts(
+            pipeline.evaluation_batches(
                 data,
                 "train",
-                pipeline.Span(min(available, images - seen), size),
+                span,
                 threads=config.input.threads,
                 prefetch_batches=config.input.prefetch_batches,
             )
-            seen += _count(batches)
-        return seen
+        )
 
-    def training(augment: bool) -> Any:
+    def bare_decode() -> Iterator[int]:
+        kinds = {data.image_key: tf.io.FixedLenFeature([], tf.string)}
+        wanted = order[: min(available, images)]
+        parsed = tf.io.parse_example(tf.constant(reader.read(wanted), tf.string), kinds)
+
+        def decoded(content: tf.Tensor) -> tf.Tensor:
+            image = tf.image.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
+            return tf.ensure_shape(image, [data.image_size, data.image_size, 3])
+
+        contents = tf.data.Dataset.from_tensor_slices(parsed[data.image_key])
+        loop = contents.repeat().take(images).map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+        options = tf.data.Options()
+        if config.input.threads:
+            options.threading.private_threadpool_size = config.input.threads
+        loop = loop.batch(size).prefetch(config.input.prefetch_batches).with_options(options)
+        return (len(batch) for batch in loop)
+
+    def training() -> Any:
         settings = config.input
         return pipeline.training_batches(
             data,
-            pipeline.Span(available, size, last_step=steps),
+            span,
             pipeline.Augmentation(
                 crop,
-                random_crop=augment and settings.random_crop,
-                random_flip=augment and settings.random_flip,
+                random_crop=settings.random_crop,
+                random_flip=settings.random_flip,
                 crop_chunk=settings.crop_chunk,
-                color_noise_stddev=prepare.noise_stddev if augment else 0.0,
+                color_noise_stddev=prepare.noise_stddev,
             ),
             seed=config.seed,
             threads=settings.threads,
             prefetch_batches=settings.prefetch_batches,
         )
 
-    def device() -> int:
-        seen, last = 0, None
-        for batch in training(True):
+    def device() -> Iterator[int]:
+        for batch in training():
             last = prepared(batch)
-            seen += int(tf.reduce_sum(batch["weight"]))
-        if last is not None:
-            last.numpy()
-        return seen
+            yield int(tf.reduce_sum(batch["weight"]))
+        last.numpy()
 
+    bare = {"bare_decode": bare_decode} if data.store == "jpeg" else {}
     return {
         "read": read,
+        **bare,
         "decode": decode,
-        "crop": lambda: _count(training(False)),
-        "augment": lambda: _count(training(True)),
+        "augment": lambda: _counts(training()),
         "device": device,
     }, images
 
 
-def _count(batches: Any) -> int:
-    return sum(int(batch["weight"].sum()) for batch in batches.as_numpy_iterator())
+def _counts(batches: Any) -> Iterator[int]:
+    return (int(batch["weight"].sum()) for batch in batches.as_numpy_iterator())

@@ -10,6 +10,7 @@ import pytest
 
 from alexnet_tf import benchmark
 from alexnet_tf.benchmarks import _measure
+from alexnet_tf.benchmarks import all as all_benchmarks
 from tests.helpers import small_dataset
 
 SMALL_NET = [
@@ -105,7 +106,13 @@ def test_input(data_dir, capsys):
     )
     assert status == 0
     assert report["images"] == 50  # One epoch is nearest to 60.
-    assert list(report["stages"]) == ["read", "decode", "crop", "augment", "device"]
+    assert list(report["stages"]) == [
+        "read",
+        "bare_decode",
+        "decode",
+        "augment",
+        "device",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,3 +161,27 @@ def test_blocks_alternate_and_rates_follow_from_their_times(monkeypatch):
     assert seconds == {"a": [0.5] * 3, "b": [2.0] * 3}
     assert _measure.speed(seconds["a"], 10)["images_per_second"] == 20
     assert _measure.ratios([0.5, 1.0], [2.0, 3.0]) == {"median": 3.5, "least": 3.0, "largest": 4.0}
+
+
+def test_start(capsys):
+    status, report, err = call(capsys, "start", "--config.batch_size=4", *SMALL_NET)
+    assert status == 0, err
+    parts = report["seconds"]
+    assert list(parts) == ["import", "set_up", "first_update", "second_update"]
+    expected = sum(parts.values()) - parts["second_update"]
+    assert report["to_the_first_update"] == pytest.approx(expected, abs=0.01)
+
+
+def test_the_table_of_all_benchmarks_relates_figures_to_limits():
+    report = {
+        "limits": {"float32_tflops": 0.2, "copy_gb_per_second": 10.0},
+        "step": {"ours": {"images_per_second": 45.4}, "ratio": {"median": 3.8}},
+        "loop": {"loop": {"images_per_second": 44.0}, "overhead": 0.03},
+        "start": {"error": "no room"},
+    }
+    text = "\n".join(all_benchmarks.table(report))
+    # 200 GFLOP/s over 4.135 GFLOP for an image are 48.4 images/s.
+    assert "45.4 images/s, 94% of float32 products, 3.80 times plain Keras" in text
+    assert "97% of the step" in text
+    assert "start                    failed: no room" in text
+    assert report["step"]["of_limit"] == pytest.approx(0.939, abs=1e-3)
