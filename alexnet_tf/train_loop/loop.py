@@ -193,7 +193,8 @@ class Loop:
         validation = self._evaluate(stop) if due and self._evaluator else None
         best = position.best["val_top_1_error"] if position.best else math.inf
         is_best = validation is not None and validation.top_1_error < best
-        record = Epoch(means, speed, seconds, validation, is_best)
+        left = self._clock.seconds_left(run.last_step - position.step)
+        record = Epoch(means, speed, seconds, validation, is_best, left)
         if validation is not None and is_best:
             position.best = {
                 "val_top_1_error": validation.top_1_error,

@@ -26,6 +26,15 @@ def interval(*, speed=SPEED, seconds_left=7500.0, gradient_norm=None, **means):
     )
 
 
-def epoch(*, validation=VALIDATION, train_seconds=61.0, is_best=False, speed=SPEED, **means):
+def epoch(
+    *,
+    validation=VALIDATION,
+    train_seconds=61.0,
+    is_best=False,
+    speed=SPEED,
+    seconds_left=7500.0,
+    **means,
+):
     """An epoch whose means differ from MEANS in some fields."""
-    return Epoch(dataclasses.replace(MEANS, **means), speed, train_seconds, validation, is_best)
+    changed = dataclasses.replace(MEANS, **means)
+    return Epoch(changed, speed, train_seconds, validation, is_best, seconds_left)

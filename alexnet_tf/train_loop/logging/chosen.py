@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from alexnet_tf.config import ConfigDict
+from alexnet_tf.settings.checks import values
 from alexnet_tf.train_loop.logging.metrics_file import MetricsFile
 from alexnet_tf.train_loop.logging.profile import Profile
 from alexnet_tf.train_loop.logging.progress import Progress
@@ -24,7 +26,8 @@ def chosen(run: Run, quiet: bool = False) -> list[Watcher]:
     folder, log = run.folder, run.config.log
     watchers: list[Watcher] = [MetricsFile(folder.metrics_file)]
     if log.tensorboard:
-        watchers.append(TensorBoard(folder.tensorboard, run.variables, log.histograms_every_epochs))
+        every, text = log.histograms_every_epochs, recipe_text(run.config)
+        watchers.append(TensorBoard(folder.tensorboard, run.variables, every, text))
     if log.profile_steps:
         watchers.append(Profile(folder.tensorboard, log.profile_steps, run.variables, quiet))
     watchers.append(Progress(run.steps_per_epoch, run.epochs, quiet=quiet))
@@ -33,3 +36,9 @@ def chosen(run: Run, quiet: bool = False) -> list[Watcher]:
         watchers.append(StuckLoss(run.data.num_classes))
     watchers.append(Summary(folder.metrics_file, log.expected, quiet=quiet))
     return watchers
+
+
+def recipe_text(config: ConfigDict) -> str:
+    """Every setting of a run, as Markdown."""
+    rows = [f"| config.{key} | `{value!r}` |" for key, value in sorted(values(config))]
+    return "\n".join([f"**{config.name}**", "", "| setting | value |", "|---|---|", *rows])

@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import sys
 import time
+from collections.abc import Callable
 
 from tqdm import tqdm
 
 from alexnet_common.messages import duration, log
-from alexnet_tf.train_loop.logging.records import Epoch, Interval, Means, Speed
+from alexnet_tf.train_loop.logging.records import Epoch, Interval, Means, Speed, Validation
 from alexnet_tf.train_loop.logging.watchers import Watcher
+
+# Names and widths of the table's columns; together with the stamp less than 100 characters.
+COLUMNS = (
+    ("epoch", 8),
+    ("step", 10),
+    ("loss", 9),
+    ("top-1", 7),
+    ("val loss", 9),
+    ("top-1", 8),
+    ("top-5", 8),
+    ("rate", 9),
+    ("img/s", 7),
+    ("left", 12),
+)
+STAMP = "%m-%d %H:%M"
+BEST = "*"
+ROWS_PER_HEADER = 30
+# A share of the time worth a note.
+LONG_WAIT = 0.2
 
 
 class Progress(Watcher):
-    """One line that moves on a terminal; in a file, a line now and then. Always one per epoch.
+    """A table with a row per epoch, and a bar in between on a terminal; in a file, rows in between.
+
+    Rows in a file begin with month, day and time. A `*` marks the lowest validation error so far.
 
     Args:
         steps_per_epoch, epochs: the length of the run.
         quiet: say nothing; warnings come from elsewhere.
-        seconds_between_lines: in a file, at least so many, so that a run of days has a log that
-            can be read; 0: a line per log interval.
+        seconds_between_rows: in a file, at least so many between the rows within an epoch, so that
+            a run of days has a log that can be read; 0: a row per log interval.
+        columns: width of the terminal; None: as it is.
+        now: the time of a row's stamp.
     """
 
     def __init__(
@@ -29,12 +54,17 @@ class Progress(Watcher):
         epochs: int,
         *,
         quiet: bool = False,
-        seconds_between_lines: float = 10.0,
+        seconds_between_rows: float = 10.0,
+        columns: int | None = None,
+        now: Callable[[], datetime.datetime] = datetime.datetime.now,
     ):
         self._steps, self._epochs = steps_per_epoch, epochs
-        self._quiet = quiet
-        self._seconds_between_lines = seconds_between_lines
-        self._said_at = -math.inf
+        self._quiet, self._columns, self._now = quiet, columns, now
+        self._seconds_between_rows = seconds_between_rows
+        self._written_at = -math.inf
+        self._rows = 0
+        self._skipped = 0
+        self._noted_wait = False
         self._bar: tqdm | None = None
         self._epoch = 0
         self._terminal = sys.stderr.isatty()
@@ -49,8 +79,9 @@ class Progress(Watcher):
                 desc=f"epoch {epoch + 1}/{self._epochs}",
                 unit="step",
                 leave=False,
-                dynamic_ncols=True,
-                bar_format="{desc} {percentage:3.0f}% {bar:12} {n_fmt}/{total_fmt}{postfix}",
+                ncols=self._columns,
+                dynamic_ncols=self._columns is None,
+                bar_format="{desc} {percentage:3.0f}% {bar:8} {n_fmt}/{total_fmt}{postfix}",
             )
 
     def steps_done(self, step: int) -> None:
@@ -60,10 +91,15 @@ class Progress(Watcher):
 
     def interval(self, record: Interval) -> None:
         """Says how training goes."""
+        if self._quiet:
+            return
         if self._bar is not None:
-            self._bar.set_postfix_str(_describe(record.means, record.speed, record.seconds_left))
-        elif not self._quiet and not self._terminal:
-            self._say_how_it_goes(record)
+            self._bar.set_postfix_str(_beside_the_bar(record))
+        elif not self._terminal:
+            now = time.monotonic()
+            if now - self._written_at >= self._seconds_between_rows:
+                self._written_at = now
+                self._row(record.means, record.speed, record.seconds_left)
 
     def begin_evaluation(self, step: int) -> None:
         """Says on the bar what the pause is for."""
@@ -71,10 +107,14 @@ class Progress(Watcher):
             self._bar.set_postfix_str("evaluating")
 
     def end_epoch(self, record: Epoch) -> None:
-        """Leaves one line per epoch."""
+        """Leaves one row per epoch."""
         self.close()
-        if not self._quiet:
-            log(_describe_epoch(record, self._epochs))
+        if self._quiet:
+            return
+        self._row(
+            record.means, record.speed, record.seconds_left, record.validation, record.is_best
+        )
+        self._note_wait(record.speed)
 
     def close(self) -> None:
         """Takes the bar off the screen."""
@@ -82,40 +122,60 @@ class Progress(Watcher):
             self._bar.close()
             self._bar = None
 
-    def _say_how_it_goes(self, record: Interval) -> None:
-        now = time.monotonic()
-        if now - self._said_at >= self._seconds_between_lines:
-            self._said_at = now
-            means = record.means
-            step_in_epoch = means.step - (means.epoch - 1) * self._steps
+    def _row(
+        self,
+        means: Means,
+        speed: Speed | None,
+        seconds_left: float | None,
+        validation: Validation | None = None,
+        is_best: bool = False,
+    ) -> None:
+        if self._rows % ROWS_PER_HEADER == 0:
+            self._say([name for name, _ in COLUMNS])
+        self._rows += 1
+        cells = [
+            f"{means.epoch}/{self._epochs}",
+            f"{means.step:,}",
+            f"{means.loss:.4f}",
+            f"{means.top_1_error:.1%}",
+            f"{validation.loss:.4f}" if validation else "",
+            f"{validation.top_1_error:.2%}" if validation else "",
+            f"{validation.top_5_error:.2%}" if validation else "",
+            f"{means.learning_rate:.3g}",
+            _images(speed) if speed else "",
+            "" if seconds_left is None else duration(seconds_left),
+        ]
+        self._say(cells, BEST if is_best else "")
+        skipped = means.skipped_updates or 0
+        if skipped > self._skipped:
+            updates = "update" if skipped == 1 else "updates"
+            log(f"note: {skipped:,} {updates} skipped (loss scale {means.loss_scale:g})")
+        self._skipped = skipped
+
+    def _say(self, cells: list[str], mark: str = "") -> None:
+        stamp = "" if self._terminal else f"{self._now():{STAMP}}"
+        texts = [f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True)]
+        log(stamp + "".join(texts) + mark)
+
+    def _note_wait(self, speed: Speed | None) -> None:
+        if speed is not None and speed.data_wait > LONG_WAIT and not self._noted_wait:
+            self._noted_wait = True
             log(
-                f"epoch {means.epoch}/{self._epochs}, step {step_in_epoch:,}/{self._steps:,}"
-                f" ({means.step:,} in all): {_describe(means, record.speed, record.seconds_left)}"
+                f"note: the device waited for data in {speed.data_wait:.0%} of this epoch's time; "
+                "python -m alexnet_tf.benchmark input says how fast the data comes"
             )
 
 
-def _describe(means: Means, speed: Speed | None, seconds_left: float | None = None) -> str:
-    parts = [f"loss {means.loss:.4f}", f"top-1 error {means.top_1_error:.1%}"]
-    parts.append(f"rate {means.learning_rate:g}")
-    if means.skipped_updates:
-        parts.append(f"{means.skipped_updates:,} updates skipped (loss scale {means.loss_scale:g})")
-    if speed is not None:
-        images = speed.images_per_second
-        parts.append(f"{images:,.0f} img/s" if images >= 10 else f"{images:.2g} img/s")
-        parts.append(f"{speed.data_wait:.0%} waiting for data")
-    if seconds_left is not None:
-        parts.append(f"{duration(seconds_left)} left")
+def _beside_the_bar(record: Interval) -> str:
+    """The most important first: a narrow terminal cuts the rest off."""
+    parts = [] if record.seconds_left is None else [f"{duration(record.seconds_left)} left"]
+    parts.append(f"loss {record.means.loss:.3g}")
+    if record.speed is not None:
+        parts.append(f"{_images(record.speed)} img/s")
+    parts.append(f"top-1 {record.means.top_1_error:.1%}")
     return ", ".join(parts)
 
 
-def _describe_epoch(record: Epoch, epochs: int) -> str:
-    text = f"epoch {record.means.epoch}/{epochs} done in {duration(record.train_seconds)}"
-    text += f": {_describe(record.means, record.speed)}"
-    if record.validation is not None:
-        found = record.validation
-        text += (
-            f" | validation loss {found.loss:.4f}, top-1 error "
-            f"{found.top_1_error:.2%}, top-5 error {found.top_5_error:.2%} "
-            f"on {found.count:,} images"
-        )
-    return text
+def _images(speed: Speed) -> str:
+    images = speed.images_per_second
+    return f"{images:,.0f}" if images >= 10 else f"{images:.2g}"

@@ -106,6 +106,7 @@ class Epoch:
         train_seconds: of its steps in this process, the first one left out.
         validation: None where the epoch was not evaluated.
         is_best: its validation error is lower than that of every epoch before.
+        seconds_left: training time to the end of the run; None before it can be told.
     """
 
     means: Means
@@ -113,6 +114,7 @@ class Epoch:
     train_seconds: float = 0.0
     validation: Validation | None = None
     is_best: bool = False
+    seconds_left: float | None = None
 
     def values(self) -> dict[str, Any]:
         """What the seed determines, by its name in metrics.jsonl."""

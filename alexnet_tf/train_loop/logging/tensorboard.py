@@ -16,8 +16,35 @@ from alexnet_tf.pictures import kernels as kernel_pictures
 from alexnet_tf.train_loop.logging.records import Epoch, Interval
 from alexnet_tf.train_loop.logging.watchers import Watcher
 
-# Where a run stands: no curves.
-PLACES = ("epoch", "step")
+# Tag and description of every scalar, by its name in metrics.jsonl. TensorBoard sorts tags: what
+# says how a run goes (learning_rate, loss, ...) must come before the rest.
+SCALARS = {
+    "learning_rate": ("learning_rate", "Of the interval's last update."),
+    "loss": (
+        "loss",
+        "Mean cost per example (cross-entropy in nats, unless the network says otherwise): of an "
+        "interval's training batches with dropout and augmentation, and of the whole validation "
+        "split without.",
+    ),
+    "top_1_error": ("top_1_error", "Share of examples whose best class is wrong."),
+    "top_5_error": ("top_5_error", "Share of examples whose class is not among the best five."),
+    "loss_scale": ("precision/loss_scale", "The factor on the loss that float16 needs."),
+    "skipped_updates": (
+        "precision/skipped_updates",
+        "Updates of the whole run that were left out because a gradient was not finite.",
+    ),
+    "parameter_norm": ("norms/parameter_norm", "l2 norm of all weights together."),
+    "gradient_norm": (
+        "norms/gradient_norm",
+        "l2 norm of the last update's gradient over all weights, before clipping.",
+    ),
+    "update_norm": ("norms/update_norm", "l2 norm of what the last update added to the weights."),
+    "images_per_second": ("timing/images_per_second", "While training, without evaluations."),
+    "data_wait": (
+        "timing/data_wait",
+        "Share of the training time in which the device waited for data.",
+    ),
+}
 
 
 class TensorBoard(Watcher):
@@ -31,12 +58,17 @@ class TensorBoard(Watcher):
         folder: for both.
         variables: the network's by name, as `model.build.named_variables` returns them.
         histograms_every_epochs: of all weights; 0: never.
+        recipe: the run's config as text for people, in Markdown; "": none.
     """
 
     def __init__(
-        self, folder: Path, variables: Mapping[str, Any], histograms_every_epochs: int = 0
+        self,
+        folder: Path,
+        variables: Mapping[str, Any],
+        histograms_every_epochs: int = 0,
+        recipe: str = "",
     ):
-        self._folder, self._variables = folder, variables
+        self._folder, self._variables, self._recipe = folder, variables, recipe
         self._every = histograms_every_epochs
         self._writers: dict[str, Any] = {}
         self._paused = False
@@ -46,12 +78,14 @@ class TensorBoard(Watcher):
         self._paused = False
         if step == 0:
             self._write_kernels(0)
+        if self._recipe:
+            # Once per process: some settings may change when a run is resumed.
+            recipe, self._recipe = self._recipe, ""
+            self._write("train", step, lambda: tf.summary.text("recipe", recipe))
 
     def interval(self, record: Interval) -> None:
         """Writes the interval's means and norms, and the speed."""
-        means = {key: value for key, value in record.values().items() if key not in PLACES}
-        times = {f"timing/{key}": value for key, value in record.timing().items()}
-        self._write_scalars("train", record.means.step, means | times)
+        self._write_scalars("train", record.means.step, record.values() | record.timing())
 
     def end_epoch(self, record: Epoch) -> None:
         """Writes the validation errors, the kernels and the histograms."""
@@ -93,8 +127,9 @@ class TensorBoard(Watcher):
 
     def _write_scalars(self, name: str, step: int, values: Mapping[str, float]) -> None:
         def scalars() -> None:
-            for tag, value in values.items():
-                tf.summary.scalar(tag, float(value))
+            for key in values.keys() & SCALARS.keys():
+                tag, description = SCALARS[key]
+                tf.summary.scalar(tag, float(values[key]), description=description)
 
         self._write(name, step, scalars)
 

@@ -1,11 +1,14 @@
 """What the operator sees of a run: records in, lines and a bar out."""
 
+import datetime
 import io
 
 import pytest
 
 from alexnet_common.messages import duration
+from alexnet_tf.train_loop.logging.clock import Clock
 from alexnet_tf.train_loop.logging.progress import Progress
+from alexnet_tf.train_loop.logging.records import Speed, Validation
 from tests.helpers import run_records
 
 
@@ -24,37 +27,100 @@ def test_durations(seconds, text):
     assert duration(seconds) == text
 
 
-def test_progress_in_a_file(capsys):
-    watcher = Progress(1000, 90, seconds_between_lines=0)
+def at_noon():
+    return datetime.datetime(2026, 11, 26, 12, 5, 59)
+
+
+def test_rows_in_a_file(capsys):
+    watcher = Progress(1000, 90, seconds_between_rows=0, now=at_noon)
     watcher.begin_epoch(1, 1000)
-    watcher.steps_done(1233)
+    watcher.steps_done(1234)
     watcher.interval(run_records.interval())
-    watcher.end_epoch(run_records.epoch())
-    one, two = capsys.readouterr().err.splitlines()
-    assert one == (
-        "epoch 2/90, step 234/1,000 (1,234 in all): loss 2.5000, top-1 error 75.0%, rate 0.01, "
-        "1,500 img/s, 2% waiting for data, 2 h 5 min left"
-    )
-    assert two.startswith("epoch 2/90 done in 1 min 1 s: loss 2.5000, ")
-    assert two.endswith(
-        "| validation loss 2.0000, top-1 error 50.00%, top-5 error 12.50% on 50,000 images"
-    )
+    watcher.end_epoch(run_records.epoch(step=2000, is_best=True))
+    header, within, end = capsys.readouterr().err.splitlines()
+    assert header.split()[:5] == ["11-26", "12:05", "epoch", "step", "loss"]
+    assert within.split() == [
+        *("11-26", "12:05", "2/90", "1,234", "2.5000", "75.0%", "0.01", "1,500"),
+        *("2", "h", "5", "min"),
+    ]
+    errors = ["2.0000", "50.00%", "12.50%"]
+    assert end.split() == [
+        *("11-26", "12:05", "2/90", "2,000", "2.5000", "75.0%", *errors, "0.01", "1,500"),
+        *("2", "h", "5", "min*"),
+    ]
+    # Values stand under their names.
+    for row in (within, end):
+        assert row[: header.index("step") + 4].endswith(row.split()[3])
 
 
-def test_skipped_updates_are_said(capsys):
-    watcher = Progress(1000, 90, seconds_between_lines=0)
-    watcher.interval(run_records.interval(loss_scale=16384.0, skipped_updates=0))
-    watcher.interval(run_records.interval(loss_scale=16384.0, skipped_updates=3))
-    one, two = capsys.readouterr().err.splitlines()
-    assert "skipped" not in one
-    assert "3 updates skipped (loss scale 16384)" in two
+def test_the_longest_row_is_shorter_than_100_characters(capsys):
+    watcher = Progress(10009, 100, seconds_between_rows=0)
+    watcher.begin_epoch(99, 990891)
+    watcher.end_epoch(
+        run_records.epoch(
+            epoch=100,
+            step=1000900,
+            loss=123.45678,
+            top_1_error=1.0,
+            learning_rate=0.000123456,
+            validation=Validation(123.45678, 1.0, 1.0, 50000, 30.0),
+            is_best=True,
+            speed=Speed(12345.6, 0.0),
+            seconds_left=86399.0,
+        )
+    )
+    header, row = capsys.readouterr().err.splitlines()
+    assert len(header) < 100 and len(row) < 100
+    assert row.split()[2:] == [
+        *("100/100", "1,000,900", "123.4568", "100.0%", "123.4568", "100.00%", "100.00%"),
+        *("0.000123", "12,346", "23", "h", "59", "min*"),
+    ]
+
+
+def test_only_a_new_best_has_a_mark(capsys):
+    watcher = Progress(1000, 90)
+    for is_best in (True, False):
+        watcher.end_epoch(run_records.epoch(is_best=is_best))
+    _, best, other = capsys.readouterr().err.splitlines()
+    assert "*" in best and "*" not in other
+
+
+def test_after_a_resume_no_time_is_left_until_a_speed_is_known(capsys):
+    clock = Clock(quiet=True)
+    clock.start_step()
+    clock.got_batch()
+    clock.end_step(images=8)
+    assert clock.seconds_left(5000) is None and clock.interval() is None
+    watcher = Progress(1000, 90, seconds_between_rows=0)
+    watcher.interval(run_records.interval(speed=None, seconds_left=clock.seconds_left(5000)))
+    header, row = capsys.readouterr().err.splitlines()
+    assert row.split()[-1] == "0.01"
+
+
+def test_skipped_updates_are_said_once(capsys):
+    watcher = Progress(1000, 90, seconds_between_rows=0)
+    for skipped in (0, 1, 3, 3):
+        watcher.interval(run_records.interval(loss_scale=16384.0, skipped_updates=skipped))
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        "note: 1 update skipped (loss scale 16384)",
+        "note: 3 updates skipped (loss scale 16384)",
+    ]
+
+
+def test_a_long_wait_for_data_is_said_once(capsys):
+    watcher = Progress(1000, 90)
+    for wait in (0.1, 0.35, 0.4):
+        watcher.end_epoch(run_records.epoch(speed=Speed(100.0, wait)))
+    (note,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert "35%" in note and "benchmark input" in note
 
 
 def test_progress_spares_a_file(capsys):
-    watcher = Progress(1000, 90, seconds_between_lines=3600)
+    watcher = Progress(1000, 90, seconds_between_rows=3600)
     for _ in range(5):
         watcher.interval(run_records.interval())
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 def a_terminal(monkeypatch, is_one=True):
@@ -64,25 +130,31 @@ def a_terminal(monkeypatch, is_one=True):
     return terminal
 
 
-def test_progress_on_a_terminal(monkeypatch):
+@pytest.mark.parametrize("columns", [None, 80])
+def test_progress_on_a_terminal(monkeypatch, columns):
+    """At 80 columns, too, the bar says how long it will take."""
     terminal = a_terminal(monkeypatch)
-    watcher = Progress(1000, 90)
-    watcher.begin_epoch(1, 1100)
-    for step in range(1101, 1235):
-        if step == 1234:
-            watcher.interval(run_records.interval())
+    watcher = Progress(10009, 90, columns=columns)
+    watcher.begin_epoch(88, 88 * 10009 + 9000)
+    for step in range(88 * 10009 + 9001, 88 * 10009 + 9100):
         watcher.steps_done(step)
+    watcher.interval(run_records.interval(seconds_left=86399.0))
+    watcher.begin_evaluation(step)
     watcher.end_epoch(run_records.epoch())
     drawn = terminal.getvalue().split("\r")
-    assert any("epoch 2/90" in text and "1000, loss 2.5000" in text for text in drawn)
+    (bar,) = [text for text in drawn if "left" in text and "epoch 89/90" in text]
+    assert "9099/10009, 23 h 59 min left, loss 2.5" in bar
+    assert columns is None or len(bar) <= columns
+    assert any("evaluating" in text for text in drawn)
     # What is left of the bar is wiped first.
-    assert drawn[-1].splitlines()[-1].startswith("\x1b[Kepoch 2/90 done")
+    header, row = drawn[-2], drawn[-1]
+    assert header.startswith("\x1b[K") and row.startswith("\x1b[K") and "2/90" in row
 
 
 @pytest.mark.parametrize("is_one", [False, True])
 def test_quiet(monkeypatch, is_one):
     stream = a_terminal(monkeypatch, is_one)
-    watcher = Progress(1000, 90, quiet=True, seconds_between_lines=0)
+    watcher = Progress(1000, 90, quiet=True, seconds_between_rows=0)
     watcher.begin_epoch(0, 0)
     watcher.interval(run_records.interval())
     watcher.steps_done(1)

@@ -5,6 +5,7 @@ import pytest
 
 from alexnet_tf.model import build
 from alexnet_tf.pictures import kernels as kernel_pictures
+from alexnet_tf.train_loop.logging.chosen import recipe_text
 from alexnet_tf.train_loop.logging.profile import Profile
 from alexnet_tf.train_loop.logging.tensorboard import TensorBoard
 from tests.helpers import run_records
@@ -47,11 +48,11 @@ def test_tensorboard_files(tmp_path, model):
     scalars = {"loss", "top_1_error", "top_5_error"}
     assert set(validation.Tags()["tensors"]) == scalars
     weights = {f"weights/{name}" for name in variables}
-    more = {"learning_rate", "parameter_norm", "gradient_norm", "kernels/conv1"}
+    more = {"learning_rate", "norms/parameter_norm", "norms/gradient_norm", "kernels/conv1"}
     more |= {"timing/images_per_second", "timing/data_wait"}
     assert set(train.Tags()["tensors"]) == scalars | more | weights
     steps = {tag: [event.step for event in train.Tensors(tag)] for tag in scalars | more | weights}
-    assert steps["loss"] == steps["gradient_norm"] == [5, 15]
+    assert steps["loss"] == steps["norms/gradient_norm"] == [5, 15]
     assert steps["kernels/conv1"] == [0, 10, 20]
     assert steps["weights/conv1a/kernel"] == [20]
     assert float(tf.make_ndarray(validation.Tensors("loss")[0].tensor_proto)) == 2.0
@@ -67,6 +68,28 @@ def test_tensorboard_files(tmp_path, model):
     assert np.array_equal(picture, expected)
 
 
+def test_curves_come_in_a_useful_order_and_say_what_they_are(tmp_path, model):
+    board = TensorBoard(tmp_path, build.named_variables(model), recipe="**demo**")
+    watch_two_epochs(board)
+    train = events(tmp_path / "train")
+    tags = train.Tags()["tensors"]
+    scalars = sorted(
+        tag for tag in tags if train.SummaryMetadata(tag).plugin_data.plugin_name == "scalars"
+    )
+    assert scalars[:2] == ["learning_rate", "loss"]
+    assert all(train.SummaryMetadata(tag).summary_description for tag in scalars)
+    (recipe,) = train.Tensors("recipe")
+    assert recipe.tensor_proto.string_val[0] == b"**demo**" and recipe.step == 0
+
+
+def test_the_recipe_as_text():
+    from alexnet_tf import config as recipes
+
+    text = recipe_text(recipes.resolve(recipes.load("demo")))
+    assert text.startswith("**demo**\n")
+    assert "| config.learning_rate.initial | `0.005` |" in text.splitlines()
+
+
 def test_no_histograms_unless_asked(tmp_path, model):
     watch_two_epochs(TensorBoard(tmp_path, build.named_variables(model)))
     tags = events(tmp_path / "train").Tags()["tensors"]
@@ -77,7 +100,9 @@ def test_the_loss_scale_is_drawn(tmp_path, model):
     board = TensorBoard(tmp_path, build.named_variables(model))
     board.interval(run_records.interval(loss_scale=16384.0, skipped_updates=0))
     board.close()
-    assert {"loss_scale", "skipped_updates"} < set(events(tmp_path / "train").Tags()["tensors"])
+    assert {"precision/loss_scale", "precision/skipped_updates"} < set(
+        events(tmp_path / "train").Tags()["tensors"]
+    )
 
 
 @pytest.fixture
