@@ -6,9 +6,11 @@ Commands that keep nothing worth saving end at once (`ends_on_interrupt`).
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -94,6 +96,34 @@ def ends_on_interrupt() -> Iterator[None]:
             yield
         finally:
             over.set()
+
+
+@contextlib.contextmanager
+def ends_when_waited_for(seconds: float, words: str) -> Iterator[None]:
+    """Within the block, signals end the process at once, and so does waiting for too long.
+
+    For a call that keeps all of Python waiting, threads too, because it holds the interpreter's
+    lock: signals get their default action, and the time is watched by faulthandler's own thread,
+    which needs no lock and exits with status 1. A shell that reads what it writes says why.
+
+    Args:
+        seconds: how long to wait.
+        words: the error line for people.
+    """
+    with contextlib.ExitStack() as left:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                left.callback(signal.signal, number, signal.signal(number, signal.SIG_DFL))
+        speaker = left.enter_context(
+            subprocess.Popen(
+                ["sh", "-c", 'read -r _ && printf "%s\\n" "$0" >&2', f"error: {words}"],
+                stdin=subprocess.PIPE,
+            )
+        )
+        assert speaker.stdin is not None
+        faulthandler.dump_traceback_later(seconds, exit=True, file=speaker.stdin.fileno())
+        left.callback(faulthandler.cancel_dump_traceback_later)
+        yield
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ def import_tensorflow() -> None:
     keep_compiled_programs()
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
+    with _scratch_file() as notes:
         os.dup2(notes.fileno(), 2)
         try:
             with environment.without_keras_settings():
@@ -56,6 +56,13 @@ def keep_compiled_programs() -> None:
     if folder and _CACHE_FLAG not in flags:
         os.makedirs(folder, exist_ok=True)
         os.environ["TF_XLA_FLAGS"] = f"{flags} {_CACHE_FLAG}={folder}".strip()
+
+
+def _scratch_file() -> Any:
+    """A file in memory, so that a read-only disk is none of its business; else a temporary one."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("notes"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def import_on_cpu() -> Any:

@@ -20,6 +20,7 @@ import contextlib
 import ctypes
 import functools
 import glob
+import math
 import os
 import re
 import selectors
@@ -44,6 +45,8 @@ _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
 # How long the end of a worker's output is waited for after it has ended.
 _DRAIN_SECONDS = 2.0
+# From a second signal to the kill of a worker that does not hear it.
+_LAST_WORDS_SECONDS = 1.0
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -176,7 +179,9 @@ class Workers:
     def __enter__(self) -> Workers:
         """From here on, signals to this process are noted and passed on."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._previous[number] = signal.signal(number, self._note)
+            # Under nohup, a terminal that closes asks for nothing.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -217,6 +222,8 @@ class Workers:
         told = False
         while True:
             told |= self._pass_on_signals()
+            if len(self._passed_on) > 1 and kill_at is None:
+                kill_at = time.monotonic() + _LAST_WORDS_SECONDS
             # All of them are polled, not only up to the first that runs.
             running = None in [process.poll() for process in self._processes]
             self._copy(_POLL_SECONDS if running else 0.0)
@@ -237,7 +244,7 @@ class Workers:
                     if process.poll() is None:
                         log(f"worker {index} does not end, and is killed")
                 self._kill()
-                kill_at = None
+                kill_at = math.inf
         self._drain()
         if failed is not None and self._asked_for(failed[1]):
             log("interrupted; the same command resumes from the last checkpoint")
@@ -261,6 +268,8 @@ class Workers:
 
     def _asked_for(self, status: int) -> bool:
         """Whether a worker ended so because of a signal that was passed on."""
+        if len(self._passed_on) > 1 and status == -signal.SIGKILL:
+            return True
         return any(status in (-number, 128 + number) for number in self._passed_on)
 
     def _saved(self) -> bool:

@@ -55,6 +55,12 @@ SCRIPTS = {
         while True:
             time.sleep(60)
     """,
+    "deaf_to_all": """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        log("ready")
+        time.sleep(600)
+    """,
     "one_saves": """
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
         if index == 1:
@@ -197,6 +203,19 @@ def test_the_second_signal_is_one_that_python_does_not_catch(start):
     status, _, err = finish(process)
     assert status == 128 + signal.SIGINT
     assert err == ["interrupted; the same command resumes from the last checkpoint"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_kills_what_hears_none(start, number):
+    process = start("deaf_to_all", "x")
+    wait_for(process, "ready", 2)
+    process.send_signal(number)
+    # Not one signal, if they came at once.
+    time.sleep(0.3)
+    process.send_signal(number)
+    status, _, err = finish(process)
+    assert status == 128 + number
+    assert err[-1] == "interrupted; the same command resumes from the last checkpoint"
 
 
 def test_when_one_saves_and_stops_all_do(start, tmp_path):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from alexnet_common.errors import FAILED, UserError
-from alexnet_common.messages import log
+from alexnet_common import signals
+from alexnet_common.errors import UserError
+from alexnet_common.messages import duration, log
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.devices import cluster, failures
 from alexnet_tf.input import pipeline
@@ -144,11 +144,15 @@ class Distribution:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
 
 
-def make(config: ConfigDict) -> Distribution:
+def make(config: ConfigDict, wait_seconds: float = WAIT_FOR_WORKERS_SECONDS) -> Distribution:
     """The strategy that `config.distribution` names, on `config.devices` where given.
 
     Must run before TensorFlow has started any device, since it may split the CPU into logical
     devices.
+
+    Args:
+        config: a recipe.
+        wait_seconds: how long a worker of several waits for the others, before the process ends.
 
     Raises:
         UserError: no GPU, a device that is not there, or a damaged TF_CONFIG.
@@ -159,7 +163,7 @@ def make(config: ConfigDict) -> Distribution:
     strategies = {
         "one_device": lambda: _one_device(config),
         "mirrored": lambda: _mirrored(tuple(config.devices)),
-        "multi_worker": _multi_worker,
+        "multi_worker": lambda: _multi_worker(wait_seconds),
     }
     return strategies[config.distribution]()
 
@@ -251,23 +255,24 @@ def _mirrored(devices: tuple[str, ...]) -> Distribution:
     )
 
 
-def _multi_worker() -> Distribution:
+def _multi_worker(wait_seconds: float) -> Distribution:
     place = cluster.resolve(os.environ)
     cluster.export(place)
     index, count = place.index, len(place.workers)
     log(f"worker {index}: waits for all {count} workers ({place.source})")
-    late = threading.Timer(WAIT_FOR_WORKERS_SECONDS, _give_up, (index, count))
-    late.daemon = True
-    late.start()
     # Rings need no library and work between CPUs; NCCL is what connects GPUs.
     kinds = tf.distribute.experimental.CommunicationImplementation
     gpus = tf.config.list_physical_devices("GPU")
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(
-        communication_options=tf.distribute.experimental.CommunicationOptions(
-            implementation=kinds.NCCL if gpus else kinds.RING
-        )
+    late = (
+        f"worker {index}: not all {count} workers came within {duration(wait_seconds)}; do they "
+        "run, and can they reach each other?"
     )
-    late.cancel()
+    with signals.ends_when_waited_for(wait_seconds, late):
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(
+            communication_options=tf.distribute.experimental.CommunicationOptions(
+                implementation=kinds.NCCL if gpus else kinds.RING
+            )
+        )
     total = strategy.num_replicas_in_sync
     local = len(strategy.extended.worker_devices)
     return Distribution(
@@ -277,15 +282,6 @@ def _multi_worker() -> Distribution:
         description=f"worker {index} of {total // local}, {total} replicas in all",
         workers=total // local,
     )
-
-
-def _give_up(index: int, count: int) -> None:
-    """Ends a process that TensorFlow would leave waiting for an hour."""
-    log(
-        f"error: worker {index}: not all {count} workers came within "
-        f"{WAIT_FOR_WORKERS_SECONDS // 60} minutes; do they run, and can they reach each other?"
-    )
-    os._exit(FAILED)
 
 
 def split_cpu(count: int) -> None:

@@ -32,11 +32,22 @@ def explain(error: tf.errors.OpError, workers: int) -> UserError:
     for line in str(error.message).splitlines():
         if "DamagedRecord: " in line:
             return UserError(line.split("DamagedRecord: ", 1)[1])
-        if found := _SYSTEM_ERROR.search(line):
+        if (found := _SYSTEM_ERROR.search(line)) and "Too many open files" in found[1]:
+            return UserError(
+                "too many open files: a run keeps every shard of its dataset open; raise the limit "
+                "(ulimit -n), or convert with fewer shards"
+            )
+        if found:
             return UserError(
                 f"the dataset can no longer be read: {found[1]}; the same command resumes when it "
                 "is there again"
             )
+    if "/dev/shm" in str(error.message):
+        return UserError(
+            "the shared memory /dev/shm is full or too small, through which GPUs of one machine "
+            f"talk; in a container give it more (docker run --shm-size=1g): "
+            f"{one_line(error.message)[:200]}"
+        )
     if workers > 1 and isinstance(error, _LOST_WORKER):
         return UserError(
             "another worker is gone (the end of its log says why); start the same "

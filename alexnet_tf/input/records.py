@@ -62,7 +62,9 @@ class RecordReader:
         self._files: dict[int, int] = {}
         self._data = data
         self._layout: _Layout | None = None
-        _allow_open_files(len(self._paths) + 256)
+        # Those of all splits: a run reads one while the other stays open.
+        shards = sum(len(other.shards) for other in data.splits.values())
+        _allow_open_files(shards + 256)
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
         """Serialized `tf.train.Example`s of the records `numbers`, as an object array of bytes.

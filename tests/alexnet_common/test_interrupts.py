@@ -101,6 +101,37 @@ def test_python_that_hears_it_is_left_alone(repository):
     assert interrupted(POLITE, repository) == (0, "cleaned up\n", "")
 
 
+# Keeps the interpreter's lock for ever, as TensorFlow does while it waits for other workers.
+LOCKED = """
+import ctypes, sys
+from alexnet_common import signals
+
+with signals.ends_when_waited_for(float(SECONDS), "nobody came; it's 'late'"):
+    print("begun", flush=True)
+    ctypes.PyDLL(None).sleep(1000)
+"""
+
+
+def test_waiting_that_keeps_the_lock_ends_after_its_time(repository):
+    process = started(LOCKED.replace("SECONDS", "1"), repository)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (1, "", "error: nobody came; it's 'late'\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_waiting_that_keeps_the_lock_hears_signals(repository, number):
+    process = started(LOCKED.replace("SECONDS", "1000"), repository)
+    process.send_signal(number)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == -number
+
+
+def test_what_comes_in_time_goes_on(repository):
+    code = LOCKED.replace("SECONDS", "1000").replace("sleep(1000)", "sleep(0)") + "print('on')"
+    out, err = started(code, repository).communicate(timeout=60)
+    assert (out, err) == ("on\n", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_first_signal_asks_to_save(repository, number):
     process = started(STEP, repository)

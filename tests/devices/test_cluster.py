@@ -1,11 +1,15 @@
 """Clusters from TF_CONFIG and from Slurm's variables, against hand-made examples."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from alexnet_tf import launch
 from alexnet_tf.devices import cluster
 
 
@@ -156,3 +160,49 @@ def test_refusals(environment, words):
 def test_no_tensorflow_is_needed():
     text = "import sys, alexnet_tf.devices.cluster; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", text]).returncode == 0
+
+
+@pytest.fixture
+def waiting():
+    """Starts a worker that waits for a second one, which nobody has started."""
+    started = []
+
+    def start(seconds):
+        workers = [f"127.0.0.1:{port}" for port in launch.free_ports(2)]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.helpers.waits_for_workers", str(seconds)],
+            env=os.environ | tf_config(workers, 1),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stderr is not None
+        while "waits for all 2 workers" not in (line := process.stderr.readline()):
+            assert line
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_worker_that_waits_gives_up_after_its_time(waiting):
+    process = waiting(3)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "error: worker 1: not all 2 workers came within 3 s" in errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, -signal.SIGTERM)]
+)
+def test_a_worker_that_waits_hears_signals(waiting, number, status):
+    """It has ten minutes to wait, and the test much less."""
+    process = waiting(600)
+    time.sleep(3)  # Until TensorFlow holds the interpreter's lock; earlier is easier.
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == status
