@@ -196,13 +196,15 @@ def test_a_worker_that_waits_gives_up_after_its_time(waiting):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, -signal.SIGTERM)]
-)
-def test_a_worker_that_waits_hears_signals(waiting, number, status):
+def test_ctrl_c_ends_a_worker_that_waits(waiting):
     """It has ten minutes to wait, and the test much less."""
-    process = waiting(600)
-    time.sleep(3)  # Until TensorFlow holds the interpreter's lock; earlier is easier.
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == status
+    # A shell's background jobs ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = waiting(600)
+        time.sleep(3)  # Until TensorFlow holds the interpreter's lock; earlier is easier.
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.returncode in (130, -signal.SIGINT)
