@@ -12,6 +12,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from alexnet_tf.serving import bytes_graph, exif_graph, jpeg_graph
+from data_prep.pixels.headers import BMP_HEADER_BYTES
 from data_prep.pixels.limits import MAX_PIXELS
 
 JPEG, PNG, GIF, BMP, WEBP, UNKNOWN = range(6)
@@ -146,7 +147,7 @@ def _bmp(content: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, ...]:
     decoded = tf.equal(bits, 24) | tf.equal(bits, 32)
     decoded &= tf.equal(bytes_graph.unsigned(head, 30, 4), 0)
     # The first kind of header, OS/2's, has smaller numbers, which TensorFlow does not read.
-    decoded &= bytes_graph.unsigned(head, 14, 4) >= 40
+    decoded &= tf.reduce_any(tf.equal(bytes_graph.unsigned(head, 14, 4), BMP_HEADER_BYTES))
     reason = bytes_graph.first_true([(tf.logical_not(decoded), BMP_KIND)])
     end = begin + (width * bits + 31) // 32 * 4 * height
     # The decoder refuses a file that is longer than its pixels.

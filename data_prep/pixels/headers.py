@@ -21,6 +21,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 # Chunks looked at for an orientation: more is no photograph.
 _MAX_CHUNKS = 10_000
+# The headers of Windows and of OS/2 version 2; the first one of OS/2, of 12 bytes, is another.
+BMP_HEADER_BYTES = (40, 52, 56, 64, 108, 124)
 # What people have beside the kinds that are read, to be named in the message.
 _OTHERS = (
     (0, b"II*\0", "a TIFF file"), (0, b"MM\0*", "a TIFF file"), (0, b"II+\0", "a TIFF file"),
@@ -161,9 +163,11 @@ def _bmp(data: bytes) -> Header:
         # The first kind of header, OS/2's, has smaller numbers.
         width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
         compression = 0
+    elif size not in BMP_HEADER_BYTES:
+        raise ImageError(f"BMP of a variant that is not decoded (a header of {size:,} bytes)")
     else:
         width, height, _, bits = struct.unpack_from("<iiHH", data, 18)
-        compression = struct.unpack_from("<I", data, 30)[0] if size >= 40 else 0
+        compression = struct.unpack_from("<I", data, 30)[0]
     # TensorFlow takes palette indices for grey levels, and any bit fields for blue, green, red.
     plain = size == 40 and compression == 0 and bits in (24, 32)
     channels = 4 if bits == 32 else 3

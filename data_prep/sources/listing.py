@@ -74,13 +74,13 @@ def find_images(
         log(f"{path}: its images lie in {root!r}, whose folders are the classes")
     if not folders and not names:
         raise UserError(f"{path}: is empty; expected one folder of images per class")
+    _refuse_splits(path, source, root, folders)
     if folders and names:
         lie = "1 file lies" if len(names) == 1 else f"{len(names)} files lie"
         raise UserError(
             f"{path}: {lie} beside the class folders (as {names[0]!r}); "
             "move each into its class folder, or away"
         )
-    _refuse_splits(path, source, root, folders)
     if folders and not _is_flat(source, root, folders, label_names, known_classes):
         return _class_folders(path, source, root, folders)
     if folders:

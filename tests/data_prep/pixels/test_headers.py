@@ -185,6 +185,14 @@ def test_bit_fields_of_other_layouts_are_refused_or_right(photograph: np.ndarray
         images.decode(data)
 
 
+def test_bmps_with_headers_of_no_known_size_are_refused(photograph: np.ndarray) -> None:
+    data = bytearray(saved(Image.fromarray(photograph), "BMP"))
+    for size in (0, 16, 41, 66, 8232, 2**32 - 1):
+        struct.pack_into("<I", data, 14, size)
+        with pytest.raises(ImageError, match="variant that is not decoded"):
+            headers.inspect(bytes(data))
+
+
 @pytest.mark.parametrize("bits", [1, 4, 8])
 @pytest.mark.parametrize("top_down", [False, True])
 def test_palettes_of_a_bmp(photograph: np.ndarray, bits: int, top_down: bool) -> None:

@@ -98,7 +98,9 @@ def test_what_is_hidden_is_ignored_and_told(
 
 
 def test_a_folder_of_splits_is_told_from_classes(tmp_path: pathlib.Path) -> None:
-    folder = made(tmp_path / "photos", ["train/cat/1.jpg", "train/dog/2.jpg", "val/cat/3.jpg"])
+    folder = made(
+        tmp_path / "photos", ["train/cat/1.jpg", "train/dog/2.jpg", "val/cat/3.jpg", "list.json"]
+    )
     expected = f"did you mean --train={folder}/train --validation={folder}/val\\?"
     with pytest.raises(UsageError, match=expected):
         listing.find_images(str(folder))
