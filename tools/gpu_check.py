@@ -23,6 +23,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -40,9 +41,6 @@ NETWORK = (
     "network.input_size=67",
     "network.filters=(16,32,32,32,32)",
     "network.hidden=(64,64)",
-    "num_classes=10",
-    "synthetic_data=True",
-    "limit_train_examples=64",
     "batch_size=16",
     "precision=float32_exact",
     "log.tensorboard=False",
@@ -209,10 +207,16 @@ def _weights(*settings: str, stop: int = 0, steps: int = 6) -> list[Any]:
     from alexnet_tf.runs.workdir import WorkFolder
     from alexnet_tf.train_loop.loop import Loop
     from alexnet_tf.train_loop.setup import set_up
+    from tests.helpers import small_dataset
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as place:
+        data = small_dataset.make(Path(place) / "data", image_size=72, classes=10, train=64)
+        folder = Path(place) / "run"
         for last in [stop, steps] if stop else [steps]:
-            pairs = [s.split("=", 1) for s in (*NETWORK, *settings, f"train_steps={last}")]
+            pairs = [
+                s.split("=", 1)
+                for s in (*NETWORK, *settings, f"train_steps={last}", f"data_dir={data}")
+            ]
             config = recipes.resolve(recipes.load("alexnet_paper"), [(k, v) for k, v in pairs])
             with WorkFolder(folder) as work:
                 run = set_up(config, work)
