@@ -179,4 +179,5 @@ def _stages(
 
 
 def _counts(batches: Any) -> Iterator[int]:
-    return (int(batch["weight"].sum()) for batch in batches.as_numpy_iterator())
+    # Not as arrays of NumPy: that would copy every image once more.
+    return (round(float(sum(batch["weight"].numpy()))) for batch in batches)
