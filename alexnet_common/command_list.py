@@ -23,7 +23,7 @@ def commands(folders: Iterable[str]) -> dict[str, str]:
     Args:
         folders: the package's `__path__`.
     """
-    found = {}
+    summaries = {}
     for module in pkgutil.iter_modules(list(folders)):
         path = Path(module.module_finder.path) / f"{module.name}.py"  # type: ignore[union-attr]
         if module.ispkg or module.name.startswith("_") or not path.is_file():
@@ -31,8 +31,8 @@ def commands(folders: Iterable[str]) -> dict[str, str]:
         source = path.read_text(encoding="utf-8")
         if '\nif __name__ == "__main__":\n' in source:
             doc = ast.get_docstring(ast.parse(source)) or ""
-            found[module.name] = doc.partition("\n")[0]
-    return found
+            summaries[module.name] = doc.partition("\n")[0]
+    return summaries
 
 
 def text(package: str, about: str, listed: dict[str, str]) -> str:

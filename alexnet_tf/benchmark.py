@@ -24,8 +24,8 @@ from alexnet_tf import benchmarks
 
 def names() -> list[str]:
     """The benchmarks there are: modules of `alexnet_tf.benchmarks` without an underscore."""
-    found = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
-    return sorted(name for name in found if not name.startswith("_"))
+    module_names = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
+    return sorted(name for name in module_names if not name.startswith("_"))
 
 
 def call(argv: list[str]) -> int:

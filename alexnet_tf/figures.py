@@ -152,9 +152,9 @@ def _neighbors(flag_values: flags.FlagValues) -> Drawn:
     data = network_flags.dataset_of(network, flag_values.data_dir)
     k = min(flag_values.neighbors, data.split("train").count)
     searched = images.of_split(data, "train", 128)
-    found = neighbors.find(by.of(batch.images), searched, by.of, k)
+    nearest = neighbors.find(by.of(batch.images), searched, by.of, k)
     labels = _labels(batch)
-    figure = neighbors.draw(batch.images, labels, found, network.class_titles, by.words)
+    figure = neighbors.draw(batch.images, labels, nearest, network.class_titles, by.words)
     return figure, {
         "by": by.words,
         "queries": [
@@ -163,7 +163,7 @@ def _neighbors(flag_values: flags.FlagValues) -> Drawn:
                 "neighbors": [
                     {"name": n, "class": network.class_names[label], "distance": float(distance)}
                     for n, label, distance in zip(
-                        found.names[row], found.labels[row], found.distances[row], strict=True
+                        nearest.names[row], nearest.labels[row], nearest.distances[row], strict=True
                     )
                 ],
             }
@@ -265,18 +265,18 @@ def _curves(flag_values: flags.FlagValues) -> Drawn:
     histories = {}
     for folder in folders:
         folder.load_config()
-        found = history.read(folder.metrics_file)
-        if not found.lines:
+        run_history = history.read(folder.metrics_file)
+        if not run_history.lines:
             raise UserError(f"{folder.folder} has no numbers yet: its metrics.jsonl is empty")
-        histories[str(folder.folder)] = found
+        histories[str(folder.folder)] = run_history
     return curves.draw(histories), {
         "runs": [
             {
                 "workdir": workdir,
-                "steps": found.lines[-1]["step"],
-                "best_val_top_1_error": (found.best or {}).get("val_top_1_error"),
+                "steps": run_history.lines[-1]["step"],
+                "best_val_top_1_error": (run_history.best or {}).get("val_top_1_error"),
             }
-            for workdir, found in histories.items()
+            for workdir, run_history in histories.items()
         ]
     }
 
@@ -311,12 +311,12 @@ def _network(flag_values: flags.FlagValues) -> Drawn:
     else:
         config = recipes.from_flags(flag_values)
         network, classes = config.network, config.num_classes
-    found = table.from_config(network, classes)
-    return network_diagram.draw(found), {
-        "network": found.name,
-        "parameters": summary.parameter_count(found),
-        "neurons": summary.neuron_count(found),
-        "columns": found.num_columns,
+    network_table = table.from_config(network, classes)
+    return network_diagram.draw(network_table), {
+        "network": network_table.name,
+        "parameters": summary.parameter_count(network_table),
+        "neurons": summary.neuron_count(network_table),
+        "columns": network_table.num_columns,
     }
 
 

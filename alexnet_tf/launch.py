@@ -137,8 +137,8 @@ def share_gpus(workers: int, environment: Mapping[str, str]) -> list[dict[str, s
     """
     named = environment.get("CUDA_VISIBLE_DEVICES")
     if named is None:
-        found = sorted(glob.glob("/dev/nvidia[0-9]*"))
-        devices = [str(number) for number in range(len(found))]
+        device_files = sorted(glob.glob("/dev/nvidia[0-9]*"))
+        devices = [str(number) for number in range(len(device_files))]
     else:
         devices = [name.strip() for name in named.split(",") if name.strip()]
         if devices[:1] == ["-1"]:

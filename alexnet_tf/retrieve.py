@@ -149,10 +149,12 @@ def _query(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         network_flags.tell_skipped(batch.skipped)
         if not batch.names:
             continue
-        found = index.search(way.of(batch.images), flag_values.neighbors, flag_values.by == "codes")
+        nearest = index.search(
+            way.of(batch.images), flag_values.neighbors, flag_values.by == "codes"
+        )
         # faiss gives squares.
-        distances = found.distances if flag_values.by == "codes" else found.distances**0.5
-        for name, numbers, far in zip(batch.names, found.numbers, distances, strict=True):
+        distances = nearest.distances if flag_values.by == "codes" else nearest.distances**0.5
+        for name, numbers, far in zip(batch.names, nearest.numbers, distances, strict=True):
             results.append(
                 {
                     "name": name,
@@ -167,10 +169,10 @@ def _query(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
 
 def _neighbor(index: Any, number: int, distance: float) -> dict[str, Any]:
-    found = {"name": index.names[number], "number": number, "distance": distance}
+    neighbor = {"name": index.names[number], "number": number, "distance": distance}
     if index.labels:
-        found["class"] = index.facts["class_names"][index.labels[number]]
-    return found
+        neighbor["class"] = index.facts["class_names"][index.labels[number]]
+    return neighbor
 
 
 def _define_measure(flag_values: flags.FlagValues) -> None:

@@ -79,16 +79,16 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 def _run(part: str, device: str, quick: bool) -> dict[str, Any]:
     """The result of a part in a process of its own."""
     arguments = [f"--part={part}", f"--device={device}", *(["--quick"] if quick else [])]
-    found = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "tools.gpu_check", *arguments],
         capture_output=True,
         text=True,
         check=False,
     )
-    if found.returncode or not found.stdout.strip():
-        lines = found.stderr.strip().splitlines()
-        return {"passed": False, "error": lines[-1] if lines else f"status {found.returncode}"}
-    return json.loads(found.stdout.strip().splitlines()[-1])
+    if completed.returncode or not completed.stdout.strip():
+        lines = completed.stderr.strip().splitlines()
+        return {"passed": False, "error": lines[-1] if lines else f"status {completed.returncode}"}
+    return json.loads(completed.stdout.strip().splitlines()[-1])
 
 
 def report(results: dict[str, dict[str, Any]], device: str) -> str:
@@ -143,11 +143,11 @@ def _gradients(device: str, quick: bool) -> dict[str, Any]:
         )
 
     expected = gradient(normalised("banded"), "/CPU:0", False, x.astype(np.float64))
-    found = {}
+    differences = {}
     for kernel in ("tf", "tf_fast_gradient", "banded"):
         for jit in (False, True):
             name = f"{kernel}{', XLA' if jit else ''}"
-            found[f"normalisation: {name}"] = _difference(
+            differences[f"normalisation: {name}"] = _difference(
                 gradient(normalised(kernel), f"/{device}:0", jit, x), expected
             )
     columns = table.from_config(
@@ -187,17 +187,17 @@ def _gradients(device: str, quick: bool) -> dict[str, Any]:
             for blocks in (False, True):
                 name = f"whole network: {kernel}{', blocks' * blocks}{', XLA' * jit}"
                 choices = {"lrn": kernel, "space_to_depth": blocks}
-                found[name] = _difference(whole(f"/{device}:0", jit, **choices), expected)
-    return {"passed": max(found.values()) < BOUND, "bound": BOUND, "differences": found}
+                differences[name] = _difference(whole(f"/{device}:0", jit, **choices), expected)
+    return {"passed": max(differences.values()) < BOUND, "bound": BOUND, "differences": differences}
 
 
-def _difference(found: list[Any], expected: list[Any]) -> float:
+def _difference(computed: list[Any], expected: list[Any]) -> float:
     """Largest difference of arrays, relative to the largest value of each."""
     import numpy as np
 
     return max(
         float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
-        for a, b in zip(found, expected, strict=True)
+        for a, b in zip(computed, expected, strict=True)
     )
 
 
@@ -256,34 +256,34 @@ def _resume(device: str, quick: bool) -> dict[str, Any]:
     return _equal(_weights(devices, stop=2), _weights(devices))
 
 
-def _equal(found: list[Any], expected: list[Any]) -> dict[str, Any]:
-    difference = _difference(found, expected)
+def _equal(computed: list[Any], expected: list[Any]) -> dict[str, Any]:
+    difference = _difference(computed, expected)
     return {"passed": difference < BOUND, "bound": BOUND, "difference": difference}
 
 
 def _tests(device: str, quick: bool) -> dict[str, Any]:
     paths = ["tests/model/test_placement.py", "tests/devices"]
     chosen = paths[:1] if quick else paths
-    found = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *chosen],
         capture_output=True,
         text=True,
         check=False,
     )
-    last = found.stdout.strip().splitlines()[-1:]
-    return {"passed": found.returncode == 0, "tests": chosen, "result": last}
+    last = completed.stdout.strip().splitlines()[-1:]
+    return {"passed": completed.returncode == 0, "tests": chosen, "result": last}
 
 
 def _benchmark(device: str, quick: bool) -> dict[str, Any]:
-    found = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "alexnet_tf.benchmark", "all", *(["--quick"] if quick else [])],
         capture_output=True,
         text=True,
         check=False,
     )
-    if found.returncode:
-        return {"passed": False, "error": found.stderr.strip().splitlines()[-1]}
-    return {"passed": True} | json.loads(found.stdout)
+    if completed.returncode:
+        return {"passed": False, "error": completed.stderr.strip().splitlines()[-1]}
+    return {"passed": True} | json.loads(completed.stdout)
 
 
 _PARTS = {

@@ -57,9 +57,9 @@ def find(
             - 2 * queries @ vectors.T
             + (vectors**2).sum(axis=1)[None, :]
         )
-        for found, distances in zip(best, squares, strict=True):
+        for nearest, distances in zip(best, squares, strict=True):
             for place in np.argsort(distances, kind="stable")[:k]:
-                found.append(
+                nearest.append(
                     (
                         float(distances[place]),
                         seen + int(place),
@@ -68,14 +68,14 @@ def find(
                         batch.images[place],
                     )
                 )
-            found.sort(key=lambda entry: entry[:2])
-            del found[k:]
+            nearest.sort(key=lambda entry: entry[:2])
+            del nearest[k:]
         seen += len(vectors)
     return Neighbors(
-        images=np.stack([[entry[4] for entry in found] for found in best]),
-        labels=np.array([[entry[3] for entry in found] for found in best]),
-        names=[[entry[2] for entry in found] for found in best],
-        distances=np.sqrt([[max(entry[0], 0.0) for entry in found] for found in best]),
+        images=np.stack([[entry[4] for entry in nearest] for nearest in best]),
+        labels=np.array([[entry[3] for entry in nearest] for nearest in best]),
+        names=[[entry[2] for entry in nearest] for nearest in best],
+        distances=np.sqrt([[max(entry[0], 0.0) for entry in nearest] for nearest in best]),
     )
 
 
@@ -109,12 +109,12 @@ def draw(
             _picture(axes[row, 0], images[row], _title(class_titles, labels[row]), None)
             for rank in range(k):
                 label = int(neighbors.labels[row, rank])
-                known = label >= 0 and labels[row] is not None
+                labelled = label >= 0 and labels[row] is not None
                 _picture(
                     axes[row, rank + 2],
                     neighbors.images[row, rank],
                     _title(class_titles, label if label >= 0 else None),
-                    (_SAME if label == labels[row] else _OTHER) if known else None,
+                    (_SAME if label == labels[row] else _OTHER) if labelled else None,
                 )
     return figure
 

@@ -55,11 +55,11 @@ def speed(seconds_per_step: list[float], batch_size: int) -> dict[str, Any]:
 
 def ratios(ours: list[float], other: list[float]) -> dict[str, float]:
     """How many times faster ours is: the median, least and largest over neighbouring blocks."""
-    found = [theirs / mine for mine, theirs in zip(ours, other, strict=True)]
+    speedups = [theirs / mine for mine, theirs in zip(ours, other, strict=True)]
     return {
-        "median": round(statistics.median(found), 3),
-        "least": round(min(found), 3),
-        "largest": round(max(found), 3),
+        "median": round(statistics.median(speedups), 3),
+        "least": round(min(speedups), 3),
+        "largest": round(max(speedups), 3),
     }
 
 

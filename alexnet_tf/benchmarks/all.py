@@ -76,16 +76,16 @@ def _parts(quick: bool, has_data: bool, images: str | None) -> dict[str, list[st
 
 def _run(name: str, options: list[str]) -> dict[str, Any]:
     log(f"benchmark {name} ...")
-    found = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "alexnet_tf.benchmark", name, *options],
         capture_output=True,
         text=True,
         check=False,
     )
-    if found.returncode:
-        lines = found.stderr.strip().splitlines()
-        return {"error": lines[-1] if lines else f"status {found.returncode}"}
-    return json.loads(found.stdout)
+    if completed.returncode:
+        lines = completed.stderr.strip().splitlines()
+        return {"error": lines[-1] if lines else f"status {completed.returncode}"}
+    return json.loads(completed.stdout)
 
 
 def limits(quick: bool = False) -> dict[str, float]:
@@ -94,17 +94,17 @@ def limits(quick: bool = False) -> dict[str, float]:
 
     gpu = bool(tf.config.list_logical_devices("GPU"))
     side = 8192 if gpu else 1024 if quick else 4096
-    found = {}
+    measured = {}
     for name, dtype in (("float32", tf.float32), ("bfloat16", tf.bfloat16)):
         if dtype == tf.bfloat16 and not gpu:
             continue
         a = tf.cast(tf.random.normal([side, side], seed=1), dtype)
         product = tf.function(lambda a=a: tf.matmul(a, a)[0, 0], autograph=False)
-        found[f"{name}_tflops"] = 2 * side**3 / _seconds(product) / 1e12
+        measured[f"{name}_tflops"] = 2 * side**3 / _seconds(product) / 1e12
     x = tf.random.normal([1 << (28 if gpu else 24)], seed=1)
     copy = tf.function(lambda: (x + 1.0)[0], autograph=False)
-    found["copy_gb_per_second"] = 2 * 4 * x.shape[0] / _seconds(copy) / 1e9
-    return {name: round(value, 3) for name, value in found.items()}
+    measured["copy_gb_per_second"] = 2 * 4 * x.shape[0] / _seconds(copy) / 1e9
+    return {name: round(value, 3) for name, value in measured.items()}
 
 
 def _seconds(function: Any, repeat: int = 5) -> float:
@@ -121,10 +121,10 @@ def _seconds(function: Any, repeat: int = 5) -> float:
 def _pytorch(python: str) -> dict[str, Any]:
     """PyTorch's figures from a Python that has it; see _torch_net.py."""
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_torch_net.py")
-    found = subprocess.run([python, script], capture_output=True, text=True, check=False)
-    if found.returncode:
-        return {"error": (found.stderr.strip().splitlines() or ["no output"])[-1]}
-    return json.loads(found.stdout)
+    completed = subprocess.run([python, script], capture_output=True, text=True, check=False)
+    if completed.returncode:
+        return {"error": (completed.stderr.strip().splitlines() or ["no output"])[-1]}
+    return json.loads(completed.stdout)
 
 
 def table(report: dict[str, Any]) -> list[str]:

@@ -221,7 +221,7 @@ def _pixels(cv2: Any, images: list[listing.SourceImage], size: int) -> dict[str,
     """Differences of our squares to OpenCV's, before any encoding."""
     from data_prep.pixels import images as converter
 
-    found: dict[str, list[tuple[int, float]]] = {"shrunk": [], "enlarged": [], "kept": []}
+    differences: dict[str, list[tuple[int, float]]] = {"shrunk": [], "enlarged": [], "kept": []}
     for image in images:
         data = listing.read_image(image)
         pixels = converter.decode(data)
@@ -232,13 +232,13 @@ def _pixels(cv2: Any, images: list[listing.SourceImage], size: int) -> dict[str,
         difference = np.abs(ours.astype(int) - theirs)
         shorter = min(pixels.shape[:2])
         kind = "shrunk" if shorter > size else "enlarged" if shorter < size else "kept"
-        found[kind].append((int(difference.max()), float((difference > 0).mean())))
+        differences[kind].append((int(difference.max()), float((difference > 0).mean())))
     return {
         kind: {
             "images": len(values),
             "largest_difference": max(value[0] for value in values),
             "share_that_differs": round(statistics.mean(value[1] for value in values), 6),
         }
-        for kind, values in found.items()
+        for kind, values in differences.items()
         if values
     }

@@ -108,8 +108,8 @@ def load_all() -> dict[str, Claim]:
     """All claims by name, one from each module of `catalogue`."""
     claims = {}
     for module in sorted(pkgutil.iter_modules(catalogue.__path__), key=lambda m: m.name):
-        found = importlib.import_module(f"{catalogue.__name__}.{module.name}")
-        claim = getattr(found, "CLAIM", None)
+        imported = importlib.import_module(f"{catalogue.__name__}.{module.name}")
+        claim = getattr(imported, "CLAIM", None)
         if claim is not None:
             claims[claim.name] = claim
     return claims

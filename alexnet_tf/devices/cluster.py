@@ -110,10 +110,10 @@ def _from_tf_config(text: str) -> Cluster:
 
 
 def _addresses(jobs: dict[str, Any], kind: str) -> tuple[str, ...]:
-    found = jobs.get(kind, [])
-    if not isinstance(found, list):
+    addresses = jobs.get(kind, [])
+    if not isinstance(addresses, list):
         raise ClusterError(f"TF_CONFIG: cluster.{kind} must be a list of host:port")
-    return tuple(str(address) for address in found)
+    return tuple(str(address) for address in addresses)
 
 
 def _from_slurm(environment: Mapping[str, str]) -> Cluster:
@@ -181,10 +181,10 @@ def expand_nodes(text: str) -> list[str]:
             _expand_ranges(piece, text) if number % 2 else [piece]
             for number, piece in enumerate(pieces)
         ]
-        found = ["".join(combination) for combination in itertools.product(*choices)]
-        if any(not re.fullmatch(r"[\w.-]+", name) for name in found):
+        expanded = ["".join(combination) for combination in itertools.product(*choices)]
+        if any(not re.fullmatch(r"[\w.-]+", name) for name in expanded):
             raise ClusterError(f"Slurm: the node list {text!r} cannot be read")
-        names += found
+        names += expanded
     return names
 
 

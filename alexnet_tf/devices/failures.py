@@ -32,14 +32,14 @@ def explain(error: tf.errors.OpError, workers: int) -> UserError:
     for line in str(error.message).splitlines():
         if "DamagedRecord: " in line:
             return UserError(line.split("DamagedRecord: ", 1)[1])
-        if (found := _SYSTEM_ERROR.search(line)) and "Too many open files" in found[1]:
+        if (match := _SYSTEM_ERROR.search(line)) and "Too many open files" in match[1]:
             return UserError(
                 "too many open files: a run keeps every shard of its dataset open; raise the limit "
                 "(ulimit -n), or convert with fewer shards"
             )
-        if found:
+        if match:
             return UserError(
-                f"the dataset can no longer be read: {found[1]}; the same command resumes when it "
+                f"the dataset can no longer be read: {match[1]}; the same command resumes when it "
                 "is there again"
             )
     if "/dev/shm" in str(error.message):

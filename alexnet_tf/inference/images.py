@@ -105,20 +105,20 @@ def find(places: Sequence[str]) -> list[str]:
     Raises:
         UserError: nothing there, or a folder without a file.
     """
-    found: list[str] = []
+    paths: list[str] = []
     for place in places:
         if not os.path.isdir(place):
             if not os.path.exists(place):
                 raise UserError(f"{place}: no such file or folder")
-            found.append(place)
+            paths.append(place)
             continue
-        before = len(found)
+        before = len(paths)
         for folder, folders, names in os.walk(place):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            found += [os.path.join(folder, n) for n in sorted(names) if not n.startswith(".")]
-        if len(found) == before:
+            paths += [os.path.join(folder, n) for n in sorted(names) if not n.startswith(".")]
+        if len(paths) == before:
             raise UserError(f"{place}: holds no file")
-    return found
+    return paths
 
 
 def of_files(
@@ -218,10 +218,10 @@ def names_of_split(data: dataset.Dataset, split: str) -> Callable[[np.ndarray], 
 
     def names(numbers: np.ndarray) -> list[str]:
         serialized = tf.constant(reader.read(numbers), tf.string)
-        found = tf.io.parse_example(serialized, features)[NAME_KEY].numpy()
+        encoded_names = tf.io.parse_example(serialized, features)[NAME_KEY].numpy()
         return [
             name.decode(errors="backslashreplace") or f"{split}/{number}"
-            for name, number in zip(found, numbers, strict=True)
+            for name, number in zip(encoded_names, numbers, strict=True)
         ]
 
     return names

@@ -39,23 +39,23 @@ def choose(table: Table, names: Sequence[str]) -> list[Selection]:
     """
     if not names:
         raise UsageError(f"no layer named; network {table.name} has {', '.join(layers(table))}")
-    known = _joined(table)
+    joined = _joined(table)
     rows = {row.name: (row.name,) for row in table.layers}
     shapes = table.shapes()
-    found = []
+    selections = []
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"layer {name} is named twice")
-        chosen = rows.get(name) or known.get(name)
+        chosen = rows.get(name) or joined.get(name)
         if chosen is None:
-            near = near_misses(name, {*rows, *known})
+            near = near_misses(name, {*rows, *joined})
             hint = f"did you mean {' or '.join(near)}?" if near else ""
             listed = f"it has {', '.join(layers(table))}"
             raise UsageError(f"network {table.name} has no layer {name!r}; {hint or listed}")
         first = shapes[chosen[0]]
         channels = sum(shapes[row][-1] for row in chosen)
-        found.append(Selection(name, chosen, (*first[:-1], channels)))
-    return found
+        selections.append(Selection(name, chosen, (*first[:-1], channels)))
+    return selections
 
 
 def layers(table: Table) -> list[str]:

@@ -180,9 +180,9 @@ class _Arrays:
                 (free if array() is None else lent).append((memory, array))
             fitting = [pair for pair in free if pair[0].nbytes == size]
             memory = fitting.pop()[0] if fitting else _aligned(size)
-            found = memory.view(dtype).reshape(shape)
-            self._lent = [*fitting, *lent, (memory, weakref.ref(found))]
-            return found
+            view = memory.view(dtype).reshape(shape)
+            self._lent = [*fitting, *lent, (memory, weakref.ref(view))]
+            return view
 
 
 def _aligned(size: int) -> np.ndarray:

@@ -268,7 +268,7 @@ class _Augment:
 
     def __call__(self, places: Places, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         settings, count = self._settings, self._rows
-        found: dict[str, tf.Tensor] = {}
+        drawn: dict[str, tf.Tensor] = {}
         if self._offsets or settings.random_flip:
             chunked = settings.crop_chunk > 1
             drawn_for = places.positions // settings.crop_chunk if chunked else examples
@@ -276,9 +276,9 @@ class _Augment:
                 self._crops, [_numbers(places.epoch, drawn_for)], [tf.int32, tf.bool], False
             )
             if self._offsets:
-                found["offset"] = tf.ensure_shape(offset, [count, 2])
+                drawn["offset"] = tf.ensure_shape(offset, [count, 2])
             if settings.random_flip:
-                found["flip"] = tf.ensure_shape(flip, [count])
+                drawn["flip"] = tf.ensure_shape(flip, [count])
         if settings.color_noise_stddev:
             keys, counters = tf.numpy_function(
                 lambda numbers: draws.keys_and_counters(self._noise_seed, numbers),
@@ -286,13 +286,13 @@ class _Augment:
                 [tf.uint64, tf.uint64],
                 False,
             )
-            found["noise"] = draws.normals(
+            drawn["noise"] = draws.normals(
                 tf.ensure_shape(keys, [count]),
                 tf.ensure_shape(counters, [count, 2]),
                 count,
                 settings.color_noise_stddev,
             )
-        return found
+        return drawn
 
     def _crops(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         drawn = draws.uniforms(self._crop_seed, numbers)

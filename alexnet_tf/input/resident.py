@@ -49,10 +49,10 @@ class Resident:
 
     def complete(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """`batch` with `image` and `label` of the images that its `example` names."""
-        found = {key: value for key, value in batch.items() if key != "example"}
-        found["image"] = tf.gather(self._images, batch["example"])
-        found["label"] = tf.gather(self._labels, batch["example"])
-        return found
+        completed = {key: value for key, value in batch.items() if key != "example"}
+        completed["image"] = tf.gather(self._images, batch["example"])
+        completed["label"] = tf.gather(self._labels, batch["example"])
+        return completed
 
 
 def _too_large(examples: int, size: int, where: str) -> UserError:

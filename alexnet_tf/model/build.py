@@ -66,8 +66,8 @@ def build(
     if merged := grouped.merged(table, implementation):
         initial = _merged_initial(table, merged, seed)
         table = merged.table
-    known = table.shapes()
-    image = keras.Input((*known[rows.IMAGE],), name="image", dtype="float32")
+    row_shapes = table.shapes()
+    image = keras.Input((*row_shapes[rows.IMAGE],), name="image", dtype="float32")
     tensors: dict[str, Any] = {rows.IMAGE: image}
     made: dict[str, layers.RowLayer] = {}
     for row in _needed(table):
@@ -77,7 +77,7 @@ def build(
             extra = {"find_source": made.__getitem__, "initial": initial}
         wide = policy if policy == "float64" else "float32"
         dtype = wide if row.name == table.output_name else policy
-        layer = kind(row, [known[name] for name in row.inputs], choices, dtype=dtype, **extra)
+        layer = kind(row, [row_shapes[name] for name in row.inputs], choices, dtype=dtype, **extra)
         made[row.name] = layer
         values = [tensors[name] for name in row.inputs]
         tensors[row.name] = layer(values[0] if len(values) == 1 else values)
@@ -126,13 +126,13 @@ def _model_name(name: str) -> str:
 def _needed(table: Table) -> list[rows.Row]:
     """Rows that the output depends on, in the table's order."""
     by_name = {row.name: row for row in table.layers}
-    wanted, found = [table.output_name], set()
+    wanted, needed = [table.output_name], set()
     while wanted:
         name = wanted.pop()
-        if name in by_name and name not in found:
-            found.add(name)
+        if name in by_name and name not in needed:
+            needed.add(name)
             wanted += by_name[name].inputs
-    return [row for row in table.layers if row.name in found]
+    return [row for row in table.layers if row.name in needed]
 
 
 def weight_layers(model: keras.Model) -> list[layers.WeightLayer]:

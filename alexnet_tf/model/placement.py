@@ -37,9 +37,9 @@ def devices(table: Table, placement: str | Sequence[str]) -> str | tuple[str, ..
         raise TableError(f"placement must be one_device or two_devices, not {placement!r}")
     count = table.num_columns
     for kind in ("GPU", "CPU"):
-        found = [device.name for device in tf.config.list_logical_devices(kind)]
-        if len(found) >= count:
-            return tuple(found[:count])
+        names = [device.name for device in tf.config.list_logical_devices(kind)]
+        if len(names) >= count:
+            return tuple(names[:count])
     raise TableError(
         f"placement=two_devices needs a device for each of {count} columns: there are "
         f"{len(tf.config.list_logical_devices('GPU'))} GPUs"
@@ -71,11 +71,11 @@ def tensorflow_variable(variable: Any) -> tf.Variable:
 
 def work_by_device(graph: tf.Graph) -> dict[str, list[tf.Operation]]:
     """Operations of a step that do its work, by the device that the graph asks for ("": none)."""
-    found: dict[str, list[tf.Operation]] = {}
+    operations: dict[str, list[tf.Operation]] = {}
     for operation in graph.get_operations():
         if WORK.fullmatch(operation.type):
-            found.setdefault(_short(operation.device), []).append(operation)
-    return found
+            operations.setdefault(_short(operation.device), []).append(operation)
+    return operations
 
 
 def misplaced(graph: tf.Graph, table: Table, names: Sequence[str]) -> list[str]:
@@ -107,12 +107,12 @@ def misplaced(graph: tf.Graph, table: Table, names: Sequence[str]) -> list[str]:
     return lines
 
 
-def _layer(operation_name: str, known: Mapping[str, Any]) -> str:
+def _layer(operation_name: str, layer_names: Mapping[str, Any]) -> str:
     """The layer in whose scope an operation or its gradient lies; empty if in none."""
     for part in operation_name.split("/"):
         # Keras and TensorFlow number scopes that they open again.
         for name in (part, re.sub(r"_\d+$", "", part)):
-            if name in known:
+            if name in layer_names:
                 return name
     return ""
 

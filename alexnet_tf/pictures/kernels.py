@@ -31,12 +31,12 @@ def first_kernels(variables: Mapping[str, Any]) -> tuple[str, list[Any]]:
         The layer's name without its columns' letters ("conv1"), and the variables, float
         [side, side, 3, kernels] each; none where the network does not begin with a convolution.
     """
-    found = {
+    kernels = {
         name.split("/")[0]: variable
         for name, variable in variables.items()
         if "/kernel" in name and len(variable.shape) == 4 and variable.shape[2] == 3
     }
-    return os.path.commonprefix(sorted(found)), [found[name] for name in sorted(found)]
+    return os.path.commonprefix(sorted(kernels)), [kernels[name] for name in sorted(kernels)]
 
 
 def color_scores(kernels: np.ndarray) -> np.ndarray:

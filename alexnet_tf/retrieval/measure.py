@@ -93,8 +93,8 @@ def measure(
     seconds = 0.0
     methods: list[dict[str, Any]] = []
 
-    def add(name: str, words: str, size: int, found: search.Nearest, spent: float) -> None:
-        neighbors = labels[found.numbers]
+    def add(name: str, words: str, size: int, nearest: search.Nearest, spent: float) -> None:
+        neighbors = labels[nearest.numbers]
         methods.append(
             {
                 "name": name,
@@ -121,19 +121,19 @@ def measure(
             progress(len(batch.names))
             first = last
         started = time.perf_counter()
-        found = search.Nearest(asked[by_layer.name], k).search(features)
+        nearest = search.Nearest(asked[by_layer.name], k).search(features)
         spent = time.perf_counter() - started
-        add(by_layer.name, by_layer.words, 4 * by_layer.size, found, spent)
+        add(by_layer.name, by_layer.words, 4 * by_layer.size, nearest, spent)
         add(by_pixels.name, by_pixels.words, by_pixels.size, pixels, seconds)
         for length in bits:
             log(f"training an auto-encoder to {length} bits")
             encoder = codes.train(features, length, epochs=epochs, seed=seed)
             stored, codes_asked = encoder.encode(features), encoder.encode(asked[by_layer.name])
             started = time.perf_counter()
-            found = search.Nearest(codes_asked, k, search.hamming).search(stored)
+            nearest = search.Nearest(codes_asked, k, search.hamming).search(stored)
             spent = time.perf_counter() - started
             words = f"codes of {length} bits, learnt from {by_layer.words}"
-            add(f"codes_{length}", words, length // 8, found, spent)
+            add(f"codes_{length}", words, length // 8, nearest, spent)
     return {
         "database": count,
         "queries": len(query_labels),

@@ -32,8 +32,8 @@ def distances(queries: np.ndarray, block: np.ndarray, k: int) -> tuple[np.ndarra
     """
     module = faiss()
     rows = np.ascontiguousarray(block, np.float32)
-    found = module.knn(np.ascontiguousarray(queries, np.float32), rows, k)
-    return found[0], found[1]
+    nearest = module.knn(np.ascontiguousarray(queries, np.float32), rows, k)
+    return nearest[0], nearest[1]
 
 
 def hamming(queries: np.ndarray, block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,8 +46,8 @@ def hamming(queries: np.ndarray, block: np.ndarray, k: int) -> tuple[np.ndarray,
     """
     module = faiss()
     rows = np.ascontiguousarray(block)
-    found = module.knn_hamming(np.ascontiguousarray(queries), rows, k, variant="mc")
-    return found[0], found[1]
+    nearest = module.knn_hamming(np.ascontiguousarray(queries), rows, k, variant="mc")
+    return nearest[0], nearest[1]
 
 
 class Nearest:
@@ -76,8 +76,8 @@ class Nearest:
 
     def add(self, block: np.ndarray) -> None:
         """Looks at the next rows of the database, [n, ...]."""
-        found, places = self._measure(self._queries, block, min(self._k, len(block)))
-        joined = np.concatenate([self.distances, found], axis=1)
+        block_distances, places = self._measure(self._queries, block, min(self._k, len(block)))
+        joined = np.concatenate([self.distances, block_distances], axis=1)
         numbers = np.concatenate([self.numbers, places + self._seen], axis=1)
         order = np.lexsort((numbers, joined), axis=1)[:, : self._k]
         self.distances = np.take_along_axis(joined, order, axis=1)

@@ -54,7 +54,7 @@ def describe() -> dict[str, Any]:
     names = [
         tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus
     ]
-    found = {
+    description = {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "system": platform.platform(terse=True),
@@ -65,7 +65,7 @@ def describe() -> dict[str, Any]:
         "alexnet_tf": _version("alexnet-tf") or "from a checkout",
     }
     commit = _commit()
-    return found | ({"commit": commit} if commit else {})
+    return description | ({"commit": commit} if commit else {})
 
 
 def _version(package: str) -> str:

@@ -59,8 +59,8 @@ class Classifier(tf.Module):
 
         def of_files(function: Callable[[tf.Tensor], Outputs]) -> Any:
             def from_files(image_bytes: tf.Tensor) -> Outputs:
-                found = self.squares(image_bytes)
-                return _without_invalid(function(found["images"]), found["error"])
+                decoded = self.squares(image_bytes)
+                return _without_invalid(function(decoded["images"]), decoded["error"])
 
             return tf.function(from_files, input_signature=[files], autograph=False)
 
@@ -109,8 +109,8 @@ def _ten_views(run: TrainedRun, images: tf.Tensor) -> Outputs:
     outputs = run.model(run.prepare(cut), training=False)
     scores = costs.probabilities(run.table, outputs)
     by_view = tf.reshape(scores, [10, -1, scores.shape[-1]])
-    found = _best_classes(run, tf.reduce_mean(by_view, axis=0))
-    return found | {"view_probabilities": tf.transpose(by_view, [1, 0, 2])}
+    best = _best_classes(run, tf.reduce_mean(by_view, axis=0))
+    return best | {"view_probabilities": tf.transpose(by_view, [1, 0, 2])}
 
 
 def _best_classes(run: TrainedRun, probabilities: tf.Tensor) -> Outputs:

@@ -85,12 +85,12 @@ class LoadedModel:
             inspected: what `inspect` said of each; with a text in place of a header the file is
                 refused for that reason.
         """
-        known = [inspect(content) for content in contents] if inspected is None else inspected
-        errors = [header if isinstance(header, str) else "" for header in known]
+        headers = [inspect(content) for content in contents] if inspected is None else inspected
+        errors = [header if isinstance(header, str) else "" for header in headers]
         pixels = np.zeros((len(contents), self.image_size, self.image_size, 3), np.uint8)
         turn = self.facts.get("exif_orientation", "ignore")
         in_graph = []
-        for index, header in enumerate(known):
+        for index, header in enumerate(headers):
             if isinstance(header, str):
                 continue
             # The first exports have no function that makes squares.

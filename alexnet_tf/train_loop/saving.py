@@ -43,13 +43,13 @@ class Saver:
         if not self._run.distribution.is_chief:
             return
         folder, position = self._run.folder, self._run.position
-        found = self.state()
+        state = self.state()
         try:
             if best:
                 # Before the checkpoint that names it: a kill in between lets the epoch be computed
                 # again, and the same file be written again.
-                self._save_best(found)
-            checkpoint.save(checkpoint.path_of(folder.checkpoints, position.step), found)
+                self._save_best(state)
+            checkpoint.save(checkpoint.path_of(folder.checkpoints, position.step), state)
             checkpoint.remove_old(folder.checkpoints, self._run.config.checkpoint.keep)
             self._failures = 0
         except OSError as error:
@@ -63,13 +63,13 @@ class Saver:
                 raise
         self._saved_at = time.monotonic()
 
-    def _save_best(self, found: checkpoint.Checkpoint) -> None:
+    def _save_best(self, state: checkpoint.Checkpoint) -> None:
         folder, step = self._run.folder.best, self._run.position.step
         if self._run.config.optimizer.averaging != "none":
             # What was evaluated, and what evaluation and export will take.
             with optimizers.averaged(self._run.optimizer, self._run.model.trainable_variables):
-                found = self.state()
-        checkpoint.save(checkpoint.path_of(folder, step), found)
+                state = self.state()
+        checkpoint.save(checkpoint.path_of(folder, step), state)
         checkpoint.remove_old(folder, 1)
 
     def state(self) -> checkpoint.Checkpoint:

@@ -71,7 +71,9 @@ def set_up(
         )
         settings = build.variable_settings(model)
         variables = build.named_variables(model)
-        names = portable.Names(layers, [each.name for each in settings], config.implementation)
+        names = portable.Names(
+            layers, [setting.name for setting in settings], config.implementation
+        )
         beginning = None
         begin_with = begin_with or initial_weights.source(config)
         if begin_with and not checkpoint.steps(folder.checkpoints):
@@ -140,16 +142,16 @@ def _choose(
 
 def _restore(run: Run) -> None:
     """Sets weights, optimizer, rules and position from the newest checkpoint, if there is one."""
-    found = checkpoint.load_newest(run.folder.checkpoints)
-    if found is None:
+    newest = checkpoint.load_newest(run.folder.checkpoints)
+    if newest is None:
         return
     where = str(run.folder.checkpoints)
-    checkpoint.assign_weights(run.variables, run.names.weights_in(found.weights), where)
+    checkpoint.assign_weights(run.variables, run.names.weights_in(newest.weights), where)
     try:
-        optimizers.load_state(run.optimizer, run.names.optimizer_in(found.optimizer))
+        optimizers.load_state(run.optimizer, run.names.optimizer_in(newest.optimizer))
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
-    state = dict(found.state)
+    state = dict(newest.state)
     run.rule.set_state(state.pop("learning_rate_rule"))
     # Checkpoints of other precisions have none: then the scale begins anew.
     scale = state.pop("loss_scale", {})

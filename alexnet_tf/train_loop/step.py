@@ -78,11 +78,11 @@ def make_train_step(
 
     def backward(part: Batch, *values: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
         if placed_gradients:
-            loss, found = forward(part, *values)
-            return placement.gradients(loss, variables), found
+            loss, sums = forward(part, *values)
+            return placement.gradients(loss, variables), sums
         with tf.GradientTape() as tape:
-            loss, found = forward(part, *values)
-        return tape.gradient(loss, variables), found
+            loss, sums = forward(part, *values)
+        return tape.gradient(loss, variables), sums
 
     def accumulated(batch: Batch, *values: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
         # Inside steps_per_call two workers' batches do not say how many rows they have.
@@ -97,9 +97,9 @@ def make_train_step(
                 )
                 for key, value in batch.items()
             }
-            new, found = backward(part, *values)
+            new, sums = backward(part, *values)
             parts = [old + gradient for old, gradient in zip(parts, new, strict=True)]
-            return number + 1, parts, total + found
+            return number + 1, parts, total + sums
 
         zeros = [tf.zeros(variable.shape, tf.float32) for variable in variables]
         _, whole, total = tf.while_loop(
@@ -122,7 +122,7 @@ def make_train_step(
         noise: tf.Tensor,
         scale: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        own, found = compute(batch, step, count, noise, scale)
+        own, sums = compute(batch, step, count, noise, scale)
         norm = update(
             optimizer,
             own,
@@ -131,7 +131,7 @@ def make_train_step(
             clip_global_norm=clip_global_norm,
             skip_not_finite=skip_not_finite,
         )
-        return found, norm
+        return sums, norm
 
     return train_step
 
@@ -159,14 +159,14 @@ def update(
     Returns:
         That norm, float32 [], before clipping and the same on every replica.
     """
-    found = gradients.summed(own)
+    summed = gradients.summed(own)
     if scale is not None:
-        found = gradients.scaled(found, variables, 1.0 / scale)
-    norm = gradients.global_norm(found, variables, optimizer.multipliers.learn())
+        summed = gradients.scaled(summed, variables, 1.0 / scale)
+    norm = gradients.global_norm(summed, variables, optimizer.multipliers.learn())
     if clip_global_norm:
-        found = gradients.scaled(
-            found, variables, clip_global_norm / tf.maximum(norm, clip_global_norm)
+        summed = gradients.scaled(
+            summed, variables, clip_global_norm / tf.maximum(norm, clip_global_norm)
         )
     finite = tf.math.is_finite(norm) if skip_not_finite else None
-    optimizers.apply_summed(optimizer, found, variables, finite)
+    optimizers.apply_summed(optimizer, summed, variables, finite)
     return norm

@@ -119,7 +119,7 @@ class Inference:
 
     def _inspect(self, contents: Sequence[bytes]) -> list[Header | str]:
         """What `loaded.inspect` says, and the server's own limit of pixels."""
-        found: list[Header | str] = []
+        headers: list[Header | str] = []
         for content in contents:
             header = loaded.inspect(content)
             if (
@@ -130,8 +130,8 @@ class Inference:
                     f"{header.width}x{header.height} pixels are more than the "
                     f"{self.settings.max_pixels:,} that this server decodes"
                 )
-            found.append(header)
-        return found
+            headers.append(header)
+        return headers
 
     def _batcher(self, signature: str) -> Batcher:
         if signature not in self._batchers:

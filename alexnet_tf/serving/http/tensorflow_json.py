@@ -98,7 +98,10 @@ def read(body: bytes, signatures: Mapping[str, Signature]) -> Request:
             values = _columns_of_rows(document["instances"], infos)
         else:
             values = _columns(document["inputs"], infos)
-        arrays = {each: _array(each, values[each], infos[each]) for each in infos}
+        arrays = {
+            input_name: _array(input_name, values[input_name], info)
+            for input_name, info in infos.items()
+        }
     except RecursionError as error:
         raise RequestError("lists are nested too deeply") from error
     in_rows = "instances" in document
@@ -136,12 +139,12 @@ def status(version: int) -> dict[str, Any]:
 def metadata(name: str, version: int, signatures: Mapping[str, Signature]) -> dict[str, Any]:
     """The answer to `GET /v1/models/NAME/metadata`."""
     definitions = {
-        signature: {
-            "inputs": {n: _described(signature, n, info) for n, info in each.inputs.items()},
-            "outputs": {n: _described(signature, n, info) for n, info in each.outputs.items()},
+        key: {
+            "inputs": {n: _described(key, n, info) for n, info in signature.inputs.items()},
+            "outputs": {n: _described(key, n, info) for n, info in signature.outputs.items()},
             "method_name": METHOD,
         }
-        for signature, each in sorted(signatures.items())
+        for key, signature in sorted(signatures.items())
     }
     return {
         "model_spec": {"name": name, "signature_name": "", "version": str(version)},

@@ -89,12 +89,12 @@ class TensorBoard(Watcher):
 
     def end_epoch(self, record: Epoch) -> None:
         """Writes the validation errors, the kernels and the histograms."""
-        step, found = record.means.step, record.validation
-        if found is not None:
+        step, validation = record.means.step, record.validation
+        if validation is not None:
             errors = {
-                "loss": found.loss,
-                "top_1_error": found.top_1_error,
-                "top_5_error": found.top_5_error,
+                "loss": validation.loss,
+                "top_1_error": validation.top_1_error,
+                "top_5_error": validation.top_5_error,
             }
             self._write_scalars("validation", step, errors)
         self._write_kernels(step)
