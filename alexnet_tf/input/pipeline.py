@@ -9,8 +9,8 @@ pipeline holds no state worth saving: it starts anywhere, and any number of repl
 sees the same examples in the same form.
 
 Batches have one fixed size. Where the last batch of an epoch is short, or the batch does not divide
-by the number of replicas, rows are filled up with weight 0, which adds exactly nothing to sums and
-gradients.
+by the number of replicas, it is filled up with examples of weight 0, which add exactly nothing
+to sums and gradients.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def steps_per_epoch(examples: int, batch_size: int) -> int:
 
 
 def per_replica_batch_size(batch_size: int, replicas: int) -> int:
-    """Rows that each replica gets, filled up with weight 0 where the batch does not divide."""
+    """Examples that each replica gets, filled up with weight 0 where the batch does not divide."""
     return math.ceil(batch_size / replicas)
 
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """Which examples stand in which batches, and which rows of them this process feeds.
+    """Which examples stand in which batches, and which of them this process feeds.
 
     Attributes:
         examples: how many an epoch has: all of the split, or the first ones.
@@ -75,8 +75,8 @@ class Span:
     replicas: Replicas = Replicas()
 
     @property
-    def rows(self) -> int:
-        """Rows of one replica's batch."""
+    def replica_batch_size(self) -> int:
+        """Examples of one replica's batch, those of weight 0 included."""
         return per_replica_batch_size(self.batch_size, self.replicas.total)
 
     def parts(self) -> tf.data.Dataset:
@@ -87,29 +87,30 @@ class Span:
         return tf.data.Dataset.range(self.first_step * local, last_step * local)
 
     def places(self, part: tf.Tensor) -> Places:
-        """Where the rows of a batch stand: in their epoch and in the global batch."""
+        """Where the examples of a batch stand: in their epoch and in the global batch."""
         steps = steps_per_epoch(self.examples, self.batch_size)
         step = part // self.replicas.local
         replica = self.replicas.first + part % self.replicas.local
-        slots = replica * self.rows + tf.range(self.rows, dtype=tf.int64)
+        size = self.replica_batch_size
+        slots = replica * size + tf.range(size, dtype=tf.int64)
         positions = step % steps * self.batch_size + slots
         valid = (slots < self.batch_size) & (positions < self.examples)
         return Places(
             epoch=step // steps,
             positions=tf.where(valid, positions, 0),
             valid=valid,
-            # Rows of weight 0 may lie beyond the batch; any row of it serves them.
+            # Examples of weight 0 may lie beyond the batch; any place in it serves them.
             row=tf.cast(tf.minimum(slots, self.batch_size - 1), tf.int32),
         )
 
 
 class Places(NamedTuple):
-    """The rows of one batch.
+    """The examples of one batch.
 
     Attributes:
         epoch: int64 scalar, from 0.
         positions: int64 [b], places in the epoch; 0 where `valid` is False.
-        valid: bool [b]; False for rows that only fill up, and get weight 0.
+        valid: bool [b]; False for examples that only fill up, and get weight 0.
         row: int32 [b], places in the global batch.
     """
 
@@ -165,7 +166,7 @@ def training_batches(
             images instead of holding them (`resident.Resident` has them).
 
     Returns:
-        Elements are dicts of tensors with b = ceil(batch_size / replicas) rows: `image` uint8
+        Elements are dicts of tensors with b = ceil(batch_size / replicas) examples: `image` uint8
         [b, S, S, 3] with the dataset's S (float32 for the store "centered") and `label` int32 [b]
         from 0, or `example` int64 [b] in place of both; `weight` float32 [b] of 1 or 0, `row` int32
         [b] (place in the global batch); with random crops `offset` int32 [b, 2] (y, x), with
@@ -179,7 +180,7 @@ def training_batches(
     if cache != "device":
         keep = span.examples if cache == "memory" else 0
         source = images.Images(data, "train", keep)
-    augment = _Augment(data, seed, augmentation, span.rows)
+    augment = _Augment(data, seed, augmentation, span.replica_batch_size)
     return _batches(span, source, numbers, augment, threads).prefetch(prefetch_batches)
 
 
@@ -238,12 +239,14 @@ def _batches(
 
     def make(part: tf.Tensor) -> dict[str, tf.Tensor]:
         places = span.places(part)
-        examples = tf.ensure_shape(tf.where(places.valid, numbers(places), 0), [span.rows])
+        examples = tf.ensure_shape(
+            tf.where(places.valid, numbers(places), 0), [span.replica_batch_size]
+        )
         element = {"weight": tf.cast(places.valid, tf.float32), "row": places.row}
         if source is None:
             element["example"] = examples
         else:
-            element["image"], element["label"] = source.batch(examples, span.rows)
+            element["image"], element["label"] = source.batch(examples, span.replica_batch_size)
         return element | (augment(places, examples) if augment else {})
 
     options = tf.data.Options()
@@ -258,16 +261,16 @@ def _batches(
 class _Augment:
     """The random draws of a batch: where to crop, whether to mirror, the colour noise."""
 
-    def __init__(self, data: dataset.Dataset, seed: int, settings: Augmentation, rows: int):
+    def __init__(self, data: dataset.Dataset, seed: int, settings: Augmentation, count: int):
         self._settings = settings
-        self._rows = rows
+        self._count = count
         self._offsets = settings.crop < data.image_size and settings.random_crop
         self._border = data.image_size - settings.crop
         self._crop_seed = seed_key(seed, CROP)
         self._noise_seed = seed_key(seed, COLOR_NOISE)
 
     def __call__(self, places: Places, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        settings, count = self._settings, self._rows
+        settings, count = self._settings, self._count
         drawn: dict[str, tf.Tensor] = {}
         if self._offsets or settings.random_flip:
             chunked = settings.crop_chunk > 1

@@ -53,11 +53,15 @@ def batches(
     data: dataset.Dataset, span: pipeline.Span, augmentation: pipeline.Augmentation
 ) -> tf.data.Dataset:
     """One random batch again and again, shaped as `pipeline.training_batches` shapes them."""
-    rows, crop, stddev = span.rows, augmentation.crop, augmentation.color_noise_stddev
+    count, crop, stddev = (
+        span.replica_batch_size,
+        augmentation.crop,
+        augmentation.color_noise_stddev,
+    )
     random = np.random.default_rng(0)
-    image = tf.constant(random.integers(0, 256, (rows, crop, crop, 3), np.uint8))
-    label = tf.constant(random.integers(0, data.num_classes, rows, np.int32))
-    noise = tf.constant(random.normal(0, stddev, (rows, 3)).astype(np.float32))
+    image = tf.constant(random.integers(0, 256, (count, crop, crop, 3), np.uint8))
+    label = tf.constant(random.integers(0, data.num_classes, count, np.int32))
+    noise = tf.constant(random.normal(0, stddev, (count, 3)).astype(np.float32))
 
     def batch(part: tf.Tensor) -> dict[str, tf.Tensor]:
         places = span.places(part)

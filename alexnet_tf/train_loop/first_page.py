@@ -16,7 +16,7 @@ def first_page(run: Run) -> str:
     """What a run is, in a few lines: where it computes, on what, and where everything goes."""
     config, position = run.config, run.position
     parameters = sum(int(np.prod(variable.shape)) for variable in run.variables.values())
-    rows = pipeline.per_replica_batch_size(config.batch_size, run.distribution.replicas.total)
+    examples = pipeline.per_replica_batch_size(config.batch_size, run.distribution.replicas.total)
     validation = run.data.splits.get("validation")
     lines = [
         f"recipe         {config.name}, seed {config.seed}",
@@ -26,7 +26,7 @@ def first_page(run: Run) -> str:
         f"data           {run.data.directory}: {run.examples:,} training images, "
         f"{validation.count if validation else 0:,} validation images, "
         f"{run.data.image_size}x{run.data.image_size}",
-        f"batch          {config.batch_size} in all, {rows} per replica; "
+        f"batch          {config.batch_size} in all, {examples} per replica; "
         f"{run.steps_per_epoch:,} steps per epoch",
         f"length         {run.epochs} epochs, {run.last_step:,} steps",
         f"repeatable     {distribution.repeatable(config)}",

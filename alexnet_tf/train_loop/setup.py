@@ -185,10 +185,10 @@ def _dataset(config: ConfigDict) -> dataset.Dataset:
 
 
 def _check_batch(config: ConfigDict, devices: Distribution) -> None:
-    rows = pipeline.per_replica_batch_size(config.batch_size, devices.replicas.total)
-    if rows % config.accumulation_steps:
+    examples = pipeline.per_replica_batch_size(config.batch_size, devices.replicas.total)
+    if examples % config.accumulation_steps:
         raise UsageError(
-            f"config.accumulation_steps={config.accumulation_steps} must divide the {rows} "
+            f"config.accumulation_steps={config.accumulation_steps} must divide the {examples} "
             "examples of a batch that each replica computes"
         )
 

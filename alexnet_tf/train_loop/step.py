@@ -32,7 +32,7 @@ def make_train_step(
     placed_gradients: bool = False,
     compile_gradients: bool = False,
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """The update of section 5 on one replica's rows of a batch.
+    """The update of section 5 on one replica's examples of a batch.
 
     Args:
         model: from float32 pixels to float32 logits.
@@ -41,8 +41,8 @@ def make_train_step(
         table: the network, for its cost.
         seed: the run's seed, for dropout.
         batch_size: the global one.
-        accumulation_steps: parts in which the rows are computed one after another, their gradients
-            added up: the same update in less memory.
+        accumulation_steps: parts in which the examples are computed one after another, their
+            gradients added up: the same update in less memory.
         clip_global_norm, skip_not_finite: of `update`.
         placed_gradients: compute each gradient on the device of its forward operation. A
             `GradientTape` leaves gradients without a device, which puts the whole backward pass of
@@ -52,7 +52,7 @@ def make_train_step(
     Returns:
         A function of (batch, global step int64 [], examples in the global batch float32 [], factor
         on the colour noise float32 [], factor on the loss float32 [] or None) that updates the
-        weights. It returns the `SUMS` of its rows and what `update` does.
+        weights. It returns the `SUMS` of its examples and what `update` does.
     """
     dropout_key = pipeline.seed_key(seed, pipeline.DROPOUT)
     variables = model.trainable_variables
@@ -62,8 +62,8 @@ def make_train_step(
     ) -> tuple[tf.Tensor, tf.Tensor]:
         part = prepare.complete(part)
         pixels = prepare.training(part, noise)
-        # Dropout draws a mask for the whole global batch and takes these rows of it: the same
-        # masks on any number of replicas.
+        # Dropout draws a mask for the whole global batch and takes those of these examples: the
+        # same masks on any number of replicas.
         with layers.randomness(
             tf.stack([tf.constant(dropout_key, tf.int64), step]), part["row"], batch_size
         ):
@@ -85,15 +85,17 @@ def make_train_step(
         return tape.gradient(loss, variables), sums
 
     def accumulated(batch: Batch, *values: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
-        # Inside steps_per_call two workers' batches do not say how many rows they have.
+        # Inside steps_per_call two workers' batches do not say how many examples they have.
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-        rows = pipeline.per_replica_batch_size(batch_size, replicas) // accumulation_steps
+        examples = pipeline.per_replica_batch_size(batch_size, replicas) // accumulation_steps
 
         def body(number, parts, total):
-            # Not value[first : first + rows], whose length XLA does not see.
+            # Not value[first : first + examples], whose length XLA does not see.
             part = {
                 key: tf.slice(
-                    value, [number * rows, *[0] * (len(value.shape) - 1)], [rows, *value.shape[1:]]
+                    value,
+                    [number * examples, *[0] * (len(value.shape) - 1)],
+                    [examples, *value.shape[1:]],
                 )
                 for key, value in batch.items()
             }
