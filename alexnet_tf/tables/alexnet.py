@@ -47,13 +47,16 @@ class AlexNet:
         spatial_norm_layers, spatial_norm_size, spatial_norm_alpha: convolutions with a second
             normalisation, within each map, its window, and its alpha before division by size^2.
         pool_size, pool_stride: section 3.4's z and s.
-        pool_ties: "one" or "all" (what the 2012 code did): see `rows.Pool`.
+        pool_ties: where several pixels share a maximum, "one" of them gets the gradient or,
+            undivided, "all" do (as in the 2012 code).
         dropout_after: layers among "pool5", "fc6", "fc7" whose outputs are dropped.
-        dropout_keep, dropout_form: see `rows.Dropout`.
+        dropout_keep, dropout_form: probability of keeping a value; "paper" multiplies by it in
+            tests (section 4.2), "inverted" divides by it in training (Keras, PyTorch).
         init_stddevs: standard deviations of the initial weights.
         init_scale: if positive, they are sqrt(init_scale / inputs of a unit) instead.
         init_biases: initial biases.
-        weight_decay, bias_weight_decay, bias_learning_rate_multiplier: see `rows.Weights`.
+        weight_decay, bias_weight_decay, bias_learning_rate_multiplier: decay of weights and of
+            biases in the update rule (section 5); factor on the learning rate of biases.
     """
 
     num_classes: int
