@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 
 # Read when Keras is imported. The file keras.json lies in KERAS_HOME, and is made there if there is
-# none: in a place that is no folder there is none, and none is made.
+# none: a place that is not a folder holds none, and none is made there.
 _FOR_KERAS = {"KERAS_BACKEND": "tensorflow", "KERAS_HOME": os.devnull}
 
 

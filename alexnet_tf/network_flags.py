@@ -64,7 +64,7 @@ def define_reading(flag_values: flags.FlagValues) -> None:
         "on_error",
         "fail",
         ["fail", "skip"],
-        "A file that is no image ends the command, or is left out and told of.",
+        "A file that is not an image ends the command, or is skipped and reported.",
         flag_values=flag_values,
     )
 

@@ -4,8 +4,8 @@ Example:
   python -m alexnet_tf.predict --model=MODEL photo.jpg other.png
 
 MODEL is a folder that alexnet_tf.export wrote; nothing else of the training is needed. Prints the
-five most probable classes of every file. A file that is no image is reported, the others are still
-labelled, and the exit status is 1.
+five most probable classes of every file. A file that is not an image is reported, the others are
+still labelled, and the exit status is 1.
 
 With --json every file is listed, in order: its `top_5`, or its `error`. A `label` is the place of
 the class in the `class_names` of MODEL/export.json, from 0; the records of a dataset count from 1.

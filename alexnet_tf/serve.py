@@ -7,7 +7,7 @@ Examples:
 MODEL is a folder that alexnet_tf.export wrote, or one of versions, of which the newest is served.
 http://127.0.0.1:8501/ is a page to drop pictures on. Clients written for TensorFlow Serving work
 unchanged: /v1/models/NAME, /v1/models/NAME/metadata, /v1/models/NAME:predict. /metrics is for
-Prometheus, /healthz and /readyz are for whoever watches.
+Prometheus, /healthz and /readyz are for monitoring.
 
 There is no password: the default address is reached from this machine only. SIGTERM and Ctrl-C let
 begun requests end, a second one does not. Needs the extra `serve`: pip install "alexnet-tf[serve]".

@@ -112,7 +112,7 @@ def check_dataset(
                     counts[label] += count
         whole = not any(result.problems for result in results)
         for label, (counted, stated) in enumerate(zip(counts, split.class_counts, strict=True)):
-            # Where a shard is bad, its images are missing in every class: that is no news.
+            # Where a shard is bad, its images are missing in their classes: nothing new.
             if counted != stated and whole:
                 problems.append(
                     f"{name}: {counted} images of class {the_dataset.class_names[label]!r}, "
@@ -189,7 +189,7 @@ def _record_problem(
         return "the record index names another place"
     example = records.decode_example(payload)
     if example is None:
-        return "is no tf.train.Example"
+        return "is not a tf.train.Example"
     labels = example.get(dataset.LABEL_KEY)
     if not isinstance(labels, list) or len(labels) != 1:
         return f"has no {dataset.LABEL_KEY}"

@@ -110,7 +110,7 @@ def compare(
 
     Raises:
         UsageError: fewer than two runs, or one of them twice.
-        UserError: a folder is no run's.
+        UserError: a folder is not a run's.
     """
     if len(workdirs) < 2:
         raise UsageError("name at least two work folders to compare")
@@ -132,7 +132,7 @@ def compare(
 
 
 def read(name: str, workdir: str) -> Run:
-    """A run's recipe and history; raises UserError where the folder is no run's."""
+    """A run's recipe and history; raises UserError where the folder is not a run's."""
     folder = WorkFolder(workdir)
     config = folder.load_config()
     values = recipes.to_dict(config)

@@ -60,7 +60,7 @@ _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     # Names inside an SVG file come from this and not from a random number.
     "svg.hashsalt": "alexnet-tf",
-    # Class and file names may hold a dollar sign, which is no formula.
+    # Class and file names may hold a dollar sign, which is not a formula.
     "text.parse_math": False,
     "xtick.color": GREY,
     "xtick.labelcolor": "black",

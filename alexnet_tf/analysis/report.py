@@ -68,7 +68,7 @@ def write(
         progress: told how the evaluation goes.
 
     Raises:
-        UserError: the folder is no run's, or what is in it is damaged.
+        UserError: the folder is not a run's, or what is in it is damaged.
         OSError: the file cannot be written.
     """
     path = output or os.path.join(workdir, FILE)
@@ -118,7 +118,7 @@ def make(workdir: str, settings: Settings, progress: ensemble.Progress | None = 
     """The report of a run as HTML.
 
     Raises:
-        UserError: the folder is no run's, or what is in it is damaged.
+        UserError: the folder is not a run's, or what is in it is damaged.
     """
     folder = WorkFolder(workdir)
     config = folder.load_config()

@@ -192,7 +192,7 @@ def curves_and_epochs(history: History) -> dict[str, Any]:
 
 
 def kernels(weights: dict[str, np.ndarray]) -> dict[str, Any] | None:
-    """The kernels of the first layer; None where it is no convolution of RGB."""
+    """The kernels of the first layer; None where it is not a convolution of RGB."""
     layer, columns = kernel_pictures.first_kernels(weights)
     if not columns:
         return None

@@ -24,9 +24,9 @@ from alexnet_tf.input import pipeline
 WAIT_FOR_WORKERS_SECONDS = 600
 
 
-# Iterators over several devices, for ever: whoever lets one go in mid-epoch waits for the thread
-# that fills it, and that one may wait for Python; seconds, at times a minute. `stopping.leave` ends
-# the process without letting go.
+# Iterators over several devices, for ever: a process that lets one go in mid-epoch waits for the
+# thread that fills it, and that thread may wait for Python; seconds, at times a minute.
+# `stopping.leave` ends the process without letting go.
 _KEPT: list[Iterator] = []
 
 

@@ -96,7 +96,7 @@ class _Column:
 
     def append(self, values: np.ndarray) -> None:
         if values.shape[1:] != self._shape or values.dtype != np.float32:
-            raise ValueError(f"{values.dtype} {values.shape} are no rows of {self._shape}")
+            raise ValueError(f"{values.dtype} {values.shape} are not rows of {self._shape}")
         self._file.write(np.ascontiguousarray(values).tobytes())
         self._rows += len(values)
 

@@ -91,8 +91,8 @@ class RecordReader:
             int64 [b], the labels as the records hold them.
 
         Raises:
-            DamagedRecord: a checksum is wrong, the file ends too early, or the record has not the
-                bytes of an image.
+            DamagedRecord: a checksum is wrong, the file ends too early, or the record does
+                not have the bytes of an image.
         """
         layout = self._layout
         if layout is None:

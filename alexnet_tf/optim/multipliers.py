@@ -13,7 +13,7 @@ from alexnet_tf.model.layers import VariableSettings
 class Multipliers:
     """The factors of all variables of an optimizer, at first those of the network's table.
 
-    They are no part of an optimizer's state: a schedule that changes them says for every step what
+    They are not part of an optimizer's state: a schedule that changes them says for every step what
     they are.
 
     Args:

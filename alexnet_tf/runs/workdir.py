@@ -36,8 +36,8 @@ class WorkFolder:
 
     Args:
         folder: made when it is claimed.
-        lock: refuse to claim it while another process has it. False: whoever starts the processes
-            takes care of that, on a file system without locks.
+        lock: refuse to claim it while another process has it. False: the program that starts
+            the processes takes care of that, on a file system without locks.
     """
 
     def __init__(self, folder: str | os.PathLike[str], lock: bool = True):
@@ -151,7 +151,7 @@ class WorkFolder:
         """The run's resolved config; keys that are younger than the run have their defaults.
 
         Raises:
-            UserError: the folder is no run's, or its config.json is damaged.
+            UserError: the folder is not a run's, or its config.json is damaged.
         """
         if not self.folder.is_dir():
             raise UserError(f"--workdir {self.folder} does not exist")

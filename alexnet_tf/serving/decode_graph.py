@@ -1,4 +1,4 @@
-"""Batches of image files to square pixels, in a graph: one bad file is the matter of its own row.
+"""Batches of image files to square pixels, in a graph: one bad file affects only its own row.
 
 A decoder's error would end the whole call. So the rows go through a `tf.data` pipeline inside the
 graph, which leaves out those that fail, and come back to their places; the others are blank, with

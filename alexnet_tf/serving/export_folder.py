@@ -11,7 +11,7 @@ FORMAT = "alexnet-tf export"
 
 
 def read_facts(folder: Path) -> dict[str, Any] | None:
-    """What `export.json` of an export says, or None where the folder is no export."""
+    """What `export.json` of an export says, or None where the folder is not an export."""
     try:
         facts = json.loads((folder / FACTS_FILE).read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -57,8 +57,9 @@ def export(
     is, and returns `view_probabilities` float32 [B, 10, classes] too. `features` returns
     `features`, float32 [B, n]: the last hidden layer's outputs for the centre view.
 
-    A file that is no image is the matter of its row: signatures of files return `valid`, bool [B],
-    and `error`, string [B], the reason; the row's numbers are 0, its labels -1, its texts empty.
+    A file that is not an image affects only its own row: signatures of files return `valid`, bool
+    [B], and `error`, string [B], the reason; the row's numbers are 0, its labels -1, its
+    texts empty.
 
     Args:
         run: the trained run.

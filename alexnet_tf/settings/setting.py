@@ -50,8 +50,8 @@ class Setting:
             it takes both types.
         least, most: limits of a number that may be reached.
         above, below: limits of a number that may not be reached.
-        zero: what 0 means, where it is no quantity ("dynamic", "never").
-        form: of values that are no single number or word.
+        zero: what 0 means, where it does not mean a quantity ("dynamic", "never").
+        form: of values that are not a single number or word.
     """
 
     key: str
@@ -120,7 +120,7 @@ def _one_of(names: list[str]) -> str:
 
 
 def device_names(value: Any) -> str:
-    """Wrong in a tuple of device names: what is no name, or comes twice."""
+    """Wrong in a tuple of device names: what is not a name, or comes twice."""
     if not isinstance(value, tuple | list):
         return repr(value)
     names = all(isinstance(name, str) for name in value)

@@ -62,7 +62,7 @@ def choices(place: Place) -> dict[str, Choice]:
         _implementation(place),
         Choice("strided_convolution", "direct", "blocks of pixels were not faster where measured"),
         _precision(place),
-        Choice("input.cache", "none", "whoever knows that the set fits asks for memory or device"),
+        Choice("input.cache", "none", "memory and device are for a dataset that is known to fit"),
     )
     return {choice.key: choice for choice in chosen}
 

@@ -1,4 +1,4 @@
-"""Files of weights, whoever wrote them: recognised by their content, read without running code."""
+"""Files of weights from any program: recognised by their content, read without running code."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ KINDS = ("JPEG", "PNG", "GIF", "BMP", "WebP")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-# Chunks looked at for an orientation: more is no photograph.
+# Chunks looked at for an orientation: a file with more is not a photograph.
 _MAX_CHUNKS = 10_000
 # The headers of Windows and of OS/2 version 2; the first one of OS/2, of 12 bytes, is another.
 BMP_HEADER_BYTES = (40, 52, 56, 64, 108, 124)

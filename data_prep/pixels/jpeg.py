@@ -130,7 +130,7 @@ def _frame(data: bytes, position: int, marker: int, exif: bytes) -> Frame:
 
 
 def _end_of_scan(data: bytes, position: int) -> int:
-    """Where the coded data from `position` ends: at the next marker that is no restart."""
+    """Where the coded data from `position` ends: at the next marker that is not a restart."""
     while position < len(data):
         # One byte more than the step, so that no pair falls between two windows.
         window = np.frombuffer(data, np.uint8)[position : position + _WINDOW + 1]

@@ -1,7 +1,7 @@
 """Tar archives read in place: one pass over the headers, then every file by its offset.
 
 Nothing is ever extracted, so an archive cannot write anywhere; names become keys of images and are
-refused where they are no plain relative paths. An archive that is not what it claims (damaged
+refused where they are not plain relative paths. An archive that is not what it claims (damaged
 headers, files that reach beyond its end, links, devices, a name twice, a missing end) is refused
 as a whole, because a part of it would be a silently smaller dataset.
 """

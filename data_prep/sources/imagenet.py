@@ -62,7 +62,7 @@ def read_devkit(path: str) -> Devkit:
     read = _folder_reader(path) if os.path.isdir(path) else _archive_reader(path)
     meta = read(r"(.*/)?data/meta\.mat")
     if meta is None:
-        raise UserError(f"{path}: holds no data/meta.mat, so it is no ILSVRC devkit")
+        raise UserError(f"{path}: holds no data/meta.mat, so it is not an ILSVRC devkit")
     try:
         names, titles = _synsets(meta)
     except (matlab.MatlabError, KeyError, TypeError, ValueError) as error:
@@ -99,7 +99,7 @@ def parse_ids(words: Sequence[str], path: str) -> tuple[int, ...]:
     ids = []
     for number, word in enumerate(words, 1):
         if not word.isdigit() or not 0 < int(word) < 100_000:
-            raise UserError(f"{path}: ground truth line {number}: {word!r} is no class")
+            raise UserError(f"{path}: ground truth line {number}: {word!r} is not a class")
         ids.append(int(word))
     return tuple(ids)
 

@@ -79,7 +79,7 @@ def _lines(path: str) -> list[tuple[int, str]]:
 
 
 def _cells(line: str, delimiter: str) -> list[str] | None:
-    """The cells of a line, or None where its quotes or its characters are no CSV."""
+    """The cells of a line, or None where its quotes or its characters are not CSV."""
     try:
         (cells,) = csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True)
     except (csv.Error, ValueError):

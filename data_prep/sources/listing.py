@@ -98,7 +98,7 @@ def read_image(image: SourceImage) -> bytes:
     """The bytes of one image file.
 
     Raises:
-        OSError: it cannot be read, is no regular file, is shorter than it was, or is larger than
+        OSError: it cannot be read, is not a regular file, is shorter than it was, or is larger than
             `MAX_FILE_BYTES`.
     """
     if files.is_remote(image.path):
@@ -170,7 +170,7 @@ def _is_flat(
     label_names: LabelNames | None,
     known_classes: Collection[str],
 ) -> bool:
-    """Whether the only folder holds unsorted images, and is no class."""
+    """Whether the only folder holds unsorted images, and is not a class."""
     return (
         label_names is not None
         and len(folders) == 1

@@ -86,7 +86,7 @@ def cost(
         net: whose row of a logistic function is changed.
     """
     if kind in _UNSUPPORTED:
-        raise values.error("is not supported (no file of the archive uses it)", "type")
+        raise values.error("is not supported (the archive's files do not use it)", "type")
     first, output = reads[0], reads[-1]
     _check_inputs(values, kind, first, output, net)
     tail: tuple[Row, ...] = ()

@@ -325,7 +325,7 @@ def read(
         seed: of the channels of `randSparse`.
         rates, start_rate, start_bias_rate, base_rate: see `rates.Rates`.
         tree: for `treefc`: parent of every node, -1 for the root; classes come first.
-        pool_ties: "one" or "all" (what the 2012 code did): see `rows.Pool`.
+        pool_ties: "one" or "all" (what the 2012 code did), of every `rows.Pool`.
         gpus: how many the run of 2012 had, which `gpu` must lie below; 0: up to 8.
         outputs: of the last layer: "file", as many as it says, or "dataset", `num_classes`.
 

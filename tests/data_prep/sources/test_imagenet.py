@@ -72,7 +72,7 @@ def test_kaggles_solution_file(tmp_path: pathlib.Path) -> None:
         ("", "is empty"),
         ("1\n2\n", "2 labels for 3 images"),
         ("1\n2\n9\n", "class 9 of 3"),
-        ("1\n0\n2\n", "'0' is no class"),
+        ("1\n0\n2\n", "'0' is not a class"),
         ("a.JPEG\n", "expected 'filename class'"),
         ("a.JPEG n1\na.JPEG n2\n", "a second class for a.JPEG"),
         ("ImageId,PredictionString\nx\n", "expected 'ImageId,class box"),
