@@ -316,7 +316,7 @@ def test_wrong_arguments_are_named():
     for arguments, message in [
         ({"placement": "two"}, "placement must be"),
         ({"placement": ("/CPU:0",)}, "2 device names"),
-        ({"implementation": "groups"}, "towers or grouped"),
+        ({"implementation": "groups"}, "towers, joint or grouped"),
         ({"lrn": "fast"}, "lrn must be tf"),
     ]:
         with pytest.raises(UserError, match=message):
