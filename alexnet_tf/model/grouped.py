@@ -129,7 +129,7 @@ class _Merger:
         self.table = table
         self.joint = joint
         self.shapes = table.shapes()
-        self.known = {row.name: row for row in table.layers}
+        self.rows_by_name = {row.name: row for row in table.layers}
         self.groups = self._find_groups()
         self.group_of = {name: stem for stem, names in self.groups.items() for name in names}
         # Merged stems, and tensors that stand for a whole group under another name.
@@ -154,7 +154,10 @@ class _Merger:
                 continue
             stem = row.name[:-1]
             names = tuple(stem + "abcdefgh"[c] for c in range(self.table.num_columns))
-            if all(n in self.known and self.known[n].column == c for c, n in enumerate(names)):
+            if all(
+                n in self.rows_by_name and self.rows_by_name[n].column == c
+                for c, n in enumerate(names)
+            ):
                 groups[stem] = names
         return groups
 
@@ -164,7 +167,7 @@ class _Merger:
             if stem is None:
                 self._single(row)
             elif row.name == self._last(stem):
-                members = [self.known[name] for name in self.groups[stem]]
+                members = [self.rows_by_name[name] for name in self.groups[stem]]
                 if not self._group(stem, members):
                     for member in members:
                         self._single(member)
