@@ -24,9 +24,12 @@ MARKERS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts background jobs deaf to Ctrl-C, nohup deaf to a hang-up; the commands under
+    # test would inherit that.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        # A shell starts background jobs deaf to Ctrl-C, and the commands under test inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
 

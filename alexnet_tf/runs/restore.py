@@ -72,7 +72,8 @@ def load(workdir: str, which: str = "best", data_dir: str = "") -> TrainedRun:
     folder = WorkFolder(workdir)
     config = folder.load_config()
     facts = training_facts(folder, config, data_dir)
-    if which == "best" and "validation" not in facts.splits:
+    unvalidated = "validation" not in facts.splits and not checkpoint.steps(folder.best)
+    if which == "best" and unvalidated:
         log(f"{workdir}: its dataset has no validation split, so the latest weights are taken")
         which = "newest"
     # Before the network is built, which for 61 million weights takes a while.

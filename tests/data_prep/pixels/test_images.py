@@ -185,7 +185,7 @@ def png_header(width: int, height: int) -> bytes:
         png_header(2**31 - 1, 2**31 - 1),
         b"\xff\xd8\xff\xc0" + struct.pack(">HBHHB", 17, 8, 65_535, 65_535, 3) + bytes(9),
         b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + bytes(20),
-        b"BM" + bytes(16) + struct.pack("<ii", 2**30, -(2**30)) + bytes(30),
+        b"BM" + bytes(12) + struct.pack("<iii", 40, 2**30, -(2**30)) + bytes(28),
     ],
 )
 def test_huge_images_are_refused_before_they_are_decoded(data: bytes) -> None:
