@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import importlib
+import importlib.metadata
 import os
 import sys
 import tempfile
 from typing import Any
 
 from alexnet_common import environment
+from alexnet_common.messages import log
 
 _CACHE_FLAG = "--tf_xla_persistent_cache_directory"
 
@@ -49,10 +51,16 @@ def keep_compiled_programs() -> None:
 
     A restart then does not compile the step again: 20 to 50 s on a GPU. TensorFlow reads its flags
     once, when it first compiles. The programs fit one machine and one TensorFlow only, and nobody
-    removes old ones: so there is no folder unless one is named.
+    removes old ones: so there is no folder unless one is named. TensorFlow 2.15 compiles nothing
+    for CPUs with such a folder, so the second stack goes without.
     """
     folder = os.environ.get("ALEXNET_XLA_CACHE")
     flags = os.environ.get("TF_XLA_FLAGS", "")
+    if folder and importlib.metadata.version("tensorflow").startswith("2.15"):
+        log(
+            "note: ALEXNET_XLA_CACHE is left out: TensorFlow 2.15 compiles nothing for CPUs with it"
+        )
+        return
     if folder and _CACHE_FLAG not in flags:
         os.makedirs(folder, exist_ok=True)
         os.environ["TF_XLA_FLAGS"] = f"{flags} {_CACHE_FLAG}={folder}".strip()
