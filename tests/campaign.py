@@ -194,7 +194,7 @@ class Campaign:
         return max(checkpoint.steps(self._workdir / "checkpoints"), default=0)
 
     def _half_written(self) -> set[str]:
-        return {path.name for path in self._workdir.glob("*/.step-*.tmp")}
+        return {path.name for path in self._workdir.glob("*/.step-*.tmp*")}
 
     def _wait(self, process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
         end = time.monotonic() + PATIENCE_SECONDS
