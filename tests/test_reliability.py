@@ -98,7 +98,7 @@ def test_a_disk_that_stays_full_ends_the_run_with_its_checkpoints_whole(
     workdir = tmp_path / "run"
     # The disk was full when the third epoch ended.
     assert checkpoint.load_newest(workdir / "checkpoints").state["epoch"] in (2, 3)
-    assert not list(workdir.glob("*/.step-*.tmp"))
+    assert not list(workdir.glob("*/.step-*.tmp*"))
     assert train([*arguments(data), f"--workdir={workdir}"]).returncode == 0
     assert_same_run(undisturbed, workdir)
 
