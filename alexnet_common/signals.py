@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
-from alexnet_common import files
+from alexnet_common import environment, files
 from alexnet_common.errors import FAILED, INTERRUPTED
 from alexnet_common.messages import log
 
@@ -133,6 +133,8 @@ def _heard_by(hear: Callable[[int], None]) -> Iterator[None]:
 
     The thread hears of them through the file descriptor that Python's handler in C writes to.
     """
+    # Before the sockets, which would take the number of a stream that is closed.
+    environment.prepare_streams()
     heard, told = socket.socketpair()
     told.setblocking(False)
     before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
