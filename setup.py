@@ -28,6 +28,10 @@ SERVING = [
 ]
 # Exact search of alexnet_tf.retrieve in large sets.
 RETRIEVAL = ["faiss-cpu>=1.8"]
+# ImageNet as Parquet, as Hugging Face keeps it (the trainer's results as Parquet: "columns").
+PARQUET = ["pyarrow>=15"]
+# Conversion on an existing engine; with TensorFlow 2.21 it meets at protobuf 6.
+BEAM = ["apache-beam>=2.70", "protobuf<7"]
 # Features as Zarr, predictions as Parquet.
 COLUMNS = ["zarr>=3", "pyarrow>=15"]
 TESTING = ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.4", "httpx>=0.27"]
@@ -48,9 +52,9 @@ setup(
         RECIPES,
     ],
     package_dir={RECIPES: "configs"},
-    # The classes of published weights, the template of a run's report, the server's page.
+    # The classes of ILSVRC 2012, the template of a run's report, the server's page.
     package_data={
-        "alexnet_tf.weight_io": ["*.tsv"],
+        "alexnet_common": ["*.tsv"],
         "alexnet_tf.analysis": ["report.html"],
         "alexnet_tf.serving.http": ["page.html"],
     },
@@ -76,6 +80,8 @@ setup(
         "serve": SERVING,
         "retrieve": RETRIEVAL,
         "columns": COLUMNS,
+        "parquet": PARQUET,
+        "beam": BEAM,
         # python -m alexnet_tf.export --formats=onnx.
         "onnx": ["tf2onnx>=1.16"],
         "benchmark": ["opencv-python-headless>=4.8"],

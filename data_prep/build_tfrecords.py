@@ -43,8 +43,14 @@ def define_flags(flag_values: flags.FlagValues) -> None:
             flag_values=flag_values,
         )  # fmt: skip
 
-    text("train", None, "Training images: class folders, or a tar archive of them.")
-    text("validation", None, "Validation images, in the same way; may be left out.")
+    text(
+        "train",
+        None,
+        "Training images in any form: class folders; a tar, tar.gz or zip of them; a folder of "
+        "class tars; Kaggle's ImageNet; Parquet, WebDataset or TFRecord files.",
+    )
+    text("validation", None, "Validation images, in the same way; may be left out, also where "
+         "--train holds both splits.")  # fmt: skip
     text(
         "validation_labels",
         None,
@@ -87,6 +93,8 @@ def define_flags(flag_values: flags.FlagValues) -> None:
             0, 2**31)  # fmt: skip
     text("devkit", None, "ILSVRC devkit (.tar.gz or its folder): names of the classes and truth of "
          "the validation images; by default the one beside --train, if there is one.")  # fmt: skip
+    text("class_list", None, "Names of the classes, one per line in the order of their numbers, "
+         "for sources that number them; ImageNet's own order needs none.")  # fmt: skip
     flags.DEFINE_enum(
         "label_order", "sorted", list(dataset.LABEL_ORDERS),
         "Order of the labels 1, 2, 3, ...: class names sorted, or the devkit's own numbers.",
@@ -107,9 +115,14 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if arguments:
         raise UsageError(f"unexpected argument {arguments[0]!r}, expected flags only")
     train = files.expand_user(flag_values.train)
-    validation, label_file, devkit = (
+    validation, label_file, devkit, class_names = (
         files.expand_user(path) if path else None
-        for path in (flag_values.validation, flag_values.validation_labels, flag_values.devkit)
+        for path in (
+            flag_values.validation,
+            flag_values.validation_labels,
+            flag_values.devkit,
+            flag_values.class_list,
+        )
     )
     settings = plan.Settings(
         image_size=flag_values.image_size,
@@ -140,6 +153,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         validation,
         validation_labels=label_file,
         devkit_path=devkit,
+        class_list_path=class_names,
         validation_fraction=settings.validation_fraction,
         label_order=flag_values.label_order,
         cache_folder=sidecars.folder(output_dir),
@@ -152,7 +166,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         print(json.dumps(described, indent=1))
         return 0 if described["fits"] in (True, None) else FAILED
     for split in the_plan.splits:
-        classes = len({image.class_name for image in split.images})
+        classes = len(split.images.class_counts())
         log(
             f"{split.name}: {len(split.images):,} image{_s(len(split.images))} of "
             f"{classes:,} class{'' if classes == 1 else 'es'}, "

@@ -133,7 +133,7 @@ def take_turns(turns: Turns, report: workers.Report) -> list[tuple[float, float]
 
 
 def _per_core(
-    images: list[listing.SourceImage], size: int, rounds: int, folder: str
+    images: Sequence[listing.SourceImage], size: int, rounds: int, folder: str
 ) -> dict[str, Any]:
     """Both programs in turns over the same images, in one worker, by its CPU time."""
     turns = Turns(tuple(images), size, rounds, folder)
@@ -189,7 +189,7 @@ def timed_make(job: making.Job, report: workers.Report) -> Span:
 
 
 def _workers(
-    images: list[listing.SourceImage], size: int, repeat: int, rounds: int, folder: str
+    images: Sequence[listing.SourceImage], size: int, repeat: int, rounds: int, folder: str
 ) -> dict[str, Any]:
     """Wall-clock rates of one and of two workers, in turns; the best of each is compared."""
     rates: dict[int, list[float]] = {1: [], 2: []}
@@ -217,7 +217,7 @@ def _workers(
     }
 
 
-def _pixels(cv2: Any, images: list[listing.SourceImage], size: int) -> dict[str, Any]:
+def _pixels(cv2: Any, images: Sequence[listing.SourceImage], size: int) -> dict[str, Any]:
     """Differences of our squares to OpenCV's, before any encoding."""
     from data_prep.pixels import images as converter
 

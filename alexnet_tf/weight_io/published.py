@@ -7,21 +7,19 @@ mean from the pixels.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from alexnet_common.imagenet_classes import imagenet_classes
 from alexnet_tf.weight_io import weight_files
 from alexnet_tf.weight_io.means import MEANS
 from data_prep import dataset
 
-_CLASSES_FILE = Path(__file__).with_name("imagenet_classes.tsv")
 # What their images were resized to: the shorter side, or both.
 _IMAGE_SIZE = 256
 ORIGIN_KEY = "published_by"
@@ -41,14 +39,6 @@ NETWORKS = {
     weight_files.CAFFE: Published("alexnet_caffe", "caffe"),
 }
 """By the layout of their files (`weight_files.WeightFile.layout`)."""
-
-
-@functools.cache
-def imagenet_classes() -> tuple[tuple[str, str], ...]:
-    """(WordNet id, words) of the 1,000 classes of ILSVRC 2012, sorted by id."""
-    lines = _CLASSES_FILE.read_text(encoding="utf-8").splitlines()
-    pairs = (line.split("\t") for line in lines if not line.startswith("#"))
-    return tuple((wordnet_id, words) for wordnet_id, words in pairs)
 
 
 def class_names(file: weight_files.WeightFile) -> tuple[str, ...] | None:

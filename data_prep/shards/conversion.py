@@ -17,6 +17,7 @@ from data_prep import dataset
 from data_prep.shards import making, records, sidecars, statistics, workers
 from data_prep.shards.plan import Plan, SplitPlan
 from data_prep.shards.statistics import PixelSums
+from data_prep.sources.image_table import Images
 
 PLAN_FILE = "plan.json"
 RESAMPLING = "shorter side by area down, cubic (a=-0.75) up, exact; floor centre crop"
@@ -243,8 +244,8 @@ def _jobs(
     return jobs
 
 
-def _indices(plan: Plan, images: tuple[Any, ...]) -> dict[str, int]:
-    needed = {image.class_name for image in images}
+def _indices(plan: Plan, images: Images) -> dict[str, int]:
+    needed = images.class_counts()
     return {name: index for index, name in enumerate(plan.class_names) if name in needed}
 
 

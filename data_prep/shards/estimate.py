@@ -68,8 +68,7 @@ def _measure(the_plan: Plan, split: SplitPlan) -> dict[str, Any]:
     converted = len(sample) - len(measured["failed"])
     record_bytes = measured["record_bytes"] / converted if converted else 0.0
     class_counts = dict.fromkeys(the_plan.class_names, 0)
-    for image in split.images:
-        class_counts[image.class_name] += 1
+    class_counts.update(split.images.class_counts())
     published = plan.ILSVRC_2012.get(split.name) if len(the_plan.class_names) == 1000 else None
     return {
         "images": len(split.images),

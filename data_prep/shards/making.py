@@ -7,7 +7,7 @@ times, also by two processes at once: every time the same bytes appear under the
 import dataclasses
 import errno
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class Job:
     output_dir: str
     fingerprint: str
     shard_name: str
-    images: tuple[SourceImage, ...]
+    images: Sequence[SourceImage]
     class_indices: dict[str, int]
     class_titles: tuple[str, ...]
     settings: Settings

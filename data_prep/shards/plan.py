@@ -4,15 +4,16 @@ Neither where the images lie (folders, archives), nor the order in which they we
 number of workers or machines changes the plan, and a shard depends on nothing but the plan.
 """
 
-import collections
 import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from alexnet_common.errors import UsageError, UserError
-from data_prep.sources.listing import SourceImage
+from data_prep.sources.image_table import Images, SourceImage
 
 # Bytes per pixel of a stored image, and bytes of everything else in a record. JPEG: what ImageNet
 # gives at quality 95 (30.9 kB at 256 pixels), and the 620 bytes of tables in every file.
@@ -62,14 +63,14 @@ class SplitPlan:
     """The images of one split in the order of their records, and where each shard begins."""
 
     name: str
-    images: tuple[SourceImage, ...]
+    images: Images
     num_shards: int
 
     def shard_name(self, number: int) -> str:
         """The conventional file name, as `train-00000-of-01024`."""
         return f"{self.name}-{number:05d}-of-{self.num_shards:05d}"
 
-    def shard_images(self, number: int) -> tuple[SourceImage, ...]:
+    def shard_images(self, number: int) -> Images:
         """The images of one shard; shards differ by at most one image."""
         size, larger = divmod(len(self.images), self.num_shards)
         begin = number * size + min(number, larger)
@@ -129,14 +130,10 @@ def make_plan(
     classes = set(class_names)
     splits = []
     for name, unordered in images.items():
-        ordered = tuple(sorted(unordered, key=lambda image: _place(image.key, settings.seed)))
-        for image in ordered:
-            if image.class_name not in classes:
-                raise UserError(f"{image.key}: unknown class {image.class_name!r}")
-        if len({image.key for image in ordered}) != len(ordered):
-            counts = collections.Counter(image.key for image in ordered)
-            twice = counts.most_common(1)[0][0]
-            raise UserError(f"{name}: two images have the same class and name ({twice!r})")
+        ordered = _ordered(name, Images.of(unordered), settings.seed)
+        unknown = sorted(ordered.class_counts().keys() - classes)
+        if unknown:
+            raise UserError(f"{name}: has images of an unknown class {unknown[0]!r}")
         wanted = (num_shards or {}).get(name)
         count = auto_shards(name, len(ordered), settings) if wanted is None else wanted
         if count > len(ordered):
@@ -159,6 +156,22 @@ def record_bytes(settings: Settings) -> float:
     """Estimated bytes of one record, from the settings alone."""
     pixels = settings.image_size**2
     return pixels * BYTES_PER_PIXEL[settings.store] + RECORD_OVERHEAD_BYTES[settings.store]
+
+
+def _ordered(split: str, images: Images, seed: int) -> Images:
+    """The images in the order of their places; two of the same place have the same key."""
+    places = bytearray()
+    for key in images.keys():
+        places += _place(key, seed)
+    first, second = np.frombuffer(places, ">u8").astype(np.uint64).reshape(-1, 2).T
+    order = np.lexsort((second, first))
+    ordered = images.take(order)
+    same = np.flatnonzero((np.diff(first[order]) == 0) & (np.diff(second[order]) == 0))
+    if len(same):
+        raise UserError(
+            f"{split}: two images have the same class and name ({ordered[int(same[0])].key!r})"
+        )
+    return ordered
 
 
 def _place(key: str, seed: int) -> bytes:

@@ -6,7 +6,7 @@ headers, files that reach beyond its end, links, devices, a name twice, a missin
 as a whole, because a part of it would be a silently smaller dataset.
 """
 
-import json
+import itertools
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -25,8 +25,6 @@ _REFUSED = {
 }  # fmt: skip
 # Names and extended headers are short; a longer one is an attack on memory.
 _MAX_EXTENSION_BYTES = 1 << 20
-INDEX_VERSION = 2
-
 
 FOLDER = -1
 _COMPRESSED = (
@@ -72,49 +70,67 @@ def members(path: str, begin: int = 0, end: int | None = None) -> list[Member]:
     return entries
 
 
-def nested_members(path: str, cache_folder: str | None = None) -> list[Member]:
-    """As `members`, and every member `NAME.tar` becomes the files in it, as `NAME/file`.
+def first_members(path: str, count: int) -> list[Member]:
+    """The first regular files of an archive, at most `count`, in their order.
+
+    Raises:
+        ArchiveError: something is not as it should be before them.
+    """
+    with files.open_regular(path) as file:
+        stop = os.fstat(file.fileno()).st_size
+        entries = _scan(file.fileno(), path, 0, stop)
+        regular = (member for member in entries if member.offset != FOLDER)
+        return list(itertools.islice(regular, count))
+
+
+def class_archives(path: str, begin: int, end: int, folder: str) -> Iterator[Member]:
+    """The files of a class archive, in the folder of its class.
 
     Args:
-        path: the archive's file.
-        cache_folder: where the result is kept as JSON; it is taken from there while the archive has
-            the same size and time of change.
+        path, begin, end: as `members`.
+        folder: name of the class.
+
+    Raises:
+        ArchiveError: as `members`, or it is empty.
+    """
+    inside = members(path, begin, end)
+    if not any(inner.offset != FOLDER for inner in inside):
+        raise ArchiveError(f"{path}: refused, {folder + '.tar'!r} in it is empty")
+    # An archive of class archives that hold a folder of their class once more.
+    again = all(f"{inner.name}/".startswith(f"{folder}/") for inner in inside)
+    for inner in inside:
+        yield inner if again else inner._replace(name=f"{folder}/{inner.name}")
+
+
+def nested_members(path: str) -> Iterator[Member]:
+    """As `members`, and every member `NAME.tar` becomes the files in it, as `NAME/file`.
+
+    One archive after the other is listed, so memory is bounded by the largest of them. Names that
+    are in the archive twice are left to the caller to find.
 
     Raises:
         ArchiveError: as `members`, or an archive mixes nested archives with other files.
     """
     with files.open_regular(path) as file:
-        status = os.fstat(file.fileno())
-    identity = [INDEX_VERSION, status.st_size, status.st_mtime_ns]
-    cache = None
-    if cache_folder is not None:
-        cache = files.join(cache_folder, f"index-{os.path.basename(path)}.json")
-        cached = _read_cache(cache, identity, status.st_size)
-        if cached is not None:
-            return cached
-    entries = members(path)
-    shown = [m for m in entries if m.offset != FOLDER and not is_hidden(m.name)]
-    nested = [member for member in shown if member.name.endswith(".tar")]
-    if nested and len(nested) != len(shown):
-        other = next(member.name for member in shown if not member.name.endswith(".tar"))
-        raise ArchiveError(f"{path}: refused, holds archives and other files (as {other!r})")
-    if nested:
-        entries = []
-        for outer in nested:
-            folder = os.path.basename(outer.name).removesuffix(".tar")
-            inside = members(path, outer.offset, outer.offset + outer.size)
-            if not any(inner.offset != FOLDER for inner in inside):
-                raise ArchiveError(f"{path}: refused, {outer.name!r} in it is empty")
-            # An archive of class archives that hold a folder of their class once more.
-            if all(f"{inner.name}/".startswith(f"{folder}/") for inner in inside):
-                entries.extend(inside)
+        stop = os.fstat(file.fileno()).st_size
+        nested = other = None
+        for member in _scan(file.fileno(), path, 0, stop):
+            if member.offset == FOLDER or is_hidden(member.name):
+                yield member
+                continue
+            if member.name.endswith(".tar"):
+                nested = member.name
             else:
-                entries.extend(inner._replace(name=f"{folder}/{inner.name}") for inner in inside)
-    if cache is not None:
-        files.make_dirs(os.path.dirname(cache))
-        content = json.dumps({"archive": identity, "members": entries})
-        files.write_atomically(cache, content.encode())
-    return entries
+                other = member.name
+            if nested and other:
+                raise ArchiveError(
+                    f"{path}: refused, holds archives and other files (as {other!r})"
+                )
+            if nested:
+                folder = os.path.basename(member.name).removesuffix(".tar")
+                yield from class_archives(path, member.offset, member.offset + member.size, folder)
+            else:
+                yield member
 
 
 def _scan(descriptor: int, path: str, begin: int, end: int) -> Iterator[Member]:
@@ -149,7 +165,7 @@ def _scan(descriptor: int, path: str, begin: int, end: int) -> Iterator[Member]:
             if kind in _REFUSED or kind not in (*_REGULAR, _DIRECTORY):
                 what = _REFUSED.get(kind, f"of an unknown type {kind!r}")
                 raise ArchiveError(f"{path}: refused, {name!r} in it is {what}")
-            name = _plain(name, path)
+            name = plain_name(name, path)
             if kind == _DIRECTORY:
                 size = 0
                 if name != ".":
@@ -175,7 +191,7 @@ def _checked_size(header: bytes, path: str, position: int) -> int:
     # Some old writers summed signed bytes.
     if total != stated and _signed_sum(header) != stated:
         if position == 0 and header[257:262] != b"ustar":
-            raise ArchiveError(f"{path}: is not an uncompressed tar archive{_compression(header)}")
+            raise ArchiveError(f"{path}: is not an uncompressed tar archive{compression(header)}")
         raise ArchiveError(f"{path}: refused, damaged header at byte {position:,}")
     field = header[124:136]
     if field[0] & 0x80:
@@ -194,7 +210,8 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/"))
 
 
-def _compression(header: bytes) -> str:
+def compression(header: bytes) -> str:
+    """What to say of a file that begins like this, if it is a compressed one."""
     for mark, name in _COMPRESSED:
         if header.startswith(mark):
             return f" but a {name} file; unpack it, or name an uncompressed .tar"
@@ -214,8 +231,12 @@ def _name(header: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
-def _plain(name: str, path: str) -> str:
-    """The name without a leading `./`, if it stays within its folder."""
+def plain_name(name: str, path: str) -> str:
+    """The name without a leading `./`, if it stays within its folder.
+
+    Raises:
+        ArchiveError: it does not.
+    """
     trimmed = name.rstrip("/")
     while trimmed.startswith("./"):
         trimmed = trimmed[2:]
@@ -246,19 +267,3 @@ def _pax_size(text: str, path: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ArchiveError(f"{path}: refused, {name!r} claims a size of {text!r}")
     return int(text)
-
-
-def _read_cache(path: str, identity: list[int], archive_size: int) -> list[Member] | None:
-    try:
-        content = json.loads(files.read_bytes(path))
-        if content["archive"] != identity:
-            return None
-        entries = [Member(str(name), int(at), int(size)) for name, at, size in content["members"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    inside = all(
-        member.offset == FOLDER
-        or (member.offset >= 0 and 0 <= member.size <= archive_size - member.offset)
-        for member in entries
-    )
-    return entries if inside else None

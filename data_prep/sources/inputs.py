@@ -5,11 +5,15 @@ import hashlib
 import os
 from collections.abc import Mapping
 
+import numpy as np
+
 from alexnet_common import files
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
-from data_prep.sources import imagenet, labels, listing
-from data_prep.sources.listing import SourceImage
+from data_prep.sources import class_list, forms, imagenet, kaggle, labels, listing, tree
+from data_prep.sources.class_list import ClassList
+from data_prep.sources.image_table import Images
+from data_prep.sources.imagenet import Devkit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,9 +23,32 @@ class Inputs:
     `class_titles` is empty where the classes are not known in words.
     """
 
-    images: dict[str, list[SourceImage]]
+    images: dict[str, Images]
     class_names: tuple[str, ...]
     class_titles: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Known:
+    """What the user names beside the images: how labels become classes."""
+
+    validation_labels: str | None
+    devkit_path: str | None
+    devkit: Devkit | None
+    classes: ClassList | None
+    cache_folder: str | None
+
+    def label_names(self, path: str, names: list[str]) -> Mapping[str, str]:
+        """The classes of the files of a flat source."""
+        if self.validation_labels is not None:
+            return labels.read(self.validation_labels, names, self.devkit)
+        if self.devkit is None or not self.devkit.validation_ids:
+            raise UserError(
+                f"{path}: is a flat collection of images; "
+                "name their classes with --validation_labels or --devkit"
+            )
+        ids = self.devkit.validation_ids
+        return imagenet.ground_truth(str(self.devkit_path), ids, names, self.devkit)
 
 
 def find(
@@ -30,6 +57,7 @@ def find(
     *,
     validation_labels: str | None = None,
     devkit_path: str | None = None,
+    class_list_path: str | None = None,
     validation_fraction: float | None = None,
     label_order: str = "sorted",
     cache_folder: str | None = None,
@@ -37,11 +65,14 @@ def find(
     """Finds everything that is to be converted.
 
     Args:
-        train, validation: folders or archives, as `listing.find_images` takes them.
+        train, validation: collections of images in any form: folders and archives as
+            `listing.find_images` takes them, Kaggle's ImageNet, and what `forms` tells. Where
+            `train` holds both splits, `validation` may be left out.
         validation_labels: label file of a flat `validation`.
         devkit_path: ILSVRC devkit; without it one that lies beside `train` is used.
+        class_list_path: names of the classes, where the images are labelled with numbers.
         validation_fraction: part of the training images that is held out for validation; None for
-            no part. Only without `validation`.
+            no part. Only without validation images.
         label_order: "sorted" (by class name) or "devkit" (by ILSVRC ID).
         cache_folder: where the index of an archive is kept.
 
@@ -55,42 +86,82 @@ def find(
         log(f"{devkit_path}: {len(devkit.class_names):,} classes")
     if label_order == "devkit" and devkit is None:
         raise UsageError("--label_order=devkit needs the devkit; name it with --devkit")
-
-    def label_names(names: list[str]) -> Mapping[str, str]:
-        if validation_labels is not None:
-            return labels.read(validation_labels, names, devkit)
-        if devkit is None or not devkit.validation_ids:
-            raise UserError(
-                f"{validation}: is a flat collection of images; "
-                "name their classes with --validation_labels or --devkit"
-            )
-        return imagenet.ground_truth(str(devkit_path), devkit.validation_ids, names, devkit)
-
-    images = {"train": listing.find_images(train, None, cache_folder)}
+    classes = class_list.read(class_list_path) if class_list_path else None
+    known = _Known(validation_labels, devkit_path, devkit, classes, cache_folder)
+    titles_of: dict[str, str] = dict(classes.titles) if classes else {}
+    wanted = ["train"] if validation else ["train", "validation"]
+    images, in_words = _open(train, wanted, known, {})
+    titles_of.update(in_words)
+    if "validation" in images and validation_fraction is not None:
+        raise UsageError(
+            f"--validation_fraction is for sets without validation images; {train} holds some"
+        )
     if validation is not None:
-        classes = {image.class_name for image in images["train"]}
-        images["validation"] = listing.find_images(validation, label_names, cache_folder, classes)
+        trained = images["train"].class_counts()
+        others, in_words = _open(validation, ["validation"], known, trained)
+        images["validation"] = others["validation"]
+        titles_of.update(in_words)
     elif validation_fraction is not None:
-        listing.check_classes(images["train"], [], train)
+        listing.check_classes(images["train"], None, train)
         images = hold_out(images["train"], validation_fraction)
     names = listing.check_classes(
-        images["train"], images.get("validation", []), validation_labels or validation or ""
+        images["train"], images.get("validation"), validation_labels or validation or train
     )
-    titles: tuple[str, ...] = ()
     if devkit is not None:
-        in_words = dict(zip(devkit.class_names, devkit.class_titles, strict=True))
-        unknown = [name for name in names if name not in in_words]
+        titles_of = dict(zip(devkit.class_names, devkit.class_titles, strict=True))
+        unknown = [name for name in names if name not in titles_of]
         if label_order == "devkit":
             if unknown:
                 raise UserError(f"{train}: class {unknown[0]!r} is not in the devkit")
-            trained = set(names)
+            trained = images["train"].class_counts()
             names = tuple(name for name in devkit.class_names if name in trained)
-        if not unknown:
-            titles = tuple(in_words[name] for name in names)
-    return Inputs(images, names, titles)
+    titles = tuple(titles_of[name] for name in names if name in titles_of)
+    return Inputs(images, names, titles if len(titles) == len(names) else ())
 
 
-def hold_out(images: list[SourceImage], fraction: float) -> dict[str, list[SourceImage]]:
+def _open(
+    path: str, wanted: list[str], known: _Known, known_classes: Mapping[str, int]
+) -> tuple[dict[str, Images], dict[str, str]]:
+    """The wanted splits of a collection, and its classes in words where it tells them.
+
+    A collection that does not tell its splits apart is the first of them.
+    """
+    shards = forms.detect(path)
+    if shards is not None:
+        splits = wanted if shards.has_both() else wanted[:1]
+        result, titles = {}, {}
+        for split in splits:
+            result[split], in_words = forms.find(
+                shards, split, given=known.classes, devkit=known.devkit,
+                cache_folder=known.cache_folder,
+            )  # fmt: skip
+            titles.update(in_words)
+        return result, titles
+    source = tree.scan(path, known.cache_folder)
+    of_kaggle = kaggle.locate(path, source)
+    if of_kaggle is None:
+        label_names = None
+        if wanted == ["validation"]:
+            label_names = lambda names: known.label_names(path, names)  # noqa: E731
+        images = listing.images_of(path, source, label_names, known_classes)
+        return {wanted[0]: images}, {}
+    log(f"{path}: is Kaggle's ImageNet; its images lie in {of_kaggle.images!r}")
+    result = {}
+    if "train" in wanted:
+        result["train"] = of_kaggle.train()
+    if "validation" in wanted:
+        label_names = None
+        if known.validation_labels is not None:
+            label_names = lambda names: known.label_names(path, names)  # noqa: E731
+        flat = of_kaggle.validation(label_names)
+        if flat is not None:
+            result["validation"] = flat
+        elif wanted == ["validation"]:
+            raise UserError(f"{path}: has no validation images in {of_kaggle.images}val")
+    return result, of_kaggle.titles()
+
+
+def hold_out(images: Images, fraction: float) -> dict[str, Images]:
     """Splits images into "train" and "validation", each by the hash of its own key.
 
     An image stays on its side whatever other images come or go, in any order and with any seed,
@@ -100,18 +171,20 @@ def hold_out(images: list[SourceImage], fraction: float) -> dict[str, list[Sourc
         UserError: a class would lose all of its images, or nothing is held out.
     """
     limit = round(fraction * 2**64)
-    splits: dict[str, list[SourceImage]] = {"train": [], "validation": []}
-    for image in images:
-        digest = hashlib.blake2b(image.key.encode("utf-8", "surrogateescape"), digest_size=8)
-        held_out = int.from_bytes(digest.digest(), "big") < limit
-        splits["validation" if held_out else "train"].append(image)
-    if not splits["validation"]:
+    held_out = np.zeros(len(images), bool)
+    for place, key in enumerate(images.keys()):
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8)
+        held_out[place] = int.from_bytes(digest.digest(), "big") < limit
+    splits = {
+        "train": images.take(np.flatnonzero(~held_out)),
+        "validation": images.take(np.flatnonzero(held_out)),
+    }
+    if not len(splits["validation"]):
         raise UserError(
             f"--validation_fraction={fraction:g} holds out none of {len(images)} images; "
             "take a larger one, or leave it out to train without validation"
         )
-    left = {image.class_name for image in splits["train"]}
-    lost = sorted({image.class_name for image in images} - left)
+    lost = sorted(images.class_counts().keys() - splits["train"].class_counts().keys())
     if lost:
         raise UserError(
             f"--validation_fraction={fraction:g} leaves class {lost[0]!r} without a training image;"

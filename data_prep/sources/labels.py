@@ -34,7 +34,12 @@ def read(path: str, names: Sequence[str], devkit: Devkit | None) -> dict[str, st
     Raises:
         UserError: the file is none of these, or does not fit.
     """
-    lines = _lines(path)
+    return parse(path, read_file(path), names, devkit)
+
+
+def parse(path: str, content: bytes, names: Sequence[str], devkit: Devkit | None) -> dict[str, str]:
+    """As `read`, of the content of a label file; `path` is for messages."""
+    lines = numbered_lines(path, content)
     if not lines:
         raise UserError(f"{path}: is empty; expected one label per line")
     if all(line.isdigit() for _, line in lines):
@@ -61,13 +66,27 @@ def read(path: str, names: Sequence[str], devkit: Devkit | None) -> dict[str, st
     return labels
 
 
-def _lines(path: str) -> list[tuple[int, str]]:
-    """Lines that are not blank, with their numbers from 1."""
+def read_file(path: str) -> bytes:
+    """The content of a small text file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         with files.open_regular(path) as file:
-            text = file.read().decode("utf-8-sig")
+            return file.read()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def numbered_lines(path: str, content: bytes) -> list[tuple[int, str]]:
+    """Lines that are not blank, with their numbers from 1.
+
+    Raises:
+        UserError: it is no text.
+    """
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: cannot be read as a label file, it is not UTF-8 text ({error.reason} at byte "

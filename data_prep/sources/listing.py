@@ -7,38 +7,25 @@ same images give the same plan from both.
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
 
-from alexnet_common import files
+import numpy as np
+
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
-from data_prep.sources import tree, unicode_forms
-from data_prep.sources.tree import WHOLE_FILE, Tree
+from data_prep.sources import reading, tree, unicode_forms
+from data_prep.sources.image_table import Images, Place, SourceImage
+from data_prep.sources.tree import Tree
+
+__all__ = ["Images", "LabelNames", "SourceImage", "check_classes", "find_images", "images_of",
+           "read_image"]  # fmt: skip
 
 # File names to the classes of these files.
 LabelNames = Callable[[list[str]], Mapping[str, str]]
 
-# Files larger than this are not read: no photograph comes near, and memory stays bounded.
-MAX_FILE_BYTES = 1 << 26
 _TRAIN_FOLDERS = ("train", "training", "Train", "Training")
 _VALIDATION_FOLDERS = (
     "validation", "val", "valid", "test", "testing", "Validation", "Val", "Valid", "Test",
 )  # fmt: skip
-
-
-class SourceImage(NamedTuple):
-    """One image file: all of `path`, or `size` bytes of it from `offset`."""
-
-    key: str
-    class_name: str
-    path: str
-    offset: int = WHOLE_FILE
-    size: int = 0
-
-    @property
-    def filename(self) -> str:
-        """The file's own name, without folders."""
-        return self.key.rsplit("/", 1)[-1]
 
 
 def find_images(
@@ -46,12 +33,13 @@ def find_images(
     label_names: LabelNames | None = None,
     cache_folder: str | None = None,
     known_classes: Collection[str] = (),
-) -> list[SourceImage]:
-    """Finds the images of a split.
+) -> Images:
+    """Finds the images of a split in a folder or an archive.
 
     Args:
-        path: a folder of class folders; a flat folder; a tar archive of class folders or of class
-            archives (`ILSVRC2012_img_train.tar`); a flat tar archive (`ILSVRC2012_img_val.tar`).
+        path: a folder of class folders or of class archives; a flat folder; a tar, tar.gz or zip of
+            class folders or of class archives (`ILSVRC2012_img_train.tar`); a flat one
+            (`ILSVRC2012_img_val.tar`).
         label_names: gives the file names of a flat source their classes.
         cache_folder: where the index of an archive is kept.
         known_classes: classes of the training images, when others are looked for.
@@ -64,13 +52,23 @@ def find_images(
             not UTF-8, files lie beside class folders, a flat source has no (or other) labels, or
             an archive is refused.
     """
-    source = tree.scan(path, cache_folder)
+    return images_of(path, tree.scan(path, cache_folder), label_names, known_classes)
+
+
+def images_of(
+    path: str,
+    source: Tree,
+    label_names: LabelNames | None = None,
+    known_classes: Collection[str] = (),
+    root: str = "",
+) -> Images:
+    """As `find_images`, of a tree that was listed, at or below `root`; `path` is for messages."""
     if source.hidden:
         count = _count(source.hidden, "hidden file or folder", "hidden files or folders")
         log(f"{path}: ignored {count} (as {source.hidden[0]!r})")
-    root = _root(source, known_classes)
+    begin, root = root, _root(source, known_classes, root)
     names, folders = source.children(root)
-    if root:
+    if root != begin:
         log(f"{path}: its images lie in {root!r}, whose folders are the classes")
     if not folders and not names:
         raise UserError(f"{path}: is empty; expected one folder of images per class")
@@ -82,52 +80,47 @@ def find_images(
             "move each into its class folder, or away"
         )
     if folders and not _is_flat(source, root, folders, label_names, known_classes):
-        return _class_folders(path, source, root, folders)
+        return class_folders(path, source, root, folders)
     if folders:
         # ILSVRC-2010 keeps its validation images in one folder `val/`.
         root += f"{folders[0]}/"
-    below = sorted(name[len(root) :] for name in source.files if name.startswith(root))
-    classes = _labels_of(path, below, label_names)
-    return [
-        SourceImage(f"{classes[name]}/{name}", classes[name], *source.files[root + name])
-        for name in below
-    ]
+    return labelled(path, source, root, label_names)
+
+
+def labelled(path: str, source: Tree, root: str, label_names: LabelNames | None) -> Images:
+    """The files below `root`, unsorted, each with the class that `label_names` gives it.
+
+    Raises:
+        UserError: labels and files do not fit each other.
+    """
+    below, rows = _rows_below(source, root)
+    table = source.table
+    names = [below[table.folder_ids[row]] + table.name(int(row)) for row in rows]
+    classes = _labels_of(path, sorted(names), label_names)
+    class_names = sorted(set(classes.values()))
+    numbers = {name: number for number, name in enumerate(class_names)}
+    ids = np.array([numbers[classes[name]] for name in names], np.int32)
+    return Images(table, rows, ids, class_names, below, True).sorted()
 
 
 def read_image(image: SourceImage) -> bytes:
-    """The bytes of one image file.
-
-    Raises:
-        OSError: it cannot be read, is not a regular file, is shorter than it was, or is larger than
-            `MAX_FILE_BYTES`.
-    """
-    if files.is_remote(image.path):
-        return files.read_bytes(image.path)
-    with files.open_regular(image.path) as file:
-        size = os.fstat(file.fileno()).st_size if image.offset == WHOLE_FILE else image.size
-        if size > MAX_FILE_BYTES:
-            raise OSError(f"{size:,} bytes are more than the {MAX_FILE_BYTES:,} that are read")
-        data = os.pread(file.fileno(), size, max(image.offset, 0))
-    if len(data) != size:
-        raise OSError(f"only {len(data):,} of {size:,} bytes are there")
-    return data
+    """The bytes of one image file, as `reading.read_place` gives them."""
+    return reading.read_place(Place(*image[2:]))
 
 
-def check_classes(
-    train: list[SourceImage], validation: list[SourceImage], where: str
-) -> tuple[str, ...]:
+def check_classes(train: Images, validation: Images | None, where: str) -> tuple[str, ...]:
     """The sorted classes of the training images; validation must not bring others.
 
     Raises:
         UserError: fewer than two classes, or validation images of an unknown class.
     """
-    names = tuple(sorted({image.class_name for image in train}))
+    names = tuple(sorted(train.class_counts()))
     if len(names) < 2:
         raise UserError(f"only one class ({names[0]!r}); training needs at least two")
     twins = unicode_forms.twins(names, names)
     if twins:
         log(f"note: classes {unicode_forms.told_apart(*twins)}; they are two classes")
-    unknown = sorted({image.class_name for image in validation} - set(names))
+    unknown = sorted(validation.class_counts().keys() - set(names)) if validation else []
     if unknown:
         shown = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
         raise UserError(
@@ -147,12 +140,11 @@ def _twins(missing: list[str], names: Collection[str]) -> str:
     return f" ({unicode_forms.told_apart(*twins)}; rename one)" if twins else ""
 
 
-def _root(source: Tree, known_classes: Collection[str]) -> str:
-    """The folder whose folders are the classes: archives are often made of one folder around all.
+def _root(source: Tree, known_classes: Collection[str], root: str) -> str:
+    """The folder, at or below `root`, whose folders are the classes.
 
-    "" or a path that ends with a slash.
+    Archives are often made of one folder around all. "" or a path that ends with a slash.
     """
-    root = ""
     while True:
         names, folders = source.children(root)
         if names or len(folders) != 1 or folders[0] in known_classes:
@@ -224,21 +216,38 @@ def _labels_of(path: str, names: list[str], label_names: LabelNames | None) -> d
     return dict(labels)
 
 
-def _class_folders(path: str, source: Tree, root: str, folders: list[str]) -> list[SourceImage]:
-    images = []
+def class_folders(path: str, source: Tree, root: str, folders: list[str]) -> Images:
+    """The files below `root`, whose class is the folder directly under it.
+
+    Raises:
+        UserError: a class has no image, or a name that is not UTF-8.
+    """
     for name in folders:
         _check_class_name(path, name)
-    for name in sorted(source.files):
-        if name.startswith(root):
-            key = name[len(root) :]
-            images.append(SourceImage(key, key.partition("/")[0], *source.files[name]))
-    empty = sorted(set(folders) - {image.class_name for image in images})
+    below, rows = _rows_below(source, root)
+    numbers = {name: number for number, name in enumerate(folders)}
+    of_folders = [numbers.get(folder.partition("/")[0], -1) for folder in below]
+    ids = np.array(of_folders, np.int32)[np.array(source.table.folder_ids, np.int32)[rows]]
+    images = Images(source.table, rows, ids, folders, below, False)
+    empty = sorted(set(folders) - images.class_counts().keys())
     if empty:
         raise UserError(
             f"{path.rstrip('/')}/{root}{empty[0]}: class without images; add some or remove it"
         )
-    # Not by the whole path: "a b/1.jpg" comes before "a/1.jpg" there.
-    return sorted(images, key=lambda image: (image.class_name, image.key))
+    return images.sorted()
+
+
+def _rows_below(source: Tree, root: str) -> tuple[list[str], np.ndarray]:
+    """For every folder of the table its path below `root` ("" or "a/b/"), and the rows there."""
+    below, inside = [], []
+    for folder in source.table.folders:
+        whole = f"{folder}/" if folder else ""
+        inside.append(whole.startswith(root))
+        below.append(whole[len(root) :])
+    if not inside:
+        return below, np.zeros(0, np.int64)
+    ids = np.array(source.table.folder_ids, np.int32)
+    return below, np.flatnonzero(np.array(inside)[ids])
 
 
 def _check_class_name(path: str, name: str) -> None:

@@ -1,60 +1,70 @@
-"""Every file of a folder or of a tar archive by its relative path: the same for both.
+"""Every file of a folder or of an archive by its relative path: the same for all of them.
 
-What systems leave behind (any part of a path that begins with a dot) is passed over and told.
+Archives are tars, tars of class tars, folders of class tars, zips and `.tar.gz`; their content
+says which. What systems leave behind (any part of a path that begins with a dot) is passed over
+and told.
 """
 
-import dataclasses
+import functools
 import os
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
+from alexnet_common import files
 from alexnet_common.errors import UserError
-from data_prep.sources import archives
-
-WHOLE_FILE = -1
-
-
-class Place(NamedTuple):
-    """Where a file's bytes lie: all of `path`, or `size` bytes of it from `offset`."""
-
-    path: str
-    offset: int = WHOLE_FILE
-    size: int = 0
+from data_prep.sources import archives, index_file, reading, unpacked, zips
+from data_prep.sources.archives import Member
+from data_prep.sources.image_table import PLAIN, ZIP_MEMBER, FileTable, Place
 
 
-@dataclasses.dataclass(frozen=True)
 class Tree:
     """What lies below a root, by relative paths with `/`.
 
     Attributes:
-        files: where every file lies; none of them hidden.
-        folders: the folders that are not hidden, also the empty ones.
+        table: every file that is not hidden.
         hidden: topmost hidden files and folders, which are ignored, sorted.
     """
 
-    files: dict[str, Place]
-    folders: tuple[str, ...]
-    hidden: tuple[str, ...]
+    def __init__(self, table: FileTable, folders: Iterable[str], hidden: Iterable[str]) -> None:
+        self.table = table
+        self.hidden = tuple(sorted(hidden))
+        self._folders = set(folders)
+
+    @functools.cached_property
+    def folders(self) -> list[str]:
+        """All folders that are not hidden, also the empty ones, sorted."""
+        whole = set()
+        for folder in (*self._folders, *self.table.folders):
+            while folder and folder not in whole:
+                whole.add(folder)
+                folder = folder.rpartition("/")[0]
+        return sorted(whole)
 
     def children(self, prefix: str) -> tuple[list[str], list[str]]:
         """Sorted names of the files and of the folders directly below `prefix` ("" or "a/b/")."""
-        names: list[str] = []
-        folders: set[str] = set()
-        for path in self.files:
-            if path.startswith(prefix):
-                head, below, _ = path[len(prefix) :].partition("/")
-                folders.add(head) if below else names.append(head)
-        for path in self.folders:
-            if path.startswith(prefix) and path != prefix:
-                folders.add(path[len(prefix) :].partition("/")[0])
-        return sorted(names), sorted(folders)
+        names = [self.table.name(int(row)) for row in self.table.rows_in(prefix.rstrip("/"))]
+        folders = [
+            folder[len(prefix) :]
+            for folder in self.folders
+            if folder.startswith(prefix) and "/" not in folder[len(prefix) :]
+        ]
+        return sorted(names), folders
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a file, or None where there is none of that path."""
+        folder, _, name = path.rpartition("/")
+        for row in self.table.rows_in(folder):
+            if self.table.name(int(row)) == name:
+                return reading.read_place(self.table.place(int(row)))
+        return None
 
 
 def scan(path: str, cache_folder: str | None = None) -> Tree:
-    """Lists a folder, or a tar archive by its headers.
+    """Lists a folder, or an archive by its headers.
 
     Args:
         path: folder or archive.
-        cache_folder: where the index of an archive is kept.
+        cache_folder: where the index of an archive is kept, and what has to be unpacked.
 
     Raises:
         UserError: there is nothing at `path`, an archive is refused, or a folder contains itself.
@@ -63,10 +73,61 @@ def scan(path: str, cache_folder: str | None = None) -> Tree:
     if not os.path.exists(path):
         raise UserError(f"{path}: no such file or folder")
     if os.path.isdir(path):
-        return _scan_folder(path)
-    members = archives.nested_members(path, cache_folder)
+        tars = class_tars(path)
+        return _class_tars(path, tars, cache_folder) if tars else _scan_folder(path)
+    with files.open_regular(path) as file:
+        magic = file.read(4)
+    if magic in zips.MAGIC:
+        return _archive(path, path, cache_folder, ZIP_MEMBER)
+    if magic.startswith(unpacked.GZIP_MAGIC):
+        return _archive(path, unpacked.tar_of(path, cache_folder), cache_folder, PLAIN)
+    return _archive(path, path, cache_folder, PLAIN)
+
+
+def class_tars(folder: str) -> list[str]:
+    """The archives of a folder that holds nothing else, by name; empty for other folders."""
+    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    if not all(name.endswith(".tar") for name in names):
+        return []
+    paths = [os.path.join(folder, name) for name in names]
+    return paths if all(os.path.isfile(path) for path in paths) else []
+
+
+def _archive(path: str, plain: str, cache_folder: str | None, coding: int) -> Tree:
+    def make() -> tuple[FileTable, dict[str, Any]]:
+        table = FileTable(paths=[plain])
+        members = zips.members(plain) if coding == ZIP_MEMBER else archives.nested_members(plain)
+        extra = _add(table, plain, members, coding)
+        twice = table.twice()
+        if twice is not None:
+            raise archives.ArchiveError(f"{path}: refused, {twice!r} is in it twice")
+        return table, extra
+
+    table, extra = index_file.kept(cache_folder, path, [plain], make)
+    return Tree(table, extra["folders"], extra["hidden"])
+
+
+def _class_tars(path: str, tars: list[str], cache_folder: str | None) -> Tree:
+    """A folder of one archive per class, as ImageNet-21k and its winter of 2021 come."""
+
+    def make() -> tuple[FileTable, dict[str, Any]]:
+        table = FileTable(paths=tars)
+        extra: dict[str, Any] = {"folders": [], "hidden": []}
+        for tar in tars:
+            name = os.path.basename(tar).removesuffix(".tar")
+            members = archives.class_archives(tar, 0, os.path.getsize(tar), name)
+            more = _add(table, tar, members, PLAIN)
+            extra["folders"] += more["folders"]
+            extra["hidden"] += more["hidden"]
+        return table, extra
+
+    table, extra = index_file.kept(cache_folder, path, tars, make)
+    return Tree(table, extra["folders"], extra["hidden"])
+
+
+def _add(table: FileTable, path: str, members: Iterable[Member], coding: int) -> dict[str, Any]:
+    """Adds the files of an archive; folders and hidden names are the result."""
     hidden: set[str] = set()
-    files: dict[str, Place] = {}
     folders: list[str] = []
     for member in members:
         if archives.is_hidden(member.name):
@@ -74,33 +135,33 @@ def scan(path: str, cache_folder: str | None = None) -> Tree:
         elif member.offset == archives.FOLDER:
             folders.append(member.name)
         else:
-            files[member.name] = Place(path, member.offset, member.size)
-    return Tree(files, tuple(folders), tuple(sorted(hidden)))
+            table.add_path(member.name, Place(path, member.offset, member.size, coding))
+    return {"folders": folders, "hidden": sorted(hidden)}
 
 
 def _scan_folder(root: str) -> Tree:
-    files: dict[str, Place] = {}
+    table = FileTable(root)
     folders: list[str] = []
     hidden: list[str] = []
 
-    def walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> None:
+    def walk(folder: str, below: str, above: tuple[tuple[int, int], ...]) -> None:
         status = os.stat(folder)
         identity = (status.st_dev, status.st_ino)
         if identity in above:
             raise UserError(f"{folder}: is a link to a folder that it lies in; remove it")
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                name = prefix + entry.name
+                name = f"{below}/{entry.name}" if below else entry.name
                 if entry.name.startswith("."):
                     hidden.append(name)
                 elif entry.is_dir():
                     folders.append(name)
-                    walk(entry.path, f"{name}/", (*above, identity))
+                    walk(entry.path, name, (*above, identity))
                 else:
-                    files[name] = Place(entry.path)
+                    table.add(below, entry.name, None)
 
     walk(root, "", ())
-    return Tree(files, tuple(folders), tuple(sorted(hidden)))
+    return Tree(table, folders, hidden)
 
 
 def _topmost_hidden(name: str) -> str:

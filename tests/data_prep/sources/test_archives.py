@@ -1,13 +1,13 @@
 """Tar archives read in place: like the standard library's reader, and never more trusting."""
 
 import io
-import json
 import pathlib
 import tarfile
 
+import numpy as np
 import pytest
 
-from data_prep.sources import archives
+from data_prep.sources import archives, tree
 
 CONTENT = {"a.jpg": b"first", "b.jpg": b"", "c.jpg": b"x" * 513}
 
@@ -66,35 +66,45 @@ def test_archives_within_an_archive(tmp_path: pathlib.Path) -> None:
     expected = {
         f"{folder}/{name}": data for folder in ("n1", "n2") for name, data in CONTENT.items()
     }
-    assert read_back(path, archives.nested_members(str(path))) == expected
+    assert read_back(path, list(archives.nested_members(str(path)))) == expected
 
 
-def test_the_index_is_kept_as_json_and_used_while_it_fits(tmp_path: pathlib.Path) -> None:
-    path = write_tar(tmp_path / "x.tar", CONTENT)
+def test_the_index_is_kept_and_used_while_it_fits(tmp_path: pathlib.Path) -> None:
+    path = write_tar(tmp_path / "x.tar", {f"cat/{name}": data for name, data in CONTENT.items()})
     folder = tmp_path / "cache"
-    first = archives.nested_members(str(path), str(folder))
-    cache = folder / "index-x.tar.json"
-    stored = json.loads(cache.read_bytes())
-    assert [member[0] for member in stored["members"]] == list(CONTENT)
-    stored["members"][0][0] = "from the cache"
-    cache.write_text(json.dumps(stored))
-    assert archives.nested_members(str(path), str(folder))[0].name == "from the cache"
+
+    def listed() -> list[str]:
+        table = tree.scan(str(path), str(folder)).table
+        return [table.path(row) for row in range(len(table))]
+
+    assert listed() == [f"cat/{name}" for name in CONTENT]
+    cache = folder / "index-x.tar.npz"
+    stored = dict(np.load(cache))
+    stored["names"] = np.frombuffer(b"A.jpgB.jpgC.jpg", np.uint8)
+    np.savez(cache, **stored)
+    assert listed() == ["cat/A.jpg", "cat/B.jpg", "cat/C.jpg"]
     write_tar(path, {**CONTENT, "d.jpg": b"new"})
-    assert archives.nested_members(str(path), str(folder)) == archives.members(str(path))
-    assert len(first) == 3
-    for damage in ("", "{", "[]", '{"archive": 1}'):
-        cache.write_text(damage)
-        assert len(archives.nested_members(str(path), str(folder))) == 4
+    assert listed() == [*CONTENT, "d.jpg"]
+    for damage in (b"", b"PK", b"{}", cache.read_bytes()[:-9]):
+        cache.write_bytes(damage)
+        assert listed() == [*CONTENT, "d.jpg"]
 
 
-def test_a_cache_that_points_outside_is_not_believed(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("sizes", 10**12), ("offsets", -5), ("path_ids", 1), ("folder_ids", 7), ("ends", 99)],
+)
+def test_a_cache_that_points_outside_is_not_believed(
+    tmp_path: pathlib.Path, column: str, value: int
+) -> None:
     path = write_tar(tmp_path / "x.tar", CONTENT)
-    archives.nested_members(str(path), str(tmp_path))
-    cache = tmp_path / "index-x.tar.json"
-    stored = json.loads(cache.read_bytes())
-    stored["members"][0][2] = 10**12
-    cache.write_text(json.dumps(stored))
-    assert archives.nested_members(str(path), str(tmp_path)) == archives.members(str(path))
+    expected = [tree.scan(str(path), str(tmp_path)).table.place(row) for row in range(3)]
+    cache = tmp_path / "index-x.tar.npz"
+    stored = dict(np.load(cache))
+    stored[column] = stored[column].copy()
+    stored[column][2] = value
+    np.savez(cache, **stored)
+    assert [tree.scan(str(path), str(tmp_path)).table.place(row) for row in range(3)] == expected
 
 
 def hostile(tmp_path: pathlib.Path, **fields: object) -> pathlib.Path:
@@ -157,7 +167,7 @@ def test_an_inner_archive_cannot_reach_into_the_next(tmp_path: pathlib.Path) -> 
     liar = header.tobuf() + bytes(1_024)
     path = write_tar(tmp_path / "x.tar", {"n1.tar": liar, "n2.tar": bytes(10_240)})
     with pytest.raises(archives.ArchiveError, match="claims 2,000 bytes"):
-        archives.nested_members(str(path))
+        list(archives.nested_members(str(path)))
 
 
 def test_a_negative_or_garbled_extended_size_is_refused(tmp_path: pathlib.Path) -> None:
@@ -213,7 +223,7 @@ def test_mixed_and_empty_inner_archives_are_refused(tmp_path: pathlib.Path) -> N
     inner = write_tar(tmp_path / "n1.tar", CONTENT).read_bytes()
     mixed = write_tar(tmp_path / "mixed.tar", {"n1.tar": inner, "stray.jpg": b"x"})
     with pytest.raises(archives.ArchiveError, match="'stray.jpg'"):
-        archives.nested_members(str(mixed))
+        list(archives.nested_members(str(mixed)))
     empty = write_tar(tmp_path / "empty.tar", {"n1.tar": inner, "n2.tar": bytes(10_240)})
     with pytest.raises(archives.ArchiveError, match=r"'n2.tar' in it is empty"):
-        archives.nested_members(str(empty))
+        list(archives.nested_members(str(empty)))

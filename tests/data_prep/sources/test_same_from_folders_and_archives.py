@@ -228,26 +228,30 @@ def test_paths_within_each_other(
 
 def test_an_image_is_held_out_by_its_own_key() -> None:
     images = [listing.SourceImage(f"{c}/{n}.jpg", c, "/x") for c in "abcde" for n in range(400)]
-    splits = inputs.hold_out(images, 0.1)
+    splits = inputs.hold_out(listing.Images.of(images), 0.1)
     held_out = {image.key for image in splits["validation"]}
     # Binomial: 200 expected, standard deviation 13.4.
     assert 150 < len(held_out) < 250
     assert {image.key for image in splits["train"]} == {image.key for image in images} - held_out
-    fewer = inputs.hold_out(images[::-1][:700], 0.1)
+    fewer = inputs.hold_out(listing.Images.of(images[::-1][:700]), 0.1)
     assert {i.key for i in fewer["validation"]} == held_out & {i.key for i in images[::-1][:700]}
-    larger = inputs.hold_out(images, 0.2)
+    larger = inputs.hold_out(listing.Images.of(images), 0.2)
     assert held_out < {image.key for image in larger["validation"]}
 
 
 def test_what_cannot_be_held_out_is_told() -> None:
-    images = [listing.SourceImage(f"{c}/{n}.jpg", c, "/x") for c in "ab" for n in range(2)]
+    made_up = [listing.SourceImage(f"{c}/{n}.jpg", c, "/x") for c in "ab" for n in range(2)]
+    images = listing.Images.of(made_up)
     with pytest.raises(UserError, match="holds out none of 4 images"):
         inputs.hold_out(images, 1e-9)
     with pytest.raises(UserError, match="leaves class 'a' without a training image"):
         inputs.hold_out(images, 0.999999)
 
 
-def test_compressed_archives_are_named(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "set.tar").write_bytes(b"\x1f\x8b" + bytes(2_000))
-    with pytest.raises(UserError, match="but a gzip file; unpack it"):
+@pytest.mark.parametrize(
+    ("magic", "kind"), [(b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")]
+)
+def test_compressed_archives_are_named(tmp_path: pathlib.Path, magic: bytes, kind: str) -> None:
+    (tmp_path / "set.tar").write_bytes(magic + bytes(2_000))
+    with pytest.raises(UserError, match=f"but a {kind} file; unpack it"):
         listing.find_images(str(tmp_path / "set.tar"))

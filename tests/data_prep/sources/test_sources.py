@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from alexnet_common.errors import UsageError, UserError
-from data_prep.sources import inputs, listing
+from data_prep.sources import inputs, listing, reading
 from tests.helpers import imagenet_standin
 
 
@@ -155,6 +155,6 @@ def test_files_that_shrink_or_are_too_large(tmp_path: pathlib.Path) -> None:
     with pytest.raises(OSError, match="only 50 of 90 bytes"):
         listing.read_image(listing.SourceImage("a/x", "a", str(path), 50, 90))
     with open(path, "wb") as file:
-        file.truncate(listing.MAX_FILE_BYTES + 1)
+        file.truncate(reading.MAX_FILE_BYTES + 1)
     with pytest.raises(OSError, match="more than"):
         listing.read_image(listing.SourceImage("a/x", "a", str(path)))

@@ -1,0 +1,93 @@
+"""What cannot be read by offset is unpacked once, into one flat file beside the dataset.
+
+A gzip stream (`.tar.gz`) has no entry points, so a shuffled order would begin at its start for
+every image; columns of Parquet are compressed in pages of many images. JPEGs do not compress, so
+the flat file is about as large as the source. No image becomes a file of its own.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from alexnet_common import files
+from alexnet_common.errors import UserError
+from alexnet_common.messages import log
+
+GZIP_MAGIC = b"\x1f\x8b"
+# Pictures hardly shrink; what grows more than this is an attack on the disk.
+_MOST_TIMES, _ALWAYS_BYTES = 20, 1 << 30
+_PIECE = 1 << 22
+
+
+def flat_file(path: str, cache_folder: str | None) -> str:
+    """Where the flat file of a source lies, for the source as it is now.
+
+    Raises:
+        UserError: there is no local folder to keep it in.
+    """
+    if cache_folder is None or files.is_remote(cache_folder):
+        raise UserError(
+            f"{path}: has to be unpacked once, which needs an --output_dir on a disk of this "
+            "machine; unpack it, or name another --output_dir"
+        )
+    status = os.stat(path)
+    told = f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns}"
+    digest = hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return files.join(cache_folder, f"unpacked-{digest}-{os.path.basename(path)}")
+
+
+@contextlib.contextmanager
+def writer(target: str, source: str, needed: int) -> Iterator[Any]:
+    """A file for the unpacked bytes of `source`, which appears under `target` when all is written.
+
+    Args:
+        target: what `flat_file` gave.
+        source: for messages.
+        needed: bytes that must be free.
+
+    Raises:
+        UserError: the disk is too small.
+    """
+    folder = os.path.dirname(target)
+    files.make_dirs(folder)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{source}: has to be unpacked once to {folder}, which needs about {needed:,} bytes; "
+            f"{free:,} are free"
+        )
+    log(f"{source}: is unpacked once to {target}, about {needed:,} bytes; remove it afterwards")
+    with files.atomic_writer(target) as file:
+        yield file
+
+
+def tar_of(path: str, cache_folder: str | None) -> str:
+    """The plain tar of a `.tar.gz`, unpacked now or by an earlier run.
+
+    Raises:
+        UserError: it is damaged or cut off, grows beyond all measure, or finds no room.
+    """
+    target = flat_file(path, cache_folder)
+    if os.path.exists(target):
+        return target
+    size = os.path.getsize(path)
+    most = max(_ALWAYS_BYTES, _MOST_TIMES * size)
+    total = 0
+    with writer(target, path, size) as output:
+        try:
+            with files.open_regular(path) as packed, gzip.GzipFile(fileobj=packed) as plain:
+                while piece := plain.read(_PIECE):
+                    total += len(piece)
+                    if total > most:
+                        raise UserError(
+                            f"{path}: refused, {size:,} bytes unpack to more than {most:,}"
+                        )
+                    output.write(piece)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UserError(f"{path}: the gzip stream is damaged or cut off ({error})") from error
+    return target
