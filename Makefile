@@ -12,6 +12,9 @@ unexport PYTHONPATH
 
 # Extra packages beside the tools of development, such as EXTRAS=gpu on a machine with NVIDIA GPUs.
 EXTRAS ?=
+# Processes that share the tests; half of the list each, the idle one takes over from the other.
+JOBS ?= 2
+PYTEST := -m pytest --numprocesses=$(JOBS) --dist=worksteal --durations=15
 comma := ,
 MAIN := .venv/bin/python
 ADDONS := .venv-addons/bin/python
@@ -23,19 +26,19 @@ help:  ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; \
 	  do printf '  make %-12s %s\n' "$$name" "$$text"; done
 	@echo "  PYTHON=/path/to/python chooses the interpreter of a new environment;"
-	@echo "  EXTRAS=gpu adds the CUDA packages to it."
+	@echo "  EXTRAS=gpu adds the CUDA packages to it; JOBS=4 runs the tests on four processes (2)."
 
 demo: .venv/installed  ## Images, TFRecords, training, evaluation, export, prediction: under demo/
 	@tools/demo.sh $(MAIN)
 
 test: .venv/installed  ## Run the fast tests
-	$(MAIN) -m pytest
+	$(MAIN) $(PYTEST)
 
 test-slow: .venv/installed  ## Run the slow tests (whole commands, several processes)
-	$(MAIN) -m pytest -m slow
+	$(MAIN) $(PYTEST) -m slow
 
 test-addons: .venv-addons/installed  ## Run the fast tests on TensorFlow 2.15 + tensorflow-addons
-	$(ADDONS) -m pytest -m "not slow or addons"
+	$(ADDONS) $(PYTEST) -m "not slow or addons" --second-stack
 
 gpu-check: .venv/installed  ## Check and measure this machine's GPU; ten minutes, report in gpu-check.md
 	$(MAIN) -m tools.gpu_check --output=gpu-check.md

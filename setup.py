@@ -34,7 +34,7 @@ PARQUET = ["pyarrow>=15"]
 BEAM = ["apache-beam>=2.70", "protobuf<7"]
 # Features as Zarr, predictions as Parquet.
 COLUMNS = ["zarr>=3", "pyarrow>=15"]
-TESTING = ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.4", "httpx>=0.27"]
+TESTING = ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "scikit-learn>=1.4", "httpx>=0.27"]
 
 setup(
     name="alexnet-tf",
@@ -44,6 +44,17 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11,<3.14",
     packages=[
         *find_packages(
@@ -52,9 +63,12 @@ setup(
         RECIPES,
     ],
     package_dir={RECIPES: "configs"},
-    # The classes of ILSVRC 2012, the template of a run's report, the server's page.
+    # The mark of annotated packages (PEP 561), the classes of ILSVRC 2012, the template of a run's
+    # report, the server's page.
     package_data={
-        "alexnet_common": ["*.tsv"],
+        "alexnet_common": ["py.typed", "*.tsv"],
+        "alexnet_tf": ["py.typed"],
+        "data_prep": ["py.typed"],
         "alexnet_tf.analysis": ["report.html"],
         "alexnet_tf.serving.http": ["page.html"],
     },

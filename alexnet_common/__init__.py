@@ -3,4 +3,4 @@
 Nothing in here needs TensorFlow, and nothing imports either of them.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

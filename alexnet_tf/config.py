@@ -228,7 +228,8 @@ def _unknown(path: str, part: str, section: ConfigDict, key: str) -> UsageError:
 
 def to_dict(config: ConfigDict) -> dict[str, Any]:
     """The configuration as plain dicts, lists and numbers: what `config.json` holds."""
-    return json.loads(json.dumps(config.to_dict(), sort_keys=True))
+    plain: dict[str, Any] = json.loads(json.dumps(config.to_dict(), sort_keys=True))
+    return plain
 
 
 def from_dict(values: dict[str, Any]) -> ConfigDict:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.helpers import finished_run, small_dataset
+from tests.helpers import finished_run, second_stack, small_dataset
 
 # Before anything imports TensorFlow, and inherited by the commands that tests start.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -21,6 +21,23 @@ MARKERS = (
     "runs there even if it is slow",
     "gpu: needs a GPU; skipped unless ALEXNET_TEST_GPU=1",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--second-stack",
+        action="store_true",
+        help="leave out the test files that touch neither TensorFlow nor Keras",
+    )
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    """Files that the main stack's run has tested already."""
+    if config.getoption("--second-stack") and second_stack.is_left_out(
+        collection_path.relative_to(config.rootpath).as_posix()
+    ):
+        return True
+    return None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,6 +8,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+import alexnet_common
 import alexnet_tf
 import data_prep
 from alexnet_common import command_list
@@ -25,7 +27,9 @@ SHIPPED = [
     "setup.py",
     "pyproject.toml",
     "README.md",
+    "CHANGELOG.md",
     "LICENSE",
+    "MANIFEST.in",
     "alexnet_common",
     "alexnet_tf",
     "data_prep",
@@ -131,11 +135,12 @@ def test_shell_scripts_are_executable_and_parse(repository: pathlib.Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def wheel(repository: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The wheel, built offline from a copy, so that the checkout gains no build folder."""
+def built(repository: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder with the sdist and the wheel built from it, offline."""
     setuptools = pytest.importorskip("setuptools")
     if Version(setuptools.__version__) < Version("77"):
         pytest.skip(f"building the wheel needs setuptools 77, here is {setuptools.__version__}")
+    # From a copy, so that the checkout gains no build folder.
     source = tmp_path_factory.mktemp("source")
     for name in SHIPPED:
         path = repository / name
@@ -143,25 +148,38 @@ def wheel(repository: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) ->
             shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif path.exists():
             shutil.copy(path, source / name)
-    target = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--no-build-isolation",
-            "--no-index",
-            "--wheel-dir",
-            str(target),
-            str(source),
-        ],
-        check=True,
-    )
-    (built,) = target.glob("*.whl")
-    return built
+    target = tmp_path_factory.mktemp("built")
+    run(sys.executable, "setup.py", "--quiet", "sdist", f"--dist-dir={target}", cwd=source)
+    (sdist,) = target.glob("*.tar.gz")
+    pip("wheel", "--no-deps", "--no-build-isolation", f"--wheel-dir={target}", str(sdist))
+    return target
+
+
+@pytest.fixture(scope="module")
+def wheel(built: pathlib.Path) -> pathlib.Path:
+    (path,) = built.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(
+    wheel: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[pathlib.Path, dict[str, str]]:
+    """Where the wheel is installed, and the environment that finds it there."""
+    site = tmp_path_factory.mktemp("installed") / "site"
+    pip("install", "--no-deps", "--target", str(site), str(wheel))
+    return site, {**os.environ, "PYTHONPATH": extended(site)}
+
+
+def run(*command: str, **options: Any) -> str:
+    """The command's stdout; what it says on stderr is in the failure."""
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+def pip(*arguments: str) -> None:
+    run(sys.executable, "-m", "pip", arguments[0], "--quiet", "--no-index", *arguments[1:])
 
 
 def test_wheel_carries_the_recipes_and_only_its_own_names(
@@ -175,61 +193,87 @@ def test_wheel_carries_the_recipes_and_only_its_own_names(
     for top in PACKAGES:
         for module in (repository / top).rglob("*.py"):
             assert module.relative_to(repository).as_posix() in names
+        assert f"{top}/py.typed" in names
     assert any(name.endswith("LICENSE") for name in names)
 
 
+def test_sdist_carries_what_a_wheel_is_made_of(built: pathlib.Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"README.md", "LICENSE", "CHANGELOG.md", "setup.py", "pyproject.toml"} <= names
+    assert not [name for name in names if name.startswith(("tests/", "docs/"))]
+
+
+def test_the_version_is_in_one_place(wheel: pathlib.Path, repository: pathlib.Path) -> None:
+    version = alexnet_common.__version__
+    assert wheel.name.split("-")[1] == version
+    heading = re.search(r"^## (\S+)", (repository / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heading and heading[1] == version
+    citing = [
+        path.name
+        for path in [repository / "pyproject.toml", repository / "setup.py"]
+        if f'"{version}"' in path.read_text()
+    ]
+    assert citing == []
+
+
 @pytest.mark.slow
-def test_installed_commands_explain_themselves(
-    wheel: pathlib.Path, definition: dict[str, Any], tmp_path: pathlib.Path
+def test_recipes_load_from_the_installed_wheel(
+    installed: tuple[pathlib.Path, dict[str, str]], tmp_path: pathlib.Path
 ) -> None:
-    installed = tmp_path / "site"
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--no-index",
-            "--target",
-            str(installed),
-            str(wheel),
-        ],
-        check=True,
+    site, environment = installed
+    code = (
+        "import alexnet_tf; from alexnet_tf import config;"
+        "print(alexnet_tf.__file__, config.load('demo').num_classes)"
     )
-    environment = {**os.environ, "PYTHONPATH": extended(installed)}
-    for name, target in commands(definition).items():
-        shown = subprocess.run(
-            [str(installed / "bin" / name), "--help"],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert shown.returncode == 0, f"{name} --help: {shown.stderr}"
-        docstring = importlib.import_module(target.split(":")[0]).__doc__
-        assert docstring and docstring.strip().splitlines()[0] in shown.stdout, name
-        assert "--" in shown.stdout, f"{name} --help shows no flag"
+    shown = run(sys.executable, "-c", code, cwd=tmp_path, env=environment)
+    assert shown.startswith(str(site))
 
 
 @pytest.mark.slow
-def test_recipes_load_from_the_installed_wheel(wheel: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    installed = tmp_path / "site"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(installed)
-    code = (
-        "import alexnet_tf, importlib.util, sys;"
-        f"assert alexnet_tf.__file__.startswith({str(installed)!r}), alexnet_tf.__file__;"
-        "from alexnet_tf import config as recipes;"
-        "print(recipes.load('default').to_dict())"
+def test_the_demo_runs_from_the_installed_wheel(
+    installed: tuple[pathlib.Path, dict[str, str]],
+    definition: dict[str, Any],
+    tmp_path: pathlib.Path,
+) -> None:
+    """The demo's commands by their console scripts, outside of the checkout."""
+    site, environment = installed
+    assert {path.name for path in (site / "bin").iterdir()} >= set(commands(definition))
+
+    def script(name: str, *arguments: str) -> str:
+        command = [str(site / "bin" / f"alexnet-{name}"), *arguments]
+        return run(*command, cwd=tmp_path, env=environment)
+
+    script(
+        "make-demo-images",
+        "--output_dir=images",
+        "--train_images_per_class=4",
+        "--validation_images_per_class=2",
     )
-    subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        check=True,
-        env={**os.environ, "PYTHONPATH": extended(installed)},
+    script(
+        "build-tfrecords",
+        "--train=images/train",
+        "--validation=images/validation",
+        "--image_size=112",
+        "--output_dir=dataset",
+        "--workers=1",
     )
+    script(
+        "train",
+        "--config=demo",
+        "--config.data_dir=dataset",
+        "--config.batch_size=8",
+        "--config.train_steps=2",
+        "--config.log.report=false",
+        "--workdir=run",
+    )
+    script("export", "--workdir=run", "--output_dir=export", "--checkpoint=newest")
+    (first, *_) = sorted((tmp_path / "images" / "validation").rglob("*.JPEG"))
+    answer = script("predict", "--model=export", str(first))
+    # The untrained network may say anything, but of the classes that were drawn.
+    classes = [path.name for path in (tmp_path / "images" / "train").iterdir()]
+    assert any(name in answer for name in classes), answer
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

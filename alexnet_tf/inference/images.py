@@ -16,7 +16,8 @@ from alexnet_common.errors import UserError
 from alexnet_tf.input import pipeline, records
 from data_prep import dataset
 from data_prep.pixels import resize
-from data_prep.pixels.images import ImageError, square_pixels
+from data_prep.pixels.errors import ImageError
+from data_prep.pixels.images import square_pixels
 
 # Larger files are refused, as the converter refuses them.
 MAX_FILE_BYTES = 1 << 26

@@ -73,7 +73,8 @@ class Network:
             UserError: what is not an image; names the file.
         """
         centre = preprocess.views(tf.constant(self.pixels(images)), self.input_size, 1)
-        return self.run.prepare(centre).numpy()
+        prepared: np.ndarray = self.run.prepare(centre).numpy()
+        return prepared
 
     def predict(self, images: Any, *, views: int = 10, batch_size: int = 32) -> np.ndarray:
         """Probabilities of the classes, float32 [N, classes], averaged over the views.
@@ -94,7 +95,8 @@ class Network:
     def predict_batch(self, squares: np.ndarray, *, views: int = 10) -> np.ndarray:
         """As `predict`, of [B, image_size, image_size, 3] that `pixels` or a dataset made."""
         (result,) = self._predict_step(views)(tf.constant(squares))
-        return result.numpy()
+        probabilities: np.ndarray = result.numpy()
+        return probabilities
 
     def classify(self, image: Any, *, top: int = 5, views: int = 10) -> list[tuple[str, float]]:
         """The most probable classes of one image, as (title, probability), best first.
@@ -212,7 +214,8 @@ def _make_step(
             results.append(tf.reduce_mean(tf.cast(by_view, tf.float32), axis=0))
         return results
 
-    return step
+    compiled: Callable[[tf.Tensor], list[tf.Tensor]] = step
+    return compiled
 
 
 def _check_views(views: int) -> None:

@@ -41,7 +41,8 @@ def by_layer(network: Network, layer: str = "", views: int = 1) -> Vectors:
     size = int(np.prod(chosen.shape))
 
     def of(images: np.ndarray) -> np.ndarray:
-        return step(tf.constant(images))[0].numpy().reshape(len(images), size)
+        rows: np.ndarray = step(tf.constant(images))[0].numpy().reshape(len(images), size)
+        return rows
 
     return Vectors(name, f"the {size:,} outputs of {name}", size, of)
 

@@ -23,6 +23,8 @@ from alexnet_common import files
 from alexnet_common.errors import UsageError, UserError
 
 FORMATS = (".npy", ".npz", ".zarr")
+# Of one image, by layer.
+Shapes = Mapping[str, tuple[int, ...]]
 NAMES, LABELS, FACTS = "names", "labels", "facts"
 
 
@@ -64,7 +66,7 @@ def check(path: str, layers: list[str]) -> str:
 @contextlib.contextmanager
 def open_writer(
     path: str,
-    shapes: Mapping[str, tuple[int, ...]],
+    shapes: Shapes,
     names: list[str],
     labels: list[int],
     facts: Mapping[str, Any],
@@ -123,7 +125,9 @@ class _Columns:
 
 
 @contextlib.contextmanager
-def _npy(path, shapes, names, labels, facts) -> Iterator[Writer]:
+def _npy(
+    path: str, shapes: Shapes, names: list[str], labels: list[int], facts: Mapping[str, Any]
+) -> Iterator[Writer]:
     ((name, shape),) = shapes.items()
     with files.atomic_writer(path) as file:
         column = _Column(file, shape)
@@ -147,7 +151,9 @@ def _csv(names: list[str], labels: list[int]) -> bytes:
 
 
 @contextlib.contextmanager
-def _npz(path, shapes, names, labels, facts) -> Iterator[Writer]:
+def _npz(
+    path: str, shapes: Shapes, names: list[str], labels: list[int], facts: Mapping[str, Any]
+) -> Iterator[Writer]:
     # The members of an archive are written one after the other, rows of all layers at once: so the
     # layers wait in files of their own.
     with contextlib.ExitStack() as stack:
@@ -187,7 +193,9 @@ def _small(names: list[str], labels: list[int], facts: Mapping[str, Any]) -> dic
 
 
 @contextlib.contextmanager
-def _group(path, shapes, names, labels, facts) -> Iterator[Writer]:
+def _group(
+    path: str, shapes: Shapes, names: list[str], labels: list[int], facts: Mapping[str, Any]
+) -> Iterator[Writer]:
     zarr = _zarr()
     final = path.rstrip("/")
     files.make_dirs(os.path.dirname(final) or ".")

@@ -53,7 +53,8 @@ class Encoder:
         """Inputs of the code's units, float32 [N, bits], from features, float32 [N, D]."""
         x = (features - self.mean) * self.scale
         x = np.maximum(x @ self.hidden + self.hidden_bias, 0)
-        return x @ self.code + self.code_bias
+        inputs: np.ndarray = x @ self.code + self.code_bias
+        return inputs
 
     def encode(self, features: np.ndarray) -> np.ndarray:
         """Codes as packed bits, uint8 [N, bits / 8], of features [N, D], which may lie on disk."""

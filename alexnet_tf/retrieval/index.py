@@ -210,7 +210,7 @@ def fingerprint(network: Network) -> int:
 
 
 def _mapped(path: str) -> np.ndarray:
-    vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    vectors: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     return vectors.reshape(len(vectors), -1)
 
 
