@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from alexnet_common.imagenet_classes import imagenet_classes
 from alexnet_tf import config as recipes
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.runs import checkpoint, dataset_copy
@@ -157,7 +158,7 @@ def _class_lines(
     other = [(number, *pair) for number, pair in pairs if pair[0] != pair[1]]
     if not other:
         return []
-    titles = dict(published.imagenet_classes())
+    titles = dict(imagenet_classes())
     shown = [
         f"class {number} is {name!r}{f' ({titles[name]})' if name in titles else ''} for the "
         f"weights, {ours!r} in the dataset"

@@ -29,7 +29,7 @@ def is_tfrecord(head: bytes) -> bool:
     if len(head) < _HEADER.size:
         return False
     length, crc = _HEADER.unpack(head[: _HEADER.size])
-    return length <= _MAX_PAYLOAD_BYTES and crc == masked_crc(head[:8])
+    return bool(length <= _MAX_PAYLOAD_BYTES and crc == masked_crc(head[:8]))
 
 
 def scan(path: str, shards: Sequence[str], cache_folder: str | None) -> tuple[FileTable, int]:
