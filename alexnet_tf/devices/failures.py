@@ -21,12 +21,13 @@ _LOST_WORKER = (
 _SYSTEM_ERROR = re.compile(r"Error: \[Errno \d+\] (.+)")
 
 
-def explain(error: tf.errors.OpError, workers: int) -> UserError:
+def explain(error: tf.errors.OpError, workers: int, doing: str = "training") -> UserError:
     """What an error says, for people.
 
     Args:
         error: from a compiled step or the input pipeline.
         workers: how many processes train together.
+        doing: what it ended, for the errors that have no words of their own.
     """
     # Python errors inside the pipeline arrive as text, behind their traceback.
     for line in str(error.message).splitlines():
@@ -38,8 +39,9 @@ def explain(error: tf.errors.OpError, workers: int) -> UserError:
                 "(ulimit -n), or convert with fewer shards"
             )
         if match:
+            then = "resumes" if doing == "training" else "does it"
             return UserError(
-                f"the dataset can no longer be read: {match[1]}; the same command resumes when it "
+                f"the dataset can no longer be read: {match[1]}; the same command {then} when it "
                 "is there again"
             )
     if "/dev/shm" in str(error.message):
@@ -58,4 +60,4 @@ def explain(error: tf.errors.OpError, workers: int) -> UserError:
             "out of memory on the device; try config.accumulation_steps=2 or a smaller "
             f"config.batch_size ({one_line(error.message)[:200]})"
         )
-    return UserError(f"{type(error).__name__} in training: {one_line(error.message)[:500]}")
+    return UserError(f"{type(error).__name__} in {doing}: {one_line(error.message)[:500]}")

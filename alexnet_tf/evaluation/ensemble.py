@@ -150,7 +150,7 @@ def score(
     except tf.errors.ResourceExhaustedError as error:
         raise UserError("out of memory on the device; try a smaller --batch_size") from error
     except tf.errors.OpError as error:
-        raise failures.explain(error, workers=1) from error
+        raise failures.explain(error, workers=1, doing="the evaluation") from error
 
 
 def evaluate_runs(

@@ -214,7 +214,7 @@ class Loop:
             with optimizers.averaged(run.optimizer, run.model.trainable_variables):
                 errors = self._evaluator(lambda: bool(stop.requested))
         except tf.errors.OpError as error:
-            raise explain(error, run.distribution.workers) from error
+            raise explain(error, run.distribution.workers, "the evaluation") from error
         seconds = time.monotonic() - began
         return Validation(
             errors.loss, errors.top_1_error, errors.top_5_error, errors.count, seconds

@@ -205,5 +205,5 @@ def _first_images(run: Run) -> np.ndarray:
             if sum(map(len, images)) >= IMAGES:
                 break
     except tf.errors.OpError as error:
-        raise explain(error, workers=1) from error
+        raise explain(error, workers=1, doing="the check") from error
     return np.concatenate(images)[:IMAGES]

@@ -273,7 +273,7 @@ def _make(jobs: list[making.Job], options: Options, title: str) -> None:
 
 
 def _note(oddities: making.Oddities, jobs: list[making.Job]) -> None:
-    """Says what may surprise about the images; of shards that were there already it is not known.
+    """Says what may surprise about the images, those of an earlier run among them.
 
     With two passes, those of the records say it.
     """

@@ -105,7 +105,7 @@ def make(job: Job, report: Callable[[int], None]) -> Outcome:
     seen: list[Oddities] = []
     images = _converted(job, skipped, accumulator, seen, report)
     if job.write_records:
-        result = _write(job, images, skipped)
+        result = _write(job, images, skipped, seen)
         if job.write_statistics:
             _write_statistics(job, accumulator)
         sidecars.write_records(job.output_dir, job.fingerprint, result)
@@ -168,7 +168,7 @@ def _finished(job: Job) -> Outcome | None:
     path = files.join(job.output_dir, job.shard_name)
     if files.size(path) != done.bytes or file_sha256(path) != done.sha256:
         return None
-    return Outcome((), was_finished=True)
+    return Outcome((), was_finished=True, oddities=Oddities(done.rotated, done.enlarged))
 
 
 def _converted(
@@ -214,6 +214,7 @@ def _write(
     job: Job,
     converted: Iterator[tuple[SourceImage, np.ndarray]],
     skipped: list[tuple[str, str]],
+    seen: list[Oddities],
 ) -> sidecars.Records:
     path = files.join(job.output_dir, job.shard_name)
     temporary = files.temporary_name(path)
@@ -246,6 +247,7 @@ def _write(
         payload_lengths=tuple(lengths),
         class_counts=dict(sorted(class_counts.items())),
         skipped=tuple(skipped),
+        **dataclasses.asdict(sum(seen, Oddities())),
     )
 
 

@@ -24,7 +24,8 @@ FOLDER = ".conversion"
 class Records:
     """A finished shard: the file, the payload lengths of its records, classes, and what is not in.
 
-    `class_counts` maps class index to number of images; `skipped` holds (key, reason).
+    `class_counts` maps class index to number of images; `skipped` holds (key, reason). `rotated`
+    and `enlarged` count what `making.Oddities` names; 0 in sidecars that were written before.
     """
 
     name: str
@@ -34,6 +35,8 @@ class Records:
     payload_lengths: tuple[int, ...]
     class_counts: dict[int, int]
     skipped: tuple[tuple[str, str], ...]
+    rotated: int = 0
+    enlarged: int = 0
 
 
 def folder(output_dir: str) -> str:
@@ -63,6 +66,8 @@ def read_records(output_dir: str, fingerprint: str, shard_name: str) -> Records 
             payload_lengths=tuple(fields["payload_lengths"]),
             class_counts={int(index): n for index, n in fields["class_counts"].items()},
             skipped=tuple((key, reason) for key, reason in fields["skipped"]),
+            rotated=fields.get("rotated", 0),
+            enlarged=fields.get("enlarged", 0),
         )
     except (KeyError, TypeError, ValueError):
         return None

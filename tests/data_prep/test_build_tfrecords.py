@@ -75,6 +75,21 @@ class TestPhotographs:
         assert "note: 6 images with an EXIF orientation kept as stored" in said
         assert "--exif_orientation=apply" in said
 
+    def test_those_of_shards_that_were_there_are_counted_too(
+        self, tmp_path: pathlib.Path, convert: Convert, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        photographs(tmp_path / "set", orientation=6, side=7)
+        self.convert(convert, tmp_path, train_shards=2)
+        capsys.readouterr()
+        # As after a conversion that was killed within the second shard.
+        (tmp_path / "data" / "dataset.json").unlink()
+        (tmp_path / "data" / "train-00001-of-00002").unlink()
+        self.convert(convert, tmp_path, train_shards=2)
+        said = capsys.readouterr().err
+        assert "1 of 2 shards was there already" in said
+        assert "note: 6 images with an EXIF orientation" in said
+        assert "note: 6 images enlarged more than 2 times" in said
+
     def test_rotated_ones_are_turned_on_request(
         self, tmp_path: pathlib.Path, convert: Convert, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -32,3 +32,13 @@ NCCL = (
 def test_the_cause_is_named(kind, message, words):
     with pytest.raises(Exception, match=words):
         raise explain(kind(None, None, message), workers=2)
+
+
+def test_an_evaluation_is_no_training():
+    error = tf.errors.InvalidArgumentError(None, None, "shapes differ")
+    assert str(explain(error, 1, "the evaluation")) == (
+        "InvalidArgumentError in the evaluation: shapes differ"
+    )
+    gone = tf.errors.UnknownError(None, None, "OSError: [Errno 5] Input/output error: 'x'")
+    assert "resumes" not in str(explain(gone, 1, "the evaluation"))
+    assert "the same command resumes" in str(explain(gone, 1))
