@@ -103,9 +103,10 @@ def ends_when_waited_for(seconds: float, words: str) -> Iterator[None]:
     """Within the block, Ctrl-C ends the process at once, and so does waiting for too long.
 
     For a call that keeps all of Python waiting, threads too, because it holds the interpreter's
-    lock: signals get their default action (TensorFlow takes SIGTERM for itself while its workers
-    find one another; only SIGKILL is left then), and the time is watched by faulthandler's own
-    thread, which needs no lock and exits with status 1. A shell that reads what it writes says why.
+    lock: signals get their default action, and the time is watched by faulthandler's own thread,
+    which needs no lock and exits with status 1. A shell that reads what it writes says why.
+    (TensorFlow takes SIGTERM for itself while it connects workers, which takes about a second once
+    all are there: `devices.rendezvous`.)
 
     Args:
         seconds: how long to wait.

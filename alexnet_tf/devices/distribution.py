@@ -17,7 +17,7 @@ from alexnet_common import signals
 from alexnet_common.errors import UserError
 from alexnet_common.messages import duration, log
 from alexnet_tf.config import ConfigDict
-from alexnet_tf.devices import cluster, failures
+from alexnet_tf.devices import cluster, failures, rendezvous
 from alexnet_tf.input import pipeline
 
 # How long a worker waits for the others at the start.
@@ -263,9 +263,10 @@ def _multi_worker(wait_seconds: float) -> Distribution:
     # Rings need no library and work between CPUs; NCCL is what connects GPUs.
     kinds = tf.distribute.experimental.CommunicationImplementation
     gpus = tf.config.list_physical_devices("GPU")
+    rendezvous.meet(place, wait_seconds)
     late = (
-        f"worker {index}: not all {count} workers came within {duration(wait_seconds)}; do they "
-        "run, and can they reach each other?"
+        f"worker {index}: all {count} workers were here, but TensorFlow did not connect them "
+        f"within {duration(wait_seconds)}; has one of them ended? (its log says why)"
     )
     with signals.ends_when_waited_for(wait_seconds, late):
         strategy = tf.distribute.MultiWorkerMirroredStrategy(
