@@ -99,6 +99,36 @@ def ends_on_interrupt() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def ends_well_on_signals(words: str) -> Iterator[None]:
+    """Within the block, signals that ask to stop end the process at once, with status 0.
+
+    For what follows when all that the command was started for is done and saved. What was printed
+    is flushed; what `files.atomic_writer` has begun is removed.
+
+    Args:
+        words: for people, behind the signal's name.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int) -> None:
+        if number in StopRequest.SIGNALS:
+            files.remove_unfinished()
+            log(f"{signal.Signals(number).name}: {words}")
+            leave(0)
+
+    with contextlib.ExitStack() as left:
+        for number in StopRequest.SIGNALS:
+            previous = signal.getsignal(number)
+            if previous is not signal.SIG_IGN:
+                # The thread hears of what Python handles, if only by nothing.
+                left.callback(signal.signal, number, signal.signal(number, lambda *_: None))
+        left.enter_context(_heard_by(end))
+        yield
+
+
+@contextlib.contextmanager
 def ends_when_waited_for(seconds: float, words: str) -> Iterator[None]:
     """Within the block, Ctrl-C ends the process at once, and so does waiting for too long.
 

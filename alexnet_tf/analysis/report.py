@@ -16,7 +16,7 @@ from typing import Any
 
 import jinja2
 
-from alexnet_common import files
+from alexnet_common import files, signals
 from alexnet_common.errors import UserError, one_line
 from alexnet_common.messages import log
 from alexnet_tf import config as recipes
@@ -79,7 +79,8 @@ def write(
 def after_training(workdir: Path, *, evaluate: bool = True, quiet: bool = False) -> None:
     """Makes the report of a run that has just ended; what goes wrong with it is a warning.
 
-    One that is younger than the run's newest checkpoint is left as it is.
+    One that is younger than the run's newest checkpoint is left as it is. A signal ends the process
+    with status 0: the training is finished.
 
     Args:
         workdir: the run's work folder.
@@ -89,20 +90,20 @@ def after_training(workdir: Path, *, evaluate: bool = True, quiet: bool = False)
     """
     folder = WorkFolder(workdir)
     again = f"python -m alexnet_tf.report --workdir={workdir}"
+    unmade = f"the run is finished and saved; later: {again}"
     try:
         if _is_current(folder):
             return
         if not quiet:
             log("making the report (--config.log.report=false leaves it out)")
-        path = write(str(workdir), Settings(evaluate=evaluate))
+        with signals.ends_well_on_signals(f"no report; {unmade}"):
+            path = write(str(workdir), Settings(evaluate=evaluate))
         if not quiet:
             log(f"{'report':<14} {path}")
         if not quiet and not evaluate:
             log(f"note: without classes and mistakes; with them: {again}")
-    except KeyboardInterrupt:
-        log(f"no report: interrupted; the run is finished and saved; later: {again}")
     except Exception as error:
-        log(f"WARNING: no report: {one_line(error)}; the run is finished and saved; later: {again}")
+        log(f"WARNING: no report: {one_line(error)}; {unmade}")
 
 
 def _is_current(folder: WorkFolder) -> bool:

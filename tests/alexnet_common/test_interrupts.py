@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -59,6 +60,20 @@ from alexnet_common import signals
 with signals.StopRequest():
     print("begun", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+
+
+# All is done but one thing, which hears of no signal.
+DONE = """
+import hashlib
+from alexnet_common import files, signals
+
+print("begun", flush=True)
+print("the result")
+with signals.ends_well_on_signals("no report; all else is saved"):
+    with files.atomic_writer(FILE) as file:
+        file.write(b"half")
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
 
 
@@ -157,6 +172,18 @@ def test_the_second_signal_ends_also_what_hears_of_none(repository):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_after_the_work_is_done_is_no_failure(repository, tmp_path, number):
+    process = started(DONE.replace("FILE", repr(str(tmp_path / "file"))), repository)
+    while not os.listdir(tmp_path):
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "the result\n")
+    assert err == f"{number.name}: no report; all else is saved\n"
+    assert os.listdir(tmp_path) == []
 
 
 def test_writable_or_one_line(tmp_path):
