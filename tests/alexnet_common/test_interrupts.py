@@ -65,10 +65,11 @@ with signals.StopRequest():
 
 # All is done but one thing, which hears of no signal.
 DONE = """
-import hashlib
+import hashlib, sys
 from alexnet_common import files, signals
 
 print("begun", flush=True)
+sys.stdout = open(1, "w")  # Kept until it is flushed, whatever PYTHONUNBUFFERED says.
 print("the result")
 with signals.ends_well_on_signals("no report; all else is saved"):
     with files.atomic_writer(FILE) as file:
