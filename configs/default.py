@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
     config.precision = "auto"
     config.loss_scale = 0.0
     config.jit_compile = FieldReference("auto", field_type=object)
-    config.steps_per_call = 1
+    config.steps_per_call = 0
     config.accumulation_steps = 1
     config.deterministic = False
 

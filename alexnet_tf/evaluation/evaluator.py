@@ -135,6 +135,8 @@ class Evaluator:
         views: 1 (centre), or 10, of which the centre alone is reported too.
         batch_size: images per step, over all replicas.
         examples: how many images of the split; None for all.
+        threads: that read and decode; 0 for one per core.
+        cache: "none", or "memory": images are decoded once and kept.
     """
 
     def __init__(
@@ -150,6 +152,7 @@ class Evaluator:
         batch_size: int,
         examples: int | None = None,
         threads: int = 0,
+        cache: str = "none",
     ):
         available = data.split(split).count
         self.examples = min(examples, available) if examples else available
@@ -162,7 +165,11 @@ class Evaluator:
         # Made once: every dataset has open files and graphs of its own.
         self._split_batches = distribution.batches(
             lambda replicas: pipeline.evaluation_batches(
-                data, split, dataclasses.replace(span, replicas=replicas), threads=threads
+                data,
+                split,
+                dataclasses.replace(span, replicas=replicas),
+                threads=threads,
+                cache=cache,
             )
         )
         step = predict.make_evaluation_step(model, prepare, table=table, views=views)

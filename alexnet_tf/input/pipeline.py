@@ -184,6 +184,36 @@ def training_batches(
     return _batches(span, source, numbers, augment, threads).prefetch(prefetch_batches)
 
 
+def training_epochs(
+    data: dataset.Dataset, span: Span, augmentation: Augmentation, *, seed: int
+) -> tf.data.Dataset:
+    """Whole epochs of batches that name their images, one element per epoch.
+
+    For a set that lies on the device: all that an epoch needs of the host is one such table, made
+    while the epoch before is trained on.
+
+    Args:
+        data: the dataset folder.
+        span: which batches, from the first step of an epoch on; one replica's.
+        augmentation: how images are varied.
+        seed: the run's seed.
+
+    Returns:
+        Elements as those of `training_batches` with the cache "device", batch behind batch: the
+        first dimension is steps of an epoch x batch_size.
+    """
+    steps = steps_per_epoch(span.examples, span.batch_size)
+    last = steps if span.last_step is None else span.last_step
+    # An epoch is one batch of all its batches: draws depend on epoch and example alone.
+    size = steps * span.batch_size
+    whole = Span(span.examples, size, span.first_step // steps, math.ceil(last / steps))
+    epochs = training_batches(
+        data, whole, augmentation, seed=seed, prefetch_batches=1, cache="device"
+    )
+    row = tf.tile(tf.range(span.batch_size), [steps])
+    return epochs.map(lambda epoch: epoch | {"row": row})
+
+
 def shuffled(positions: tf.Tensor, epoch: tf.Tensor, seed: int, examples: int) -> tf.Tensor:
     """Numbers of the examples at `positions` of an epoch, int64 of the same shape."""
     return tf.random.experimental.index_shuffle(

@@ -30,8 +30,8 @@ class Resident:
     """
 
     def __init__(self, data: dataset.Dataset, examples: int, *, device: str = "", threads: int = 0):
-        size = examples * data.image_size**2 * 3 * (4 if data.store == "centered" else 1)
-        if size > LARGEST_SHARE * images.free_memory():
+        size = decoded_bytes(data, examples)
+        if not fits_memory(size):
             raise _too_large(examples, size, "this machine")
         span = pipeline.Span(examples, min(_DECODED_TOGETHER, examples))
         pixels, labels = [], []
@@ -53,6 +53,16 @@ class Resident:
         completed["image"] = tf.gather(self._images, batch["example"])
         completed["label"] = tf.gather(self._labels, batch["example"])
         return completed
+
+
+def decoded_bytes(data: dataset.Dataset, examples: int) -> int:
+    """Memory that so many decoded images take."""
+    return examples * data.image_size**2 * 3 * (4 if data.store == "centered" else 1)
+
+
+def fits_memory(size: int) -> bool:
+    """Whether a set of `size` bytes can be decoded and joined on this machine."""
+    return size <= LARGEST_SHARE * images.free_memory()
 
 
 def _too_large(examples: int, size: int, where: str) -> UserError:

@@ -162,7 +162,8 @@ _TOP = (
         "steps_per_call",
         "Updates inside one compiled call: less overhead for small networks.",
         ROUNDING,
-        least=1,
+        least=0,
+        zero="chosen when the run begins, by how much a step computes",
     ),
     Setting(
         "accumulation_steps",

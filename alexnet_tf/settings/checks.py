@@ -42,6 +42,11 @@ def values(section: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
+def changes_rate_each_step(config: ConfigDict) -> bool:
+    """Whether the schedule leaves no two steps the same rate."""
+    return config.learning_rate.schedule in _CONTINUOUS
+
+
 def _contradictions(config: ConfigDict) -> Iterator[str]:
     if not (config.train_steps or config.train_epochs):
         yield "config.train_epochs must be at least 1 where config.train_steps is 0"
@@ -86,7 +91,7 @@ def _contradictions_of_place(config: ConfigDict) -> Iterator[str]:
 
 def _contradictions_of_rates(config: ConfigDict) -> Iterator[str]:
     rates = config.learning_rate
-    if config.steps_per_call > 1 and rates.schedule in _CONTINUOUS:
+    if config.steps_per_call > 1 and changes_rate_each_step(config):
         yield (
             f"config.learning_rate.schedule={rates.schedule} changes the rate at every step, which "
             "config.steps_per_call > 1 cannot do"

@@ -125,6 +125,16 @@ def parameter_count(table: Table) -> int:
     return sum(layer.parameters for layer in layers(table))
 
 
+def multiplication_count(table: Table) -> int:
+    """Multiplications of one image's way forward through convolutions and connected layers."""
+    total = 0
+    for layer in layers(table):
+        # A convolution's kernel is used at every place of its output, any other once.
+        places = math.prod(layer.shape[:2]) if layer.kind == "Conv" else 1
+        total += places * sum(math.prod(shape) for shape in layer.kernels)
+    return total
+
+
 def neuron_count(table: Table) -> int:
     """Number of neurons as the paper counts them: outputs of layers with weights."""
     return sum(layer.neurons for layer in layers(table))

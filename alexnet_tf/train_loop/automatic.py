@@ -14,8 +14,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from alexnet_tf.config import ConfigDict
-from alexnet_tf.tables import rows
+from alexnet_tf.tables import rows, summary
 from alexnet_tf.tables.table import Table
+
+# Bytes of decoded images that go to the device unasked: CIFAR-10 has 154 MB.
+LARGEST_SET = 1 << 30
+# What a device computes of a small network in about a tenth of a second.
+CALL_FLOP = {"GPU": 1e12, "CPU": 1e10}
+MOST_STEPS_PER_CALL = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,29 +46,48 @@ class Place:
         placed: whether the network's columns lie on devices of their own.
         columns: of the network.
         normalises: whether it has normalisation across maps.
+        set_bytes: of the decoded training set, where it may lie on the device; else 0.
+        step_flop: floating-point operations of an update.
+        many_steps: whether a call may make several updates: the rate does not change at each.
     """
 
     gpu: bool
     placed: bool
     columns: int
     normalises: bool
+    set_bytes: int = 0
+    step_flop: float = 0.0
+    many_steps: bool = True
 
     @classmethod
-    def of(cls, table: Table, gpu: bool, placed: bool) -> Place:
+    def of(
+        cls,
+        table: Table,
+        gpu: bool,
+        placed: bool,
+        *,
+        batch_size: int = 128,
+        set_bytes: int = 0,
+        many_steps: bool = True,
+    ) -> Place:
         """The place of a run of `table`."""
         kinds = {type(row) for row in table.layers}
-        return cls(gpu, placed, table.num_columns, rows.CrossMapNorm in kinds)
+        # A product and a sum; forward, the input's gradient and the weights'.
+        flop = 6.0 * summary.multiplication_count(table) * batch_size
+        normalises = rows.CrossMapNorm in kinds
+        return cls(gpu, placed, table.num_columns, normalises, set_bytes, flop, many_steps)
 
 
 def choices(place: Place) -> dict[str, Choice]:
-    """The choice for every setting that can be `auto`."""
+    """The choice for every setting that can be `auto`, or 0 where that means the same."""
     chosen = (
         _jit_compile(place),
         _lrn_kernel(place),
         _implementation(place),
         Choice("strided_convolution", "direct", "blocks of pixels were not faster where measured"),
         _precision(place),
-        Choice("input.cache", "none", "memory and device are for a dataset that is known to fit"),
+        (cache := _cache(place)),
+        _steps_per_call(place, cache.value == "device"),
     )
     return {choice.key: choice for choice in chosen}
 
@@ -91,6 +116,26 @@ def _implementation(place: Place) -> Choice:
     return Choice("implementation", "towers", "native groups run at a fifth of the speed on CPUs")
 
 
+def _cache(place: Place) -> Choice:
+    if not place.set_bytes:
+        return Choice("input.cache", "none", "a whole set on the device is for one device and data")
+    size = f"{place.set_bytes / 1e6:,.0f} MB of decoded images"
+    if place.set_bytes > LARGEST_SET:
+        return Choice("input.cache", "none", f"{size} are more than {LARGEST_SET / 1e6:,.0f}")
+    return Choice("input.cache", "device", f"{size} fit, and an epoch needs no reading then")
+
+
+def _steps_per_call(place: Place, resident: bool) -> Choice:
+    if not (resident and place.many_steps):
+        why = "batches come from the host" if place.many_steps else "the rate changes at each step"
+        return Choice("steps_per_call", 1, why)
+    # Short calls, since Ctrl-C and log lines wait for their end.
+    flop = CALL_FLOP["GPU" if place.gpu else "CPU"]
+    steps = int(min(max(flop / max(place.step_flop, 1.0), 1), MOST_STEPS_PER_CALL))
+    each = f"{place.step_flop / 1e9:,.2g} GFLOP"
+    return Choice("steps_per_call", steps, f"steps of {each}: a call of about a tenth of a second")
+
+
 def _precision(place: Place) -> Choice:
     if place.gpu:
         return Choice(
@@ -103,7 +148,7 @@ def _precision(place: Place) -> Choice:
 
 
 def resolve(config: ConfigDict, place: Place, begun: Mapping[str, Any] | None) -> list[Choice]:
-    """Replaces every `auto` of a config, and returns what was chosen.
+    """Replaces every `auto` of a config, or 0 of that meaning, and returns what was chosen.
 
     Args:
         config: a recipe, changed in place.
@@ -117,14 +162,19 @@ def resolve(config: ConfigDict, place: Place, begun: Mapping[str, Any] | None) -
         for part in sections:
             section = section[part]
             before = None if before is None else before.get(part)
-        if section[name] != "auto":
+        if not _is_open(section[name]):
             continue
         kept = "auto" if before is None else before.get(name, "auto")
-        if kept != "auto":
+        if not _is_open(kept):
             choice = Choice(choice.key, kept, "as the run began")
         section[name] = choice.value
         made.append(choice)
     return made
+
+
+def _is_open(value: Any) -> bool:
+    """Whether a value leaves the choice to the table: a word's does by "auto", a number's by 0."""
+    return value == "auto" or (value == 0 and not isinstance(value, bool))
 
 
 def keras_policy(precision: str) -> str:

@@ -21,10 +21,11 @@ from alexnet_common.signals import StopRequest
 from alexnet_tf.devices.failures import explain
 from alexnet_tf.evaluation import metrics
 from alexnet_tf.evaluation.evaluator import Evaluator, Interrupted
+from alexnet_tf.input import resident
 from alexnet_tf.model import placement
 from alexnet_tf.optim import optimizer as optimizers
 from alexnet_tf.runs import checkpoint
-from alexnet_tf.train_loop import divergence
+from alexnet_tf.train_loop import automatic, divergence
 from alexnet_tf.train_loop.logging.chosen import chosen
 from alexnet_tf.train_loop.logging.clock import Clock
 from alexnet_tf.train_loop.logging.records import Epoch, Interval, Means, Norms, Validation, given
@@ -92,7 +93,10 @@ class Loop:
         """
         run, position, watchers = self.run, self.run.position, self._watchers
         results = dict(position.last)
-        self._batches = run.distribution.iterate(run.training_batches)
+        self._batches = run.distribution.iterate(
+            run.training_epochs if run.is_resident else run.training_batches
+        )
+        self._epoch_data: Any = None
         with contextlib.closing(watchers), StopRequest() as stop:
             for epoch in range(position.epoch, run.epochs):
                 end = min((epoch + 1) * run.steps_per_epoch, run.last_step)
@@ -140,6 +144,11 @@ class Loop:
         """The next `number` updates, under the name that the profiler knows steps by."""
         first = self.run.position.step
         with tf.profiler.experimental.Trace("train", step_num=first + 1, _r=1):
+            if self.run.is_resident:
+                if self._epoch_data is None or first % self.run.steps_per_epoch == 0:
+                    self._epoch_data = next(self._batches)
+                self._clock.got_batch()
+                return self._updates.resident(self._epoch_data, first, number, stop)
             if number == 1:
                 batch = next(self._batches)
                 self._clock.got_batch()
@@ -326,6 +335,9 @@ def steps_ahead(run: Run, end: int) -> int:
 def _evaluator(run: Run) -> Evaluator | None:
     if "validation" not in run.data.splits:
         return None
+    size = resident.decoded_bytes(run.data, run.data.split("validation").count)
+    # Where the training set lies on the device, an epoch may take less time than to decode these.
+    keep = run.is_resident and size <= automatic.LARGEST_SET and resident.fits_memory(size)
     return Evaluator(
         run.model,
         run.prepare,
@@ -336,6 +348,7 @@ def _evaluator(run: Run) -> Evaluator | None:
         views=1,
         batch_size=run.config.evaluation.batch_size,
         threads=run.config.input.threads,
+        cache="memory" if keep else "none",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -82,27 +83,64 @@ class Run:
         """Epochs of the whole run; the last one may be cut short by config.train_steps."""
         return math.ceil(self.last_step / self.steps_per_epoch)
 
+    @property
+    def is_resident(self) -> bool:
+        """Whether the training set lies on the device."""
+        return self.prepare.resident is not None
+
     def training_batches(self, replicas: pipeline.Replicas) -> tf.data.Dataset:
         """Batches from the present position to the end of the run."""
         settings = self.config.input
         span = pipeline.Span(
             self.examples, self.config.batch_size, self.position.step, self.last_step, replicas
         )
-        augmentation = pipeline.Augmentation(
+        if self.config.synthetic_data:
+            return synthetic.batches(self.data, span, self._augmentation())
+        return pipeline.training_batches(
+            self.data,
+            span,
+            self._augmentation(),
+            seed=self.config.seed,
+            threads=settings.threads,
+            prefetch_batches=settings.prefetch_batches,
+            cache=settings.cache,
+        )
+
+    def training_epochs(self, _: pipeline.Replicas) -> tf.data.Dataset:
+        """Whole epochs of a resident set, from the one with the present position on."""
+        steps = self.steps_per_epoch
+        span = pipeline.Span(
+            self.examples,
+            self.config.batch_size,
+            self.position.step // steps * steps,
+            self.last_step,
+        )
+        return pipeline.training_epochs(
+            self.data, span, self._augmentation(), seed=self.config.seed
+        )
+
+    def batch_of(self, epoch: Mapping[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """A batch of one of `training_epochs`, as `training_batches` yields it.
+
+        Args:
+            epoch: the epoch.
+            step: int64 [], counted from the start of the epoch.
+        """
+        size = self.config.batch_size
+        # Not rows[step * size : ...], whose length XLA does not see.
+        return {
+            key: tf.slice(
+                rows, [step * size, *[0] * (len(rows.shape) - 1)], [size, *rows.shape[1:]]
+            )
+            for key, rows in epoch.items()
+        }
+
+    def _augmentation(self) -> pipeline.Augmentation:
+        settings = self.config.input
+        return pipeline.Augmentation(
             crop=self.crop,
             random_crop=settings.random_crop,
             random_flip=settings.random_flip,
             crop_chunk=settings.crop_chunk,
             color_noise_stddev=self.prepare.noise_stddev,
-        )
-        if self.config.synthetic_data:
-            return synthetic.batches(self.data, span, augmentation)
-        return pipeline.training_batches(
-            self.data,
-            span,
-            augmentation,
-            seed=self.config.seed,
-            threads=settings.threads,
-            prefetch_batches=settings.prefetch_batches,
-            cache=settings.cache,
         )

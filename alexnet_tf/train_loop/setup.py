@@ -16,6 +16,7 @@ from alexnet_tf import config as recipes
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.devices import distribution
 from alexnet_tf.devices.distribution import Distribution
+from alexnet_tf.devices.failures import explain
 from alexnet_tf.input import pipeline, resident, synthetic
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.model import build
@@ -52,11 +53,12 @@ def set_up(
     devices = distribution.make(config)
     data = synthetic.make(config) if config.synthetic_data else _dataset(config)
     layers = table.from_config(config.network, data.num_classes)
-    chosen = _choose(config, folder, layers, devices)
+    examples = _examples(config, data)
+    set_bytes = _resident_bytes(config, data, examples)
+    chosen = _choose(config, folder, layers, devices, set_bytes)
     prepare = Preprocess(data, config.preprocess, layers.input_size)
     _check_batch(config, devices)
     _note_what_never_falls(config, data)
-    examples = _examples(config, data)
     steps_per_epoch = pipeline.steps_per_epoch(examples, config.batch_size)
     last_step = config.train_steps or config.train_epochs * steps_per_epoch
     with devices.strategy.scope():
@@ -105,9 +107,12 @@ def set_up(
         chosen=chosen,
     )
     if config.input.cache == "device" and not config.synthetic_data:
-        prepare.resident = resident.Resident(
-            data, examples, device=devices.prefetch_to, threads=config.input.threads
-        )
+        try:
+            prepare.resident = resident.Resident(
+                data, examples, device=devices.prefetch_to, threads=config.input.threads
+            )
+        except tf.errors.OpError as error:
+            raise explain(error, devices.workers) from error
     if devices.is_chief:
         folder.open(config)
         dataset_copy.keep(folder.folder, data)
@@ -123,7 +128,11 @@ def set_up(
 
 
 def _choose(
-    config: ConfigDict, folder: WorkFolder, layers: table.Table, devices: Distribution
+    config: ConfigDict,
+    folder: WorkFolder,
+    layers: table.Table,
+    devices: Distribution,
+    set_bytes: int,
 ) -> tuple[automatic.Choice, ...]:
     """Resolves every `auto` of a config, and prepares TensorFlow for what was chosen.
 
@@ -131,13 +140,27 @@ def _choose(
         UsageError: a combination that cannot train here.
     """
     gpu = "GPU" in devices.device_kinds()
-    place = automatic.Place.of(layers, gpu, bool(devices.columns))
+    place = automatic.Place.of(
+        layers,
+        gpu,
+        bool(devices.columns),
+        batch_size=config.batch_size,
+        set_bytes=set_bytes,
+        many_steps=not checks.changes_rate_each_step(config),
+    )
     begun = recipes.to_dict(folder.load_config()) if folder.config_file.exists() else None
     chosen = automatic.resolve(config, place, begun)
     if reason := build.unsupported(config.implementation, config.precision, config.jit_compile):
         raise UsageError(reason)
     tf.config.experimental.enable_tensor_float_32_execution(config.precision != "float32_exact")
     return tuple(chosen)
+
+
+def _resident_bytes(config: ConfigDict, data: dataset.Dataset, examples: int) -> int:
+    """Size of the decoded training set where it may lie on the device, else 0."""
+    alone = config.distribution == "one_device" and config.placement == "one_device"
+    size = resident.decoded_bytes(data, examples)
+    return size if alone and not config.synthetic_data and resident.fits_memory(size) else 0
 
 
 def _restore(run: Run) -> None:

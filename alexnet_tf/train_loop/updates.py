@@ -71,7 +71,7 @@ class Updates:
 
     def __init__(self, run: Run):
         self._run = run
-        self._one, self._several = _compile(run)
+        self._one, self._several, self._resident = _compile(run)
         self._rates: Rates | None = None
         self._controls: dict[tuple[bool, float], Controls] = {}
 
@@ -91,6 +91,19 @@ class Updates:
         controls = self._prepare(first, stop)
         first_step, count = tf.constant(first, tf.int64), tf.constant(number, tf.int64)
         return self._several(batches, first_step, count, controls)
+
+    def resident(self, epoch: Any, first: int, number: int, stop: bool = False) -> StepResult:
+        """`number` updates from `first` on with a resident set, without the host between them.
+
+        Args:
+            epoch: that holds all of them, of `Run.training_epochs`.
+            first: the first update's number.
+            number: at most config.steps_per_call.
+            stop: whether this worker wants to stop.
+        """
+        controls = self._prepare(first, stop)
+        first_step, count = tf.constant(first, tf.int64), tf.constant(number, tf.int64)
+        return self._resident(epoch, first_step, count, controls)
 
     def set_rates(self, step: int) -> None:
         """Gives the optimizer the rates of update `step`."""
@@ -119,7 +132,7 @@ def noise_factor(wanted: float | None, drawn: float) -> float:
     return 1.0 if wanted is None or not drawn else wanted / drawn
 
 
-def _compile(run: Run) -> tuple[Any, Any]:
+def _compile(run: Run) -> tuple[Any, Any, Any]:
     config, distribution, scale = run.config, run.distribution, run.loss_scale
     # XLA compiles what one device computes: the whole update there, and where gradients travel
     # between replicas what each computes before that.
@@ -174,4 +187,36 @@ def _compile(run: Run) -> tuple[Any, Any]:
             rows = rows.write(tf.cast(ahead, tf.int32), tf.stack(result))
         return StepResult(*tf.unstack(rows.stack(), num=len(StepResult._fields), axis=1))
 
-    return one, several
+    # On GPUs one program for a whole call, between whose updates the host does nothing. On CPUs XLA
+    # computes convolutions in loops twenty times slower than outside: there each update is one.
+    whole = config.jit_compile and "GPU" in distribution.device_kinds()
+
+    @tf.function(jit_compile=True if whole else None, autograph=False)
+    def updates_of(
+        epoch: dict[str, tf.Tensor], first: tf.Tensor, number: tf.Tensor, controls: Controls
+    ) -> tf.Tensor:
+        """float32 [steps_per_call, a StepResult's fields], of which the first `number` count."""
+
+        def body(ahead: tf.Tensor, rows: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            batch = run.batch_of(epoch, (first + ahead) % run.steps_per_epoch)
+            result = update(batch, first + ahead, controls)
+            return ahead + 1, rows.write(tf.cast(ahead, tf.int32), tf.stack(result))
+
+        kind = [len(StepResult._fields)]
+        rows = tf.TensorArray(tf.float32, size=max(1, config.steps_per_call), element_shape=kind)
+        _, rows = tf.while_loop(
+            lambda ahead, _: ahead < number,
+            body,
+            (tf.zeros([], tf.int64), rows),
+            parallel_iterations=1,
+        )
+        return rows.stack()
+
+    @tf.function(autograph=False)
+    def resident(
+        epoch: dict[str, tf.Tensor], first: tf.Tensor, number: tf.Tensor, controls: Controls
+    ) -> StepResult:
+        rows = updates_of(epoch, first, number, controls)[:number]
+        return StepResult(*tf.unstack(rows, num=len(StepResult._fields), axis=1))
+
+    return one, several, resident

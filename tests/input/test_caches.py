@@ -83,6 +83,23 @@ def test_a_resident_set_completes_batches_to_the_same(data):
     assert_equal(found, list(batches(data).as_numpy_iterator()))
 
 
+@pytest.mark.parametrize("first_step", [0, 3])
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_an_epoch_is_its_batches_one_behind_the_other(data, first_step, chunk):
+    settings = Augmentation(8, color_noise_stddev=0.1, crop_chunk=chunk)
+    span = Span(EXAMPLES, BATCH, first_step, 7)
+    (*whole, last) = pipeline.training_epochs(data, span, settings, seed=3).as_numpy_iterator()
+    assert len(whole) == 2 - first_step // 3
+    batches = pipeline.training_batches(data, span, settings, seed=3, cache="device")
+    expected = list(batches.as_numpy_iterator())
+    for epoch, three in zip(whole, (expected[:3], expected[3:6])[first_step // 3 :], strict=False):
+        three = three if first_step == 0 else expected[:3]
+        for key, rows in epoch.items():
+            assert np.array_equal(rows, np.concatenate([batch[key] for batch in three])), key
+    for key, rows in last.items():
+        assert np.array_equal(rows[:BATCH], expected[-1][key]), key
+
+
 def test_what_does_not_fit_is_refused(data, monkeypatch):
     size = EXAMPLES * 12 * 12 * 3 * (4 if data.store == "centered" else 1)
     monkeypatch.setattr(images, "free_memory", lambda: size - 1)

@@ -8,7 +8,7 @@ from alexnet_tf import config as recipes
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.settings import checks
 from alexnet_tf.settings.catalog import SETTINGS
-from alexnet_tf.tables import table
+from alexnet_tf.tables import summary, table
 from alexnet_tf.train_loop import automatic
 from alexnet_tf.train_loop.first_page import first_page
 from alexnet_tf.train_loop.setup import set_up
@@ -35,10 +35,12 @@ def test_every_auto_becomes_a_choice_that_is_allowed_and_has_a_reason(place):
     if place.placed:
         config.placement = "two_devices"
     wanted = {key for key, setting in SETTINGS.items() if "auto" in setting.choices}
+    wanted.add("steps_per_call")
     chosen = automatic.resolve(config, place, None)
     assert {choice.key for choice in chosen} == wanted
     for choice in chosen:
-        assert value_of(config, choice.key) == choice.value != "auto"
+        assert value_of(config, choice.key) == choice.value
+        assert choice.value is False or choice.value not in ("auto", 0)
         assert choice.reason
     checks.check(config)
 
@@ -52,6 +54,36 @@ def test_gpus_compile_and_cpus_do_not():
     assert cpu["jit_compile"].value is False and cpu["lrn_kernel"].value == "tf"
     apart = automatic.choices(automatic.Place.of(paper, gpu=True, placed=True))
     assert apart["jit_compile"].value is False
+
+
+def test_small_sets_go_to_the_device_and_small_nets_make_many_steps_per_call():
+    layers = table.from_config({"name": "cifar_quick"}, 10)
+
+    def chosen(gpu=False, size=154e6, **more):
+        place = automatic.Place.of(layers, gpu, False, set_bytes=int(size), **more)
+        choice = automatic.choices(place)
+        return choice["input.cache"].value, choice["steps_per_call"].value
+
+    # 128 images of 12.35 million multiplications forward: 9.5 GFLOP per step.
+    assert chosen() == ("device", 1)
+    assert chosen(batch_size=8) == ("device", 16)
+    assert chosen(gpu=True) == ("device", 100)
+    assert chosen(gpu=True, batch_size=1024) == ("device", 13)
+    assert chosen(gpu=True, many_steps=False) == ("device", 1)
+    assert chosen(gpu=True, size=2e9) == ("none", 1)
+    assert chosen(gpu=True, size=0) == ("none", 1)
+
+
+def test_multiplications_by_hand():
+    cifar = table.from_config({"name": "cifar_quick"}, 10)
+    by_hand = 32 * 32 * 75 * 32 + 16 * 16 * 800 * 32 + 8 * 8 * 800 * 64 + 1024 * 64 + 64 * 10
+    assert summary.multiplication_count(cifar) == by_hand
+    # The paper's two columns; 4.135 GFLOP are forward and backward, without an image's gradient.
+    paper = table.from_config({"name": "alexnet"}, 1000)
+    conv1, conv2 = 55 * 55 * 363 * 96, 27 * 27 * 1200 * 256
+    conv3, conv4, conv5 = 13 * 13 * 2304 * 384, 13 * 13 * 1728 * 384, 13 * 13 * 1728 * 256
+    connected = 9216 * 4096 + 4096 * 4096 + 4096 * 1000
+    assert summary.multiplication_count(paper) == conv1 + conv2 + conv3 + conv4 + conv5 + connected
 
 
 def test_named_values_stay():
