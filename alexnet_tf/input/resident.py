@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from alexnet_common.errors import UserError
-from alexnet_common.messages import log
 from alexnet_tf.input import images, pipeline
 from data_prep import dataset
 
@@ -45,7 +44,6 @@ class Resident:
                 self._labels = tf.concat(labels, 0)
         except tf.errors.ResourceExhaustedError as error:
             raise _too_large(examples, size, "the device") from error
-        log(f"{examples:,} decoded images lie on the device: {size / 1e6:,.0f} MB")
 
     def complete(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """`batch` with `image` and `label` of the images that its `example` names."""
