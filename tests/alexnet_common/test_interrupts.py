@@ -70,8 +70,8 @@ from alexnet_common import files, signals
 
 print("begun", flush=True)
 sys.stdout = open(1, "w")  # Kept until it is flushed, whatever PYTHONUNBUFFERED says.
-print("the result")
 with signals.ends_well_on_signals("no report; all else is saved"):
+    print("the result")
     with files.atomic_writer(FILE) as file:
         file.write(b"half")
         hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
