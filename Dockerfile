@@ -1,45 +1,90 @@
-# A training image for hosts with NVIDIA GPUs (driver and NVIDIA Container Toolkit on the host).
+# Images to train and serve with: docs/containers.md.
 #
-# Not built and not run so far: the project is developed on a machine without a container engine.
-# It was read, and checked with hadolint; report what does not work.
+#   docker build -t alexnet-tf .                                       # GPU hosts
+#   docker build -t alexnet-tf:cpu --build-arg VARIANT=cpu .
+#   docker build -t alexnet-tf:addons --build-arg VARIANT=addons .     # TensorFlow 2.15, addons
+#   docker run --rm alexnet-tf                                         # lists the commands
 #
-#   docker build -t alexnet-tf .
-#   docker run --gpus all --shm-size=1g \
-#     -v /path/to/dataset:/data:ro -v alexnet-runs:/runs -v alexnet-cuda-cache:/cuda-cache \
-#     alexnet-tf --config=configs/alexnet_paper.py --config.data_dir=/data --workdir=/runs/paper
-#
-# Other commands: docker run ... --entrypoint alexnet-evaluate alexnet-tf --workdir=/runs/paper
-#
-# A slim Python with tensorflow[and-cuda], because TensorFlow's own -gpu images of recent releases
-# do not find the GPUs until the CUDA packages are installed over them.
-FROM python:3.12-slim
+# A slim Python with TensorFlow's wheels, because TensorFlow's own -gpu images of recent releases
+# do not find the GPUs until the CUDA packages are installed over them. Pin the base by its digest
+# where builds must be repeatable: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
+ARG BASE=python:3.11-slim-bookworm
+ARG VARIANT=gpu
 
-ENV PYTHONUNBUFFERED=1 \
-    PIP_NO_CACHE_DIR=1 \
-    PIP_DISABLE_PIP_VERSION_CHECK=1
+# What differs between the variants.
+FROM ${BASE} AS variant-gpu
+ENV ALEXNET_TENSORFLOW=tensorflow EXTRAS=gpu,serve STACK=main ALEXNET_REQUIRE_GPU=1
+FROM ${BASE} AS variant-cpu
+ENV ALEXNET_TENSORFLOW=tensorflow-cpu EXTRAS=serve STACK=main ALEXNET_REQUIRE_GPU=0
+FROM ${BASE} AS variant-addons
+ENV ALEXNET_TENSORFLOW=tensorflow-cpu EXTRAS=addons,serve STACK=addons ALEXNET_REQUIRE_GPU=0
 
-WORKDIR /opt/alexnet-tf
-
-# The dependencies first and alone, so that a change of the code does not download 3 GB again.
-COPY constraints/main.txt constraints/main.txt
-RUN pip install "tensorflow[and-cuda]" -c constraints/main.txt
-
+# The wheel of this checkout, and what it requires.
+FROM variant-${VARIANT} AS package
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /src
+# pip from outside the environment, so that the environment comes without one.
+RUN python3 -m venv --without-pip /opt/venv
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY alexnet_common alexnet_common
 COPY alexnet_tf alexnet_tf
 COPY data_prep data_prep
 COPY configs configs
-RUN pip install ".[gpu]" -c constraints/main.txt
+COPY deploy/requirements.py deploy/requirements.py
+RUN python3 -m pip wheel --no-deps --wheel-dir /wheel . \
+    && python3 -m pip --python /opt/venv install --no-deps --prefix /package /wheel/*.whl \
+    && python3 deploy/requirements.py /wheel/*.whl "$EXTRAS" > /requirements.txt
 
-# Kernels that the driver compiles for a GPU newer than the wheel's are kept over restarts here;
-# without it each start may spend minutes on them.
-ENV CUDA_CACHE_PATH=/cuda-cache \
-    CUDA_CACHE_MAXSIZE=4294967296
+# The dependencies alone: while the list stays the same, a change of the code leaves this stage, and
+# its layer of the image, as they are.
+FROM variant-${VARIANT} AS dependencies
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY constraints constraints
+COPY --from=package /requirements.txt requirements.txt
+RUN python3 -m venv --without-pip /opt/venv \
+    && python3 -m pip --python /opt/venv install -r requirements.txt -c "constraints/$STACK.txt" \
+    # Headers to compile operations of one's own against: 0.3 GB, and there is no compiler.
+    && rm -r /opt/venv/lib/python3*/site-packages/tensorflow/include
+RUN python3 -m venv /opt/sbom-tool \
+    && /opt/sbom-tool/bin/pip install cyclonedx-bom \
+    && /opt/sbom-tool/bin/cyclonedx-py environment --output-reproducible \
+       --output-file /opt/venv/sbom.cdx.json /opt/venv/bin/python
+
+# What is shipped: no pip in the environment, no compiler, no cache.
+FROM variant-${VARIANT}
+ARG BASE
+ARG VARIANT
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="alexnet-tf" \
+      org.opencontainers.image.description="AlexNet as it ran in 2012: TensorFlow trainer, converter and server ($VARIANT)" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="$BASE"
 RUN useradd --create-home --uid 1000 trainer \
-    && mkdir -p /cuda-cache /runs \
-    && chown trainer:trainer /cuda-cache /runs
-VOLUME ["/cuda-cache", "/runs"]
-
+    && mkdir -p /cuda-cache /runs /data \
+    && chown trainer:trainer /cuda-cache /runs /data
+COPY --from=dependencies /opt/venv /opt/venv
+COPY --from=package /package /opt/venv
+COPY deploy/healthcheck.py /opt/alexnet-tf/healthcheck.py
 # Recipes are named as in the README: --config=configs/NAME.py.
+COPY configs /opt/alexnet-tf/configs
+WORKDIR /opt/alexnet-tf
+# Nothing is written outside of the volumes and /tmp. Kernels that the driver compiles for a GPU
+# newer than the wheel's are kept over restarts in /cuda-cache; without it each start may spend
+# minutes on them.
+ENV PATH=/opt/venv/bin:$PATH \
+    HOME=/tmp \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    CUDA_CACHE_PATH=/cuda-cache \
+    CUDA_CACHE_MAXSIZE=4294967296
+VOLUME ["/cuda-cache", "/runs"]
 USER 1000
-ENTRYPOINT ["python", "-m", "alexnet_tf.train"]
+# Of a server its /readyz; any other command counts as healthy while it runs.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 \
+  CMD ["/opt/venv/bin/python", "/opt/alexnet-tf/healthcheck.py"]
+ENTRYPOINT ["alexnet-tf"]
+CMD ["--help"]

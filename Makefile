@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-addons campaign mutants lint env env-addons clean clean-env
-.PHONY: gpu-check more-extras
+.PHONY: gpu-check image-check more-extras
 
 # An activated environment or a PYTHONPATH of the calling shell must not decide what runs here.
 unexport VIRTUAL_ENV
@@ -42,6 +42,12 @@ test-addons: .venv-addons/installed  ## Run the fast tests on TensorFlow 2.15 + 
 
 gpu-check: .venv/installed  ## Check and measure this machine's GPU; ten minutes, report in gpu-check.md
 	$(MAIN) -m tools.gpu_check --output=gpu-check.md
+
+# Of cpu, gpu and addons: make image-check VARIANTS=cpu,gpu,addons
+VARIANTS ?= cpu
+
+image-check: .venv/installed  ## Build the Dockerfile's images and try them (root, buildah, debootstrap)
+	$(MAIN) -m tools.image_check --variants=$(VARIANTS)
 
 campaign: .venv/installed  ## Kill a run 50 times at random moments; it must end with the same bits
 	$(MAIN) -m tests.campaign --kills=50

@@ -1,5 +1,6 @@
 """The package definition. Tool settings are in pyproject.toml, tested versions in constraints/."""
 
+import os
 import re
 from pathlib import Path
 
@@ -13,6 +14,10 @@ RECIPES = "alexnet_tf.recipes"
 # and nothing between them: without an extra pip takes the newest TensorFlow (which itself demands
 # Keras 3.12 or newer), with `addons` the 2.15.1 that tensorflow-addons was built for.
 BETWEEN_THE_STACKS = ",".join(f"!=2.{minor}.*" for minor in range(16, 21))
+
+# The same TensorFlow also comes under other names, such as tensorflow-cpu, which is a gigabyte
+# smaller: ALEXNET_TENSORFLOW=tensorflow-cpu pip install .
+TENSORFLOW = os.environ.get("ALEXNET_TENSORFLOW", "tensorflow")
 
 # Where the commands' --version finds it too.
 COMMON = Path(__file__).parent / "alexnet_common" / "__init__.py"
@@ -34,6 +39,8 @@ PARQUET = ["pyarrow>=15"]
 BEAM = ["apache-beam>=2.70", "protobuf<7"]
 # Features as Zarr, predictions as Parquet.
 COLUMNS = ["zarr>=3", "pyarrow>=15"]
+# Schemas of Kubernetes, JobSet and compose, for the files under deploy/.
+SCHEMAS = ["kubernetes-validate>=1.37", "kubeflow-trainer-api>=2", "check-jsonschema>=0.30"]
 TESTING = ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "scikit-learn>=1.4", "httpx>=0.27"]
 
 setup(
@@ -73,7 +80,7 @@ setup(
         "alexnet_tf.serving.http": ["page.html"],
     },
     install_requires=[
-        f"tensorflow>=2.15.1,{BETWEEN_THE_STACKS},<2.22",
+        f"{TENSORFLOW}>=2.15.1,{BETWEEN_THE_STACKS},<2.22",
         "keras>=2.15",
         "tensorboard>=2.15",
         "numpy>=1.26",
@@ -89,8 +96,8 @@ setup(
         "scipy>=1.11",
     ],
     extras_require={
-        "gpu": ["tensorflow[and-cuda]"],
-        "addons": ["tensorflow==2.15.1", "keras==2.15.*", "tensorflow-addons==0.23.0"],
+        "gpu": [f"{TENSORFLOW}[and-cuda]"],
+        "addons": [f"{TENSORFLOW}==2.15.1", "keras==2.15.*", "tensorflow-addons==0.23.0"],
         "serve": SERVING,
         "retrieve": RETRIEVAL,
         "columns": COLUMNS,
@@ -107,6 +114,7 @@ setup(
             *SERVING,
             *RETRIEVAL,
             *COLUMNS,
+            *SCHEMAS,
             "ruff>=0.17",
             "mypy>=2",
             "selenium>=4",
@@ -116,6 +124,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            # All of the commands below, as `alexnet-tf NAME`.
+            "alexnet-tf=alexnet_tf.__main__:run",
             "alexnet-train=alexnet_tf.train:run",
             "alexnet-evaluate=alexnet_tf.evaluate:run",
             "alexnet-predict=alexnet_tf.predict:run",

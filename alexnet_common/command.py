@@ -9,8 +9,6 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted from the keyboard.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import os
 import platform
 import re
@@ -20,7 +18,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from alexnet_common import __version__, environment, flag_errors, signals
+from alexnet_common import __version__, environment, flag_errors, installed, signals
 from alexnet_common.errors import FAILED, INTERRUPTED, UsageError, UserError, one_line
 from alexnet_common.messages import log
 
@@ -93,8 +91,8 @@ def version() -> str:
     """The version of this program and of the libraries that decide what it computes."""
     parts = [f"Python {platform.python_version()}"]
     for name in ("tensorflow", "keras", "numpy"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            parts.append(f"{name} {importlib.metadata.version(name)}")
+        if found := installed.version(name):
+            parts.append(f"{name} {found}")
     return f"alexnet-tf {__version__} ({', '.join(parts)})"
 
 

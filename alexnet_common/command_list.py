@@ -1,10 +1,13 @@
-"""The commands of a package, as `python -m PACKAGE` prints them."""
+"""The commands of a package: `python -m PACKAGE` lists them, `python -m PACKAGE NAME` runs one."""
 
 from __future__ import annotations
 
 import ast
+import importlib.util
 import pkgutil
-from collections.abc import Iterable
+import runpy
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,32 +38,61 @@ def commands(folders: Iterable[str]) -> dict[str, str]:
     return summaries
 
 
-def text(package: str, about: str, listed: dict[str, str]) -> str:
-    """The list for people."""
+def text(program: str, about: str, listed: Mapping[str, str]) -> str:
+    """The list for people.
+
+    Args:
+        program: how it is called: "python -m PACKAGE", or the name of a console script.
+        about: what it is; the first line is shown.
+        listed: what `commands` found.
+    """
+    between = "." if program.startswith("python -m ") else " "
     width = max(map(len, listed))
     lines = [about.strip().partition("\n")[0], "", "Commands:"]
-    lines += [f"  python -m {package}.{name:{width}}  {line}" for name, line in listed.items()]
-    return "\n".join([*lines, "", f"python -m {package}.COMMAND --help says more."])
+    lines += [f"  {program}{between}{name:{width}}  {line}" for name, line in listed.items()]
+    return "\n".join([*lines, "", f"{program}{between}COMMAND --help says more."])
 
 
-def run(package: str, folders: Iterable[str], about: str | None) -> NoReturn:
-    """What `python -m PACKAGE` does: prints the list, or says how a command is called."""
-    listed = commands(folders)
-    page = text(package, about or "", listed)
+def run(program: str, packages: Iterable[str], about: str | None) -> NoReturn:
+    """Runs the command that the first argument names, or prints the list.
+
+    Args:
+        program: as for `text`.
+        packages: names of packages; of commands of the same name the first package's counts.
+        about: as for `text`.
+    """
+    modules: dict[str, str] = {}
+    listed: dict[str, str] = {}
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        folders = spec.submodule_search_locations if spec else None
+        for name, line in commands(folders or []).items():
+            if name not in listed:
+                modules[name], listed[name] = f"{package}.{name}", line
+    if sys.argv[1:]:
+        name = sys.argv[1].replace("-", "_")
+        if name in modules:
+            _run_module(modules[name])
 
     def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
         if not arguments:
             print(page)
             return
         name = arguments[0]
-        if name in listed:
-            raise UsageError(f"commands are modules: python -m {package}.{name}")
         raise UsageError(
-            f"there is no command {name!r}{did_you_mean(name, listed)} "
-            f"(python -m {package} lists the commands)"
+            f"there is no command {name!r}{did_you_mean(name, listed)} ({program} lists the "
+            "commands)"
         )
 
     def define_flags(flag_values: flags.FlagValues) -> None:
         """None of its own."""
 
+    page = text(program, about or "", listed)
     command.run(define_flags, main, page)
+
+
+def _run_module(module: str) -> NoReturn:
+    """As `python -m MODULE` with this process' other arguments."""
+    del sys.argv[1]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.exit(0)

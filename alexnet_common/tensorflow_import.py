@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import glob
 import importlib
-import importlib.metadata
 import os
 import sys
 import tempfile
 from typing import Any
 
-from alexnet_common import environment
+from alexnet_common import environment, installed
 from alexnet_common.messages import log
 
 _CACHE_FLAG = "--tf_xla_persistent_cache_directory"
@@ -56,7 +55,7 @@ def keep_compiled_programs() -> None:
     """
     folder = os.environ.get("ALEXNET_XLA_CACHE")
     flags = os.environ.get("TF_XLA_FLAGS", "")
-    if folder and importlib.metadata.version("tensorflow").startswith("2.15"):
+    if folder and installed.version("tensorflow").startswith("2.15"):
         log(
             "note: ALEXNET_XLA_CACHE is left out: TensorFlow 2.15 compiles nothing for CPUs with it"
         )

@@ -80,6 +80,7 @@ def test_every_command_has_a_console_script(definition: dict[str, Any]) -> None:
         for package in (alexnet_tf, data_prep)
         for name in command_list.commands(package.__path__)
     }
+    expected["alexnet-tf"] = "alexnet_tf.__main__:run"
     assert commands(definition) == expected
 
 

@@ -181,32 +181,91 @@ def test_two_workers_save_and_stop_together(data, undisturbed_pair, tmp_path, nu
     assert_same_run(undisturbed_pair, workdir)
 
 
+def start_workers(stack, data, workdir, workers, prefixes=((), ())):
+    """Two workers without launch, as on two machines, behind the words of `prefixes`."""
+    argv = [f"--workdir={workdir}", *arguments(data, **LONG, distribution="multi_worker")]
+    processes = []
+    for index, prefix in enumerate(prefixes):
+        task = {"type": "worker", "index": index}
+        environment = {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": task})}
+        process = subprocess.Popen(
+            [*prefix, sys.executable, "-m", "alexnet_tf.train", *argv],
+            env=os.environ | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        stack.callback(process.kill)
+        processes.append(process)
+    return processes
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_a_worker_dies_the_other_one_ends(data, undisturbed_pair, tmp_path, victim):
     """As on two machines: without launch, the survivor must notice by itself."""
     workdir = tmp_path / "run"
     workers = [f"127.0.0.1:{port}" for port in launch.free_ports(2)]
-    argv = [f"--workdir={workdir}", *arguments(data, **LONG, distribution="multi_worker")]
     with contextlib.ExitStack() as stack:
-        processes = []
-        for index in range(2):
-            task = {"type": "worker", "index": index}
-            environment = {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": task})}
-            process = subprocess.Popen(
-                [sys.executable, "-m", "alexnet_tf.train", *argv],
-                env=os.environ | environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            stack.callback(process.kill)
-            processes.append(process)
+        processes = start_workers(stack, data, workdir, workers)
         wait_for_checkpoint(processes[0], workdir)
         processes[victim].kill()
         _, errors = processes[1 - victim].communicate(timeout=PATIENCE_SECONDS)
         assert processes[1 - victim].returncode == 1
         last = [line for line in errors.splitlines() if line.startswith("error: ")][-1]
         assert "another worker is gone" in last
+    assert finish(launched(data, workdir)) == 0
+    assert_same_run(undisturbed_pair, workdir)
+
+
+@pytest.fixture
+def two_machines():
+    """Two network namespaces joined by a cable (a veth pair): their names. eth0 is the cable."""
+    names = [f"alexnet-{os.getpid()}-{index}" for index in range(2)]
+
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+    with contextlib.ExitStack() as stack:
+        try:
+            for name in names:
+                ip("netns", "add", name)
+                stack.callback(ip, "netns", "del", name)
+            first, second = (("eth0", "netns", name) for name in names)
+            ip("link", "add", *first, "type", "veth", "peer", *second)
+            for index, name in enumerate(names):
+                ip("-n", name, "addr", "add", f"{ADDRESSES[index]}/24", "dev", "eth0")
+                ip("-n", name, "link", "set", "lo", "up")
+                ip("-n", name, "link", "set", "eth0", "up")
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"needs root and `ip` to make network namespaces: {error}")
+        yield names
+
+
+# Of the range for documentation: nobody's, and nothing leaves the namespaces.
+ADDRESSES = ("192.0.2.1", "192.0.2.2")
+# What docs/reliability.md promises.
+NOTICED_SECONDS = 60
+
+
+def test_a_cut_link_ends_both_workers_and_costs_nothing(
+    data, undisturbed_pair, two_machines, tmp_path
+):
+    workdir = tmp_path / "run"
+    workers = [f"{address}:20000" for address in ADDRESSES]
+    inside = [("ip", "netns", "exec", name) for name in two_machines]
+    with contextlib.ExitStack() as stack:
+        processes = start_workers(stack, data, workdir, workers, inside)
+        wait_for_checkpoint(processes[0], workdir)
+        cut = ["ip", "-n", two_machines[1], "link", "set", "eth0", "down"]
+        subprocess.run(cut, check=True)
+        began = time.monotonic()
+        for process in processes:
+            _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+            print(f"{time.monotonic() - began:.1f} s", errors)
+            assert process.returncode == 1
+            last = [line for line in errors.splitlines() if line.startswith("error: ")][-1]
+            assert "another worker is gone" in last
+    assert checkpoint.load_newest(workdir / "checkpoints").state["step"] < 180
     assert finish(launched(data, workdir)) == 0
     assert_same_run(undisturbed_pair, workdir)
 

@@ -17,7 +17,7 @@ from alexnet_common import signals
 from alexnet_common.errors import UserError
 from alexnet_common.messages import duration, log
 from alexnet_tf.config import ConfigDict
-from alexnet_tf.devices import cluster, failures, rendezvous
+from alexnet_tf.devices import cluster, failures, rendezvous, required
 from alexnet_tf.input import pipeline
 
 # How long a worker waits for the others at the start.
@@ -157,6 +157,7 @@ def make(config: ConfigDict, wait_seconds: float = WAIT_FOR_WORKERS_SECONDS) -> 
     Raises:
         UserError: no GPU, a device that is not there, or a damaged TF_CONFIG.
     """
+    required.check()
     if config.distribution != "multi_worker":
         # TensorFlow's other strategies read it too, and believe what an earlier job left behind.
         os.environ.pop("TF_CONFIG", None)

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_common.errors import UsageError
+from alexnet_tf.devices import required
 from alexnet_tf.evaluation import predict as prediction
 from alexnet_tf.inference import images as image_files
 from alexnet_tf.inference import selection
@@ -187,6 +188,7 @@ def load(
     data_dir: str = "",
 ) -> Network:
     """Loads a trained network; see `alexnet_tf.load`."""
+    required.check()
     path = os.fspath(source)
     if Path(path).is_file():
         return Network(published_run.restore_run(path, recipe, data_dir))

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 import os
 import platform
@@ -14,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from alexnet_common import files
+from alexnet_common import files, installed
 from alexnet_common.messages import log
 
 FILE = "environment.json"
@@ -61,18 +60,11 @@ def describe() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "gpus": names,
-        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
-        "alexnet_tf": _version("alexnet-tf") or "from a checkout",
+        "packages": {name: version for name in _PACKAGES if (version := installed.version(name))},
+        "alexnet_tf": installed.version("alexnet-tf") or "from a checkout",
     }
     commit = _commit()
     return description | ({"commit": commit} if commit else {})
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def _processor() -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_common.errors import UserError
+from alexnet_tf.devices import required
 from alexnet_tf.serving import export_folder
 from data_prep.pixels import headers, images
 from data_prep.pixels.errors import ImageError
@@ -178,6 +179,7 @@ def load(path: str, version: int | None = None) -> LoadedModel:
     Raises:
         UserError: nothing there, not an export, or damaged.
     """
+    required.check()
     folder, number = export_folder.model_folder(Path(path), version)
     if not (folder / "saved_model.pb").is_file():
         which = f"no version {version}" if version is not None else "no SavedModel"

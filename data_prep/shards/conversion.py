@@ -3,14 +3,13 @@
 import dataclasses
 import errno
 import hashlib
-import importlib.metadata
 import json
 import os
 from typing import Any
 
 import numpy as np
 
-from alexnet_common import files
+from alexnet_common import files, installed
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
 from data_prep import dataset
@@ -196,7 +195,7 @@ def finish(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | N
         "class_titles": list(plan.class_titles or plan.class_names),
         "seed": settings.seed,
         **settings.beyond_the_first(),
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "versions": {name: installed.version(name) for name in LIBRARIES},
         "splits": splits,
         "statistics": {
             "split": STATISTICS_SPLIT,

@@ -1,0 +1,1 @@
+"""Building and trying the images of the Dockerfile without a container engine."""
