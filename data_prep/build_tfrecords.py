@@ -27,7 +27,16 @@ from alexnet_common import command, files
 from alexnet_common.errors import FAILED, UsageError
 from alexnet_common.messages import log
 from data_prep import dataset
-from data_prep.shards import conversion, dali, estimate, plan, sidecars, statistics, workers
+from data_prep.shards import (
+    beam_runner,
+    conversion,
+    dali,
+    estimate,
+    plan,
+    sidecars,
+    statistics,
+    workers,
+)
 from data_prep.sources import imagenet, inputs
 
 
@@ -73,6 +82,12 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )  # fmt: skip
     integer("jpeg_quality", 95, "JPEG quality; the 2012 code used 95.", 1, 100)
+    flags.DEFINE_enum(
+        "runner", "local", ["local", "beam"],
+        "Where shards are made: processes of this machine, or Apache Beam, whose own options "
+        "follow behind --, as in --runner=beam -- --runner=FlinkRunner --flink_master=HOST:8081.",
+        flag_values=flag_values,
+    )  # fmt: skip
     integer("workers", None, "Processes; default: one per CPU core.", 1, 1024)
     text("task", "1/1", "i/n: this run makes the i-th of n shares of the shards; all n runs "
          "name the same --output_dir, and the last to finish completes it.")  # fmt: skip
@@ -112,7 +127,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Finds the images, plans, converts and reports."""
-    if arguments:
+    if arguments and flag_values.runner != "beam":
         raise UsageError(f"unexpected argument {arguments[0]!r}, expected flags only")
     train = files.expand_user(flag_values.train)
     validation, label_file, devkit, class_names = (
@@ -133,7 +148,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         exif_orientation=flag_values.exif_orientation,
         validation_fraction=_fraction(flag_values),
     )
-    options = _options(flag_values)
+    options = _options(flag_values, arguments)
     num_shards = {
         "train": _shards("train_shards", flag_values.train_shards),
         "validation": _shards("validation_shards", flag_values.validation_shards),
@@ -213,7 +228,7 @@ def report(result: dataset.Dataset) -> int:
     return 0
 
 
-def _options(flag_values: flags.FlagValues) -> conversion.Options:
+def _options(flag_values: flags.FlagValues, arguments: list[str]) -> conversion.Options:
     match = re.fullmatch(r"(\d+)/(\d+)", flag_values.task)
     task, num_tasks = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= task <= num_tasks:
@@ -222,7 +237,13 @@ def _options(flag_values: flags.FlagValues) -> conversion.Options:
         )
     if flag_values.on_error == "fail" and flag_values.max_errors is not None:
         raise UsageError("--max_errors has a meaning with --on_error=skip only")
+    run_jobs = None
+    if flag_values.runner == "beam":
+        if num_tasks > 1:
+            raise UsageError("--task is for --runner=local; Beam itself deals out the shards")
+        run_jobs = beam_runner.BeamJobs(arguments)
     return conversion.Options(
+        run_jobs=run_jobs,
         num_workers=flag_values.workers or workers.available_cores(),
         task=task,
         num_tasks=num_tasks,

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,12 @@ STATISTICS_SPLIT = "train"
 LIBRARIES = ("numpy", "pillow", "tensorflow")
 
 
+# Jobs, processes, images, title, and what is called with every outcome, to the outcomes in order.
+RunJobs = Callable[
+    [Sequence[making.Job], int, int, str, Callable[[making.Outcome], None]], list[making.Outcome]
+]
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """How to convert, none of which changes a byte of the result.
@@ -34,12 +41,14 @@ class Options:
         num_workers: processes on this machine.
         task, num_tasks: this is task number `task` (from 1) of `num_tasks` on as many machines.
         max_skipped: images that may be left out, 0 for none, None for any number.
+        run_jobs: makes shards elsewhere, as `run_locally` does here.
     """
 
     num_workers: int = 1
     task: int = 1
     num_tasks: int = 1
     max_skipped: int | None = 0
+    run_jobs: RunJobs | None = None
 
 
 def convert(plan: Plan, output_dir: str, options: Options) -> dataset.Dataset | None:
@@ -261,7 +270,8 @@ def _make(jobs: list[making.Job], options: Options, title: str) -> None:
             )
 
     num_images = sum(len(job.images) for job in jobs)
-    outcomes = workers.run(making.make, jobs, options.num_workers, num_images, title, check)
+    run_jobs = options.run_jobs or run_locally
+    outcomes = run_jobs(jobs, options.num_workers, num_images, title, check)
     kept = sum(outcome.was_finished for outcome in outcomes)
     if kept:
         log(
@@ -269,6 +279,17 @@ def _make(jobs: list[making.Job], options: Options, title: str) -> None:
             "with the right checksum"
         )
     _note(sum((outcome.oddities for outcome in outcomes), making.Oddities()), jobs)
+
+
+def run_locally(
+    jobs: Sequence[making.Job],
+    num_workers: int,
+    num_images: int,
+    title: str,
+    check: Callable[[making.Outcome], None],
+) -> list[making.Outcome]:
+    """Makes the shards of all jobs in processes of this machine."""
+    return workers.run(making.make, jobs, num_workers, num_images, title, check)
 
 
 def _note(oddities: making.Oddities, jobs: list[making.Job]) -> None:

@@ -77,7 +77,7 @@ def run(
         return []
     context = multiprocessing.get_context("spawn")
     counter, stop = _shared(context)
-    with _environment(WORKER_ENVIRONMENT), _signals_as_interrupts():
+    with environment(WORKER_ENVIRONMENT), _signals_as_interrupts():
         executor = concurrent.futures.ProcessPoolExecutor(
             min(num_workers, len(tasks)), context, _initialize, (counter, stop)
         )
@@ -181,7 +181,7 @@ def _die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: dict[str, str]) -> Iterator[None]:
     """Sets environment variables that child processes inherit, for a while."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -1,0 +1,161 @@
+"""Shards made on Apache Beam: each is one element of a pipeline, on whatever runner it has.
+
+The plan, the shards' bytes and the sidecars are those of a local run; Beam only decides where and
+when a shard is made, and may make it again. Sources and dataset folder must be readable, and the
+folder writable, under the same paths on every worker.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from alexnet_common import tensorflow_import
+from alexnet_common.errors import UserError, one_line
+from alexnet_common.messages import log
+from data_prep.shards import job_files, making, workers
+
+_LOCAL_RUNNERS = ("directrunner", "fnapirunner")
+
+
+class BeamJobs:
+    """Runs jobs as `workers.run` does, on Beam."""
+
+    def __init__(self, options: Sequence[str]) -> None:
+        """Jobs on the runner that Beam's own pipeline options name, as `--runner=FlinkRunner`.
+
+        Raises:
+            UserError: apache-beam is not installed, or does not know an option.
+        """
+        self._options = list(options)
+        _library()
+
+    def __call__(
+        self,
+        jobs: Sequence[making.Job],
+        num_workers: int,
+        num_images: int,
+        title: str,
+        check: Callable[[making.Outcome], None],
+    ) -> list[making.Outcome]:
+        """Makes the shards of all jobs; results in the order of the jobs.
+
+        Args:
+            jobs: what to make.
+            num_workers: processes of a direct runner whose options do not name their number.
+            num_images: images of all jobs, for messages.
+            title: names the work in messages.
+            check: called with every outcome; what it raises ends the run.
+
+        Raises:
+            UserError: a shard could not be made, or the pipeline did not end well.
+        """
+        if not jobs:
+            return []
+        log(f"{title}: {num_images:,} images in {len(jobs):,} shards on Apache Beam")
+        for job in jobs:
+            # An outcome of an earlier run must not be taken for one of this.
+            job_files.remove(job)
+        try:
+            _run([job_files.write_job(job) for job in jobs], self._options, num_workers)
+            return [_outcome(job, check) for job in jobs]
+        finally:
+            for job in jobs:
+                job_files.remove(job)
+
+
+def make_shard(path: str) -> str:
+    """Makes the shard of a job file, on a worker; returns the path.
+
+    A mistake in the images is told in the outcome file: an exception would make Beam try again, and
+    bury the line in a traceback.
+    """
+    # Read when TensorFlow is imported; the pixels do not depend on them, memory does.
+    for name, value in workers.WORKER_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    tensorflow_import.import_on_cpu()
+    job = job_files.read_job(path)
+    try:
+        outcome = making.make(job, lambda count: None)
+    except UserError as error:
+        job_files.write_outcome(job, None, one_line(error))
+    else:
+        job_files.write_outcome(job, outcome, None)
+    return path
+
+
+def _outcome(job: making.Job, check: Callable[[making.Outcome], None]) -> making.Outcome:
+    outcome, error = job_files.read_outcome(job)
+    if error is not None:
+        raise UserError(error)
+    if outcome is None:
+        raise UserError(
+            f"{job.shard_name}: Beam ended without making it; do its workers see "
+            f"{job.output_dir} under this path?"
+        )
+    check(outcome)
+    return outcome
+
+
+def _run(paths: list[str], options: list[str], num_workers: int) -> None:
+    beam = _library()
+    pipeline = beam.Pipeline(options=_pipeline_options(options, num_workers))
+    with workers.environment(workers.WORKER_ENVIRONMENT), _quiet():
+        _ = (
+            pipeline
+            | "Shards" >> beam.Create(paths)
+            # Without it the elements stay together, on one worker.
+            | "Spread" >> beam.Reshuffle()
+            | "Make" >> beam.Map(make_shard)
+        )
+        try:
+            result = pipeline.run()
+            state = result.wait_until_finish() or result.state
+        except UserError:
+            raise
+        except Exception as error:  # a runner may raise anything
+            raise UserError(
+                f"the Beam pipeline failed: {one_line(error)}; run the same command again, "
+                "finished shards are kept"
+            ) from error
+    if state != beam.runners.runner.PipelineState.DONE:
+        raise UserError(f"the Beam pipeline ended as {state}; finished shards are kept")
+
+
+def _pipeline_options(options: list[str], num_workers: int) -> Any:
+    from apache_beam.options import pipeline_options
+
+    parsed = pipeline_options.PipelineOptions(options)
+    runner = (parsed.view_as(pipeline_options.StandardOptions).runner or "").casefold()
+    direct = parsed.view_as(pipeline_options.DirectOptions)
+    harness = parsed.view_as(pipeline_options.WorkerOptions)
+    if not any(option.startswith("--default_sdk_harness_log_level") for option in options):
+        harness.default_sdk_harness_log_level = "ERROR"
+    named = any(option.startswith("--direct_num_workers") for option in options)
+    if not named and (not runner or runner in _LOCAL_RUNNERS):
+        direct.direct_num_workers = num_workers
+        direct.direct_running_mode = "multi_processing"
+    return parsed
+
+
+def _library() -> Any:
+    try:
+        import apache_beam
+    except ImportError as error:
+        raise UserError(
+            "--runner=beam needs apache-beam; pip install 'alexnet-tf[beam]' brings it"
+        ) from error
+    return apache_beam
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Beam tells much that is of no use here; its errors stay."""
+    logger = logging.getLogger("apache_beam")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
