@@ -1,30 +1,34 @@
-"""Re-runs a claim of the paper and says what came out: reproduced, contradicted, or neither.
+"""Re-runs claims of the paper and says what came out: reproduced, contradicted, or neither.
 
 Example:
   python -m alexnet_tf.reproduce --list
   python -m alexnet_tf.reproduce dropout --data_dir=cifar10 --output_dir=claims --budget=laptop
-  python -m alexnet_tf.reproduce all --data_dir=cifar10 --output_dir=claims --budget=smoke
+  python -m alexnet_tf.reproduce lrn relu dropout --data_dir=cifar10 --output_dir=claims \\
+      --budget=gpu --parallel=12 --deadline_minutes=60 --extend
 
-CLAIM is a name that --list shows, or `all`. Arms and seeds are ordinary runs under --output_dir;
+CLAIM is one or more names that --list shows, the most important ones first, or `all` that are
+tried on CIFAR-10. Arms and
+seeds are ordinary runs under --output_dir, trained by --parallel processes that share the GPU;
 started again, the command goes on where it was, and runs that are finished are not repeated. Rows
-go to ledger.jsonl there, from which ledger.html and claims.md are made; verdicts as JSON to stdout.
+go to ledger.jsonl there as soon as they are measured; ledger.html and claims.md are made of them at
+the end; verdicts as JSON to stdout.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
+import os
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from alexnet_common import command, files
-from alexnet_common.errors import UsageError
-from alexnet_common.messages import log
+from alexnet_common.errors import FAILED, UsageError
 
 if TYPE_CHECKING:
-    from alexnet_tf.claims.trials import Trial
+    from alexnet_tf.claims.claim import Claim
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -47,13 +51,24 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "seeds", 0, "Seeds per arm; 0: as planned.", lower_bound=0, flag_values=flag_values
     )
     flags.DEFINE_integer(
-        "parallel", 1, "Runs at once, which share the cores.", lower_bound=1,
+        "parallel", 1, "Runs at once, each in a process of its own, which share the cores and the "
+        "GPU.",
+        lower_bound=1, flag_values=flag_values,
+    )  # fmt: skip
+    flags.DEFINE_float(
+        "deadline_minutes", 0.0, "Save and stop what still runs after so many minutes; 0: never.",
+        lower_bound=0.0, flag_values=flag_values,
+    )  # fmt: skip
+    flags.DEFINE_bool(
+        "extend", False, "Give inconclusive claims the seeds of their next look (twice, four "
+        "times as many), once all claims have had their first.",
         flag_values=flag_values,
     )  # fmt: skip
 
 
 def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Runs the command."""
+    began = time.time()
     from alexnet_tf.claims import claim as catalogue
     from alexnet_tf.claims import ledger
 
@@ -63,39 +78,73 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
             budget, verdict = ledger.best_verdict(ledger.read(root / ledger.FILE), item)
             print(f"{item.name:16} {item.section:16} {verdict.word:13} {item.sentence}")
         return 0
-    if len(arguments) != 1:
-        raise UsageError("name one claim, or `all`; --list shows them")
+    if not arguments:
+        raise UsageError("name claims, or `all`; --list shows them")
     if not flag_values.data_dir:
         raise UsageError("--data_dir is missing: a dataset folder, such as CIFAR-10 at 32x32")
-    everything = catalogue.load_all()
-    chosen = list(everything.values()) if arguments[0] == "all" else [catalogue.load(arguments[0])]
-    from alexnet_tf.claims import page, rules, running
+    chosen = _chosen(arguments)
+    from alexnet_tf import claim_workers
+    from alexnet_tf.claims import rules, running
+    from alexnet_tf.claims.workers import Worker
     from data_prep import dataset
 
     dataset.load(flag_values.data_dir)
-    here = train_here if flag_values.budget == "smoke" else None
-    runner = running.Runner(flag_values.parallel, train=here)
-    verdicts = {}
-    for item in chosen:
-        seeds = range(flag_values.seeds or item.budgets[flag_values.budget].seeds)
-        log(f"{item.name}: {item.sentence}")
-        running.run_claim(item, flag_values.budget, seeds, flag_values.data_dir, root, runner)
-        rows = ledger.read(root / ledger.FILE)
-        verdict = ledger.verdict_of(rows, item, flag_values.budget)
-        verdicts[item.name] = rules.as_row(verdict)
-        log(f"{item.name}: {verdict.word}. {verdict.reason}")
+    minutes = flag_values.deadline_minutes
+    workers: list[Worker]
+    if flag_values.budget == "smoke":
+        # The runs are shorter than the start of a process.
+        workers = [claim_workers.ThisProcess()]
+    else:
+        _share_the_machine(flag_values.parallel)
+        workers = [claim_workers.ProcessWorker() for _ in range(flag_values.parallel)]
+    campaign = running.Campaign(
+        chosen,
+        flag_values.budget,
+        flag_values.seeds,
+        flag_values.data_dir,
+        root,
+        workers,
+        deadline=began + 60 * minutes if minutes else None,
+        extend=flag_values.extend,
+    )
+    try:
+        failures = campaign.run()
+    finally:
+        _write_pages(root)
+    rows = ledger.read(root / ledger.FILE)
+    verdicts = {
+        item.name: rules.as_row(ledger.verdict_of(rows, item, flag_values.budget))
+        for item in chosen
+    }
+    print(json.dumps(verdicts, indent=2))
+    return FAILED if failures else 0
+
+
+def _chosen(names: list[str]) -> list[Claim]:
+    from alexnet_tf.claims import claim as catalogue
+
+    if names == ["all"]:
+        everything = catalogue.load_all().values()
+        return [item for item in everything if item.images == catalogue.CIFAR_10]
+    return [catalogue.load(name) for name in dict.fromkeys(names)]
+
+
+def _share_the_machine(parallel: int) -> None:
+    """Lets the processes to come share the cores and the GPU's memory."""
+    threads = str(max(1, (os.cpu_count() or 1) // parallel))
+    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, threads)
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+
+def _write_pages(root: Path) -> None:
+    from alexnet_tf.claims import claim as catalogue
+    from alexnet_tf.claims import ledger, page
+
+    rows, everything = ledger.read(root / ledger.FILE), catalogue.load_all()
+    if rows:
         files.write_atomically(root / "claims.md", page.markdown(everything, rows).encode())
         files.write_atomically(root / "ledger.html", page.html(everything, rows).encode())
-    print(json.dumps(verdicts, indent=2))
-    return 0
-
-
-def train_here(trial: Trial, output: TextIO) -> int:
-    """Trains a trial in this process."""
-    from alexnet_tf import train
-
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        return command.call(train.define_flags, train.main, train.__doc__, trial.arguments())
 
 
 def run() -> None:

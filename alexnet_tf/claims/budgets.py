@@ -1,6 +1,7 @@
 """Budgets that claims share: how long a run is, how many images it sees, how many seeds there are.
 
-`smoke` shows in seconds that every arm runs and is measured; it never makes a verdict.
+`smoke` shows in seconds that every arm runs and is measured; it never makes a verdict. `laptop` is
+for hours of one CPU core, `gpu` for minutes of a GPU that a dozen runs share.
 """
 
 from __future__ import annotations
@@ -10,15 +11,8 @@ from typing import Any
 
 from alexnet_tf.claims.claim import Budget
 
-# Without what keeps a network from fitting its training set: figure 1 has none of it.
-UNREGULARISED: Mapping[str, Any] = {
-    "network.dropout_after": (),
-    "network.weight_decay": 0.0,
-    "input.random_crop": False,
-    "input.random_flip": False,
-    "preprocess.color_noise": "none",
-    "learning_rate.schedule": "constant",
-}
+# A run is always evaluated at its end.
+NEVER = 1_000_000
 # Long enough that every measure has something to measure.
 _SMOKE = {"limit_train_examples": 64, "train_epochs": 1, "batch_size": 32}
 
@@ -41,14 +35,16 @@ def budgets(
 
     def budget(length: Mapping[str, int]) -> Budget:
         overrides = {
+            "evaluation.every_epochs": NEVER,
             **own,
             "train_epochs": length["epochs"],
             "limit_train_examples": length["images"],
         }
+        images = f"{length['images']:,}" if length["images"] else "all"
         return Budget(
             overrides,
             length["seeds"],
-            f"{length['epochs']} epochs of {length['images'] or 'all'} images per run",
+            f"{length['epochs']} epochs of {images} images per run",
             {"train_epochs": pilot_epochs} if pilot_epochs else {},
         )
 

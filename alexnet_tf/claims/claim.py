@@ -14,6 +14,7 @@ from alexnet_tf.claims import catalogue
 from alexnet_tf.claims.rules import Rule
 
 BUDGETS = ("smoke", "laptop", "gpu")
+CIFAR_10 = "CIFAR-10 at 32x32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Claim:
     rule: Rule
     budgets: Mapping[str, Budget]
     confounders: tuple[str, ...] = ()
-    images: str = "CIFAR-10 at 32x32"
+    images: str = CIFAR_10
     not_tested: str = ""
 
 
@@ -105,13 +106,12 @@ class Unreachable:
 
 
 def load_all() -> dict[str, Claim]:
-    """All claims by name, one from each module of `catalogue`."""
-    claims = {}
+    """All claims by name: `CLAIM`, or the several `CLAIMS`, of each module of `catalogue`."""
+    claims: dict[str, Claim] = {}
     for module in sorted(pkgutil.iter_modules(catalogue.__path__), key=lambda m: m.name):
         imported = importlib.import_module(f"{catalogue.__name__}.{module.name}")
-        claim = getattr(imported, "CLAIM", None)
-        if claim is not None:
-            claims[claim.name] = claim
+        several = getattr(imported, "CLAIMS", ()) or (imported.CLAIM,)
+        claims |= {claim.name: claim for claim in several}
     return claims
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import fcntl
+import functools
 import json
 import os
 import platform
@@ -49,16 +50,36 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def circumstances() -> dict[str, Any]:
-    """Commit, hardware and time, as every row keeps them."""
-    root = Path(__file__).parent
-    commit = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True
-    )
+    """Commit, hardware and time, as every row keeps them.
+
+    Where the code is a copy without its history, `ALEXNET_COMMIT` names the commit.
+    """
     return {
-        "commit": commit.stdout.strip() or "not in a checkout",
-        "hardware": f"{os.cpu_count()} CPU cores, {_processor()}",
+        "commit": os.environ.get("ALEXNET_COMMIT") or _commit() or "not in a checkout",
+        "hardware": _hardware(),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+@functools.cache
+def _commit() -> str:
+    return _output("git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD")
+
+
+@functools.cache
+def _hardware() -> str:
+    gpus = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
+    parts = [f"{gpus.count(name)} {name}" for name in dict.fromkeys(gpus)]
+    return ", ".join([*parts, f"{os.cpu_count()} CPU cores, {_processor()}"])
+
+
+def _output(*words: str) -> str:
+    """What a program says; nothing where it is not there or fails."""
+    try:
+        ended = subprocess.run(words, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return ended.stdout.strip() if ended.returncode == 0 else ""
 
 
 def values_of(rows: Iterable[Mapping[str, Any]], claim: Claim, budget: str) -> Values:

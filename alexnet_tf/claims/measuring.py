@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_tf.claims import neighbours
+
 Measure = Callable[[Sequence[Path], str], "float | None"]
 """From the work folders behind a row and the dataset's folder to a number; None: not reached."""
 
@@ -42,10 +44,16 @@ def gap(folders: Sequence[Path], data_dir: str) -> float | None:
     return None if validation is None or training is None else validation - training
 
 
-def first_epoch_loss(folders: Sequence[Path], data_dir: str) -> float | None:
-    """Mean training loss of the first epoch: early learning."""
-    values = [lines[0]["loss"] for lines in map(epochs, folders) if lines]
+def mean_loss(folders: Sequence[Path], data_dir: str) -> float | None:
+    """Mean training loss over a whole short run: the area under its curve, early learning."""
+    values = [np.mean([line["loss"] for line in lines]) for lines in map(epochs, folders) if lines]
     return float(np.mean(values)) if len(values) == len(folders) else None
+
+
+def accuracy(folders: Sequence[Path], data_dir: str) -> float | None:
+    """Share of validation images whose best class is right, after the last epoch."""
+    error = _last("val_top_1_error")(folders, data_dir)
+    return None if error is None else 1 - error
 
 
 def epochs_to_threshold(folders: Sequence[Path], data_dir: str) -> float | None:
@@ -130,7 +138,16 @@ MEASURES: dict[str, tuple[str, Measure]] = {
     "training_error": ("top-1 training error of the last epoch", _last("top_1_error")),
     "training_loss": ("training loss of the last epoch, data term alone", _last("loss")),
     "gap": ("validation error less training error after the last epoch", gap),
-    "first_epoch_loss": ("training loss of the first epoch", first_epoch_loss),
+    "mean_loss": ("mean training loss over the whole short run", mean_loss),
+    "accuracy": ("top-1 validation accuracy after the last epoch", accuracy),
+    "neighbours_by_fc7": (
+        "share of the 10 nearest training images by fc7 that have a validation image's class",
+        neighbours.precision_by_layer,
+    ),
+    "neighbours_by_pixels": (
+        "share of the 10 nearest training images by pixels that have a validation image's class",
+        neighbours.precision_by_pixels,
+    ),
     "epochs_to_25": ("epochs to 25% training error", epochs_to_threshold),
     "error_1_view": ("top-1 validation error, 1 view", error_of_views(1)),
     "error_10_views": ("top-1 validation error, 10 views", error_of_views(10)),

@@ -241,6 +241,62 @@ class AgainstReference:
         return _judged(differences, planned, self.worth, self.unit, self.scale)
 
 
+@dataclasses.dataclass(frozen=True)
+class NearNumber:
+    """Whether an arm's error is a published one, give or take a margin: a test of equivalence.
+
+    The interval is that of the mean over seeds, and never narrower than what the finite number of
+    test images leaves open. Reproduced if it lies within the margin, contradicted if it lies
+    outside on one side.
+
+    Attributes:
+        arm: whose errors are looked at.
+        number: the published error, 0..1.
+        margin: how far off still counts as the same.
+        images: of the test set.
+    """
+
+    arm: str
+    number: float
+    margin: float
+    images: int = 10_000
+
+    def describe(self) -> str:
+        """As `Rule` says."""
+        return (
+            f"reproduced if the interval of the error of {self.arm} lies within "
+            f"{100 * self.margin:g} points of {self.number:.0%}; contradicted if it lies outside"
+        )
+
+    def verdict(self, values: Values, planned: int) -> Verdict:
+        """As `Rule` says."""
+        missing = _missing(values, (self.arm,))
+        if missing:
+            return missing
+        numbers = [values[self.arm][seed] for seed in sorted(values[self.arm])]
+        if any(number is None or not math.isfinite(number) for number in numbers):
+            return Verdict("inconclusive", "a run has no finite measurement")
+        errors = [float(number) for number in numbers if number is not None]
+        counted, alpha = statistics.level_at(len(errors), planned, ALPHA)
+        if not counted:
+            return Verdict("inconclusive", f"{len(errors)} of {planned} planned seeds are there")
+        effect = statistics.of_images(
+            statistics.paired_effect(errors[:counted], alpha), self.images, alpha
+        )
+        text = (
+            f"error {effect.mean:.2%}, {effect.confidence:.2%} interval {effect.low:.2%} to "
+            f"{effect.high:.2%}, {counted} seeds"
+        )
+        low, high = self.number - self.margin, self.number + self.margin
+        if low < effect.low and effect.high < high:
+            return Verdict("reproduced", text, effect)
+        if effect.high < low or effect.low > high:
+            return Verdict("contradicted", text, effect)
+        # Twice the margin is what an interval must fit in.
+        needed = statistics.seeds_needed(self.margin, effect.deviation, alpha / 2)
+        return Verdict("inconclusive", text, effect, needed)
+
+
 def _missing(values: Values, arms: Sequence[str]) -> Verdict | None:
     absent = [arm for arm in arms if not values.get(arm)]
     if absent:

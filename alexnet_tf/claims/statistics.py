@@ -61,6 +61,23 @@ def paired_effect(differences: Sequence[float], alpha: float) -> Effect:
     return Effect(mean, mean - half, mean + half, values.size, deviation, 1 - alpha)
 
 
+def of_images(effect: Effect, images: int, alpha: float) -> Effect:
+    """A mean error's interval, widened to what a finite set of test images leaves open.
+
+    Seeds share the test images, so no number of them narrows the interval of the binomial
+    distribution. Both sources of chance are added as independent ones.
+
+    Args:
+        effect: of errors, 0..1.
+        images: of the test set.
+        alpha: 1 - confidence, two-sided.
+    """
+    error = min(max(effect.mean, 0.0), 1.0)
+    half = float(stats.norm.ppf(1 - alpha / 2)) * math.sqrt(error * (1 - error) / images)
+    half = math.hypot(half, effect.high - effect.mean)
+    return dataclasses.replace(effect, low=effect.mean - half, high=effect.mean + half)
+
+
 def seeds_needed(
     effect: float, deviation: float, alpha: float, power: float = 0.8, most: int = 1000
 ) -> int | None:

@@ -1,4 +1,4 @@
-"""Trials: which runs a claim needs, where they lie, and the command that trains each of them.
+"""Trials: which runs a claim needs, where they lie, and how each of them is trained.
 
 A trial's folder is named by what it computes (recipe, settings, seed, dataset), so claims share the
 runs that they have in common, and a trial that is there already is not run again.
@@ -32,17 +32,34 @@ class Trial:
     data_dir: str
     folder: Path
 
-    def arguments(self) -> list[str]:
-        """Arguments of `alexnet_tf.train`."""
+    @property
+    def program(self) -> tuple[Any, ...]:
+        """What runs share that differ in seed, rates and length alone: what is compiled."""
+        others = tuple(
+            pair
+            for pair in self.overrides
+            if pair[0] not in ("seed", "train_epochs") and not pair[0].startswith("learning_rate.")
+        )
+        return self.recipe, others, self.data_dir
+
+    def texts(self) -> list[tuple[str, str]]:
+        """Config keys and values as text, with what makes short runs fast and changes no result."""
         return [
-            f"--config={self.recipe}",
-            *(f"--config.{key}={text_of(value)}" for key, value in self.overrides),
-            f"--config.data_dir={self.data_dir}",
-            "--config.log.tensorboard=false",
-            "--config.checkpoint.keep=1",
-            f"--workdir={self.folder}",
-            "--quiet",
+            *((key, text_of(value)) for key, value in self.overrides),
+            ("data_dir", self.data_dir),
+            *FAST,
         ]
+
+
+# None of it changes what a run computes by more than rounding.
+FAST = (
+    ("input.cache", "device"),
+    ("steps_per_call", "50"),
+    ("log.every_steps", "1000"),
+    ("log.tensorboard", "false"),
+    ("log.report", "false"),
+    ("checkpoint.keep", "1"),
+)
 
 
 def make(recipe: str, overrides: Mapping[str, Any], seed: int, data_dir: str, root: Path) -> Trial:

@@ -88,6 +88,8 @@ RECIPES: dict[str, str] = {
     "alexnet": "alexnet_tf.tables.alexnet:AlexNet",
     "demo": "alexnet_tf.tables.demo:demo",
     "cifar_quick": "alexnet_tf.tables.cifar:cifar_quick",
+    "cifar_18pct": "alexnet_tf.tables.cifar_claims:cifar_18pct",
+    "cifar_13pct": "alexnet_tf.tables.cifar_claims:cifar_13pct",
     "cuda_convnet": "alexnet_tf.tables.cuda_convnet:cuda_convnet",
 }
 """What makes tables, by the name that `config.network.name` picks.

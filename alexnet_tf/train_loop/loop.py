@@ -60,6 +60,8 @@ class Loop:
         quiet: say nothing but warnings.
         watchers: who is told of it beside the watchers that its config asks for.
         updates: its compiled updates, where they are there already.
+        like: the loop of a run that differs in its seed alone (`successive.restart`), whose
+            compiled parts are taken over; it is of no use afterwards.
     """
 
     def __init__(
@@ -69,13 +71,16 @@ class Loop:
         watchers: Sequence[Watcher] = (),
         *,
         updates: Updates | None = None,
+        like: Loop | None = None,
     ):
         self.run = run
         self._quiet = quiet
         self._watchers = Watchers([*chosen(run, quiet), *watchers])
-        self._updates = updates or Updates(run)
-        self._evaluator = _evaluator(run)
-        self._norms_now = _norms_function(run)
+        self._updates: Updates = like._updates if like else updates or Updates(run)
+        self._evaluator: Evaluator | None = like._evaluator if like else _evaluator(run)
+        self._norms_now: Any = like._norms_now if like else _norms_function(run)
+        if like:
+            self._updates.begin(run)
         self._clock = Clock(quiet or not run.distribution.is_chief)
         self._saver = Saver(run)
         self._state = State()

@@ -33,7 +33,11 @@ from data_prep import dataset
 
 
 def set_up(
-    config: ConfigDict, folder: WorkFolder, begin_with: initial_weights.Source | None = None
+    config: ConfigDict,
+    folder: WorkFolder,
+    begin_with: initial_weights.Source | None = None,
+    *,
+    images: resident.Resident | None = None,
 ) -> Run:
     """Makes a run from a recipe, continued where its work folder stands.
 
@@ -42,6 +46,7 @@ def set_up(
         folder: its work folder.
         begin_with: weights instead of drawn ones, if the work folder has no checkpoint; None:
             what `config.initial_weights` names.
+        images: the training set on the device, where an earlier run of this process holds it.
 
     Raises:
         UserError: a bad config, dataset or work folder.
@@ -108,7 +113,7 @@ def set_up(
     )
     if config.input.cache == "device" and not config.synthetic_data:
         try:
-            prepare.resident = resident.Resident(
+            prepare.resident = images or resident.Resident(
                 data, examples, device=devices.prefetch_to, threads=config.input.threads
             )
         except tf.errors.OpError as error:

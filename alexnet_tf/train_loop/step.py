@@ -24,7 +24,6 @@ def make_train_step(
     prepare: preprocess.Preprocess,
     *,
     table: Table,
-    seed: int,
     batch_size: int,
     accumulation_steps: int = 1,
     clip_global_norm: float = 0.0,
@@ -39,7 +38,6 @@ def make_train_step(
         optimizer: as `optimizer.make` returns it.
         prepare: pixels to network input.
         table: the network, for its cost.
-        seed: the run's seed, for dropout.
         batch_size: the global one.
         accumulation_steps: parts in which the examples are computed one after another, their
             gradients added up: the same update in less memory.
@@ -51,22 +49,20 @@ def make_train_step(
 
     Returns:
         A function of (batch, global step int64 [], examples in the global batch float32 [], factor
-        on the colour noise float32 [], factor on the loss float32 [] or None) that updates the
-        weights. It returns the `SUMS` of its examples and what `update` does.
+        on the colour noise float32 [], key of the dropout int64 [], factor on the loss float32 []
+        or None) that updates the weights. It returns the `SUMS` of its examples and what `update`
+        does.
     """
-    dropout_key = pipeline.seed_key(seed, pipeline.DROPOUT)
     variables = model.trainable_variables
 
     def forward(
-        part: Batch, step: Any, count: Any, noise: Any, scale: Any
+        part: Batch, step: Any, count: Any, noise: Any, dropout_key: Any, scale: Any
     ) -> tuple[tf.Tensor, tf.Tensor]:
         part = prepare.complete(part)
         pixels = prepare.training(part, noise)
         # Dropout draws a mask for the whole global batch and takes those of these examples: the
         # same masks on any number of replicas.
-        with layers.randomness(
-            tf.stack([tf.constant(dropout_key, tf.int64), step]), part["row"], batch_size
-        ):
+        with layers.randomness(tf.stack([dropout_key, step]), part["row"], batch_size):
             outputs = tf.cast(model(pixels, training=True), tf.float32)
         losses = costs.per_example(table, outputs, part["label"])
         # Divided by the true global count, so that replicas' gradients add up to the gradient of
@@ -122,9 +118,10 @@ def make_train_step(
         step: tf.Tensor,
         count: tf.Tensor,
         noise: tf.Tensor,
+        dropout_key: tf.Tensor,
         scale: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        own, sums = compute(batch, step, count, noise, scale)
+        own, sums = compute(batch, step, count, noise, dropout_key, scale)
         norm = update(
             optimizer,
             own,

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.evaluation.metrics import SUMS, Sums
+from alexnet_tf.input import pipeline
 from alexnet_tf.optim.schedules import learning_rate
 from alexnet_tf.optim.schedules.learning_rate import Rates
 from alexnet_tf.train_loop import step
@@ -21,10 +22,13 @@ class Controls(NamedTuple):
     Attributes:
         stop: 1.0 if this worker wants to stop, else 0.0.
         noise_factor: standard deviation of the colour noise in units of the recipe's.
+        dropout_key: int64, of the run's seed: no constant of the compiled step, so that runs with
+            other seeds can share it.
     """
 
     stop: tf.Tensor
     noise_factor: tf.Tensor
+    dropout_key: tf.Tensor
 
 
 class StepResult(NamedTuple):
@@ -70,8 +74,16 @@ class Updates:
     """
 
     def __init__(self, run: Run):
-        self._run = run
         self._one, self._several, self._resident = _compile(run)
+        self.begin(run)
+
+    def begin(self, run: Run) -> None:
+        """Turns to a run that differs from the one it was compiled for in its seed alone.
+
+        Args:
+            run: with the same model, optimizer and preprocessing: the objects themselves.
+        """
+        self._run = run
         self._rates: Rates | None = None
         self._controls: dict[tuple[bool, float], Controls] = {}
 
@@ -118,7 +130,10 @@ class Updates:
         assert self._rates is not None
         values = stop, noise_factor(self._rates.color_noise, self._run.prepare.noise_stddev)
         if values not in self._controls:
-            self._controls = {values: Controls(*map(tf.constant, map(float, values)))}
+            key = pipeline.seed_key(self._run.config.seed, pipeline.DROPOUT)
+            stop_value, factor = map(tf.constant, map(float, values))
+            controls = Controls(stop_value, factor, tf.constant(key, tf.int64))
+            self._controls = {values: controls}
         return self._controls[values]
 
 
@@ -142,7 +157,6 @@ def _compile(run: Run) -> tuple[Any, Any, Any]:
         run.optimizer,
         run.prepare,
         table=run.table,
-        seed=config.seed,
         batch_size=config.batch_size,
         accumulation_steps=config.accumulation_steps,
         clip_global_norm=config.optimizer.clip_global_norm,
@@ -156,7 +170,9 @@ def _compile(run: Run) -> tuple[Any, Any, Any]:
     def one_replica(
         batch: Any, number: tf.Tensor, count: tf.Tensor, controls: Controls, factor: Any
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        sums, norm = replica_step(batch, number, count, controls.noise_factor, factor)
+        sums, norm = replica_step(
+            batch, number, count, controls.noise_factor, controls.dropout_key, factor
+        )
         return sums, norm, tf.identity(controls.stop)
 
     def update(batch: Any, number: tf.Tensor, controls: Controls) -> StepResult:

@@ -38,7 +38,8 @@ def test_measures_take_their_number_from_the_epochs(tmp_path):
     assert measure["validation_error"]([first], "") == 0.4
     assert measure["training_error"]([first], "") == 0.3
     assert measure["gap"]([first], "") == pytest.approx(0.1)
-    assert measure["first_epoch_loss"]([first], "") == 2.0
+    assert measure["mean_loss"]([first], "") == 1.5
+    assert measure["accuracy"]([first], "") == pytest.approx(0.6)
     assert measure["validation_error"]([first, second], "") == pytest.approx(0.5)
     assert measure["validation_error"]([tmp_path / "nothing"], "") is None
 
@@ -148,8 +149,8 @@ def test_trials_share_what_they_have_in_common(tmp_path):
 
 def test_an_optimum_at_the_edge_of_its_grid_is_flagged():
     (relu, _) = CLAIMS["relu"].arms
-    assert trials.at_the_edge(relu, {"learning_rate.initial": 0.003})
-    assert not trials.at_the_edge(relu, {"learning_rate.initial": 0.01})
+    assert trials.at_the_edge(relu, {"learning_rate.initial": 0.002})
+    assert not trials.at_the_edge(relu, {"learning_rate.initial": 0.004})
 
 
 def test_imagenets_numbers_have_commands_that_name_recipes(repository):

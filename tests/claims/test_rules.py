@@ -12,6 +12,7 @@ from alexnet_tf.claims import statistics
 from alexnet_tf.claims.rules import (
     AgainstReference,
     Interaction,
+    NearNumber,
     PairedDifference,
     RatioOfTimes,
 )
@@ -167,3 +168,35 @@ def test_the_rule_itself_in_simulated_ledgers():
         }
         words.append(DIFFERENCE.verdict(values, planned=3).word)
     assert words.count("reproduced") / 2000 < 0.025 + 3 * math.sqrt(0.025 * 0.975 / 2000)
+
+
+NEAR = NearNumber("net", number=0.18, margin=0.015)
+
+
+def test_a_published_error_is_met_missed_or_left_open():
+    assert NEAR.verdict({"net": by_seed(0.180, 0.181, 0.179)}, 3).word == "reproduced"
+    assert NEAR.verdict({"net": by_seed(0.210, 0.211, 0.209)}, 3).word == "contradicted"
+    assert NEAR.verdict({"net": by_seed(0.195, 0.196, 0.194)}, 3).word == "inconclusive"
+    # One seed says nothing of its own spread.
+    assert NEAR.verdict({"net": by_seed(0.18)}, 1).word == "inconclusive"
+    assert NEAR.verdict({}, 1).word == "not run"
+
+
+def test_the_interval_of_an_error_is_no_narrower_than_that_of_its_images():
+    effect = NEAR.verdict({"net": by_seed(0.18, 0.18, 0.18)}, 3).effect
+    # Three equal seeds; the level of the first look is 2.5%, its normal quantile 2.2414.
+    half = 2.2414 * math.sqrt(0.18 * 0.82 / 10_000)
+    assert effect.high - 0.18 == pytest.approx(half, rel=1e-4)
+    assert 0.18 - effect.low == pytest.approx(half, rel=1e-4)
+
+
+def test_false_verdicts_about_a_published_error_are_rare():
+    """5,000 nets whose error lies exactly at the margin: at most 2.5% either way."""
+    random = np.random.default_rng(0)
+    words = []
+    for _ in range(5000):
+        true = np.clip(random.normal(0.195, 0.003, 3), 0, 1)
+        words.append(NEAR.verdict({"net": by_seed(*random.binomial(10_000, true) / 1e4)}, 3).word)
+    most = 0.025 + 3 * math.sqrt(0.025 * 0.975 / 5000)
+    assert words.count("reproduced") / 5000 < most
+    assert words.count("contradicted") / 5000 < most

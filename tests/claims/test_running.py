@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,9 +13,10 @@ import time
 import pytest
 
 from alexnet_common import command
-from alexnet_tf import reproduce
+from alexnet_tf import claim_workers, reproduce
 from alexnet_tf.claims import claim as catalogue
-from alexnet_tf.claims import ledger, running, trials
+from alexnet_tf.claims import ledger, trials
+from alexnet_tf.runs import checkpoint
 from tests.helpers import small_dataset
 
 
@@ -31,16 +33,20 @@ def cifar_like(tmp_path_factory):
 
 @pytest.mark.slow
 def test_every_claim_runs_end_to_end_at_the_smoke_budget(cifar_like, tmp_path, capsys):
-    claims = catalogue.load_all()
+    claims = {
+        name: claim
+        for name, claim in catalogue.load_all().items()
+        if claim.images == catalogue.CIFAR_10
+    }
     arguments = [f"--data_dir={cifar_like}", f"--output_dir={tmp_path}", "--budget=smoke"]
     assert call("all", *arguments) == 0
     verdicts = json.loads(capsys.readouterr().out)
     assert set(verdicts) == set(claims)
     assert {verdict["word"] for verdict in verdicts.values()} == {"not run"}
     rows = ledger.read(tmp_path / ledger.FILE)
-    assert {(row["claim"], row["arm"]) for row in rows} == {
+    assert sorted((row["claim"], row["arm"]) for row in rows) == sorted(
         (claim.name, arm.name) for claim in claims.values() for arm in claim.arms
-    }
+    )
     assert all(row["value"] is not None for row in rows if row["outcome"] == "finished")
     assert (tmp_path / "ledger.html").is_file() and (tmp_path / "claims.md").is_file()
     # Again: nothing is left to do, and nothing is added.
@@ -49,22 +55,32 @@ def test_every_claim_runs_end_to_end_at_the_smoke_budget(cifar_like, tmp_path, c
 
 
 @pytest.mark.slow
-def test_a_run_that_diverges_is_a_row_and_one_that_fails_is_an_error(cifar_like, tmp_path):
-    settings = {"limit_train_examples": 64, "train_epochs": 3, "batch_size": 8}
-    runner = running.Runner(train=reproduce.train_here)
-    wild = trials.make(
-        "cifar10_alexnet", settings | {"learning_rate.initial": 1e6}, 0, str(cifar_like), tmp_path
-    )
-    assert runner.run_all([wild]) == {wild.folder: "diverged"}
-    wrong = trials.make("cifar10_alexnet", settings, 0, str(tmp_path / "nothing"), tmp_path)
-    with pytest.raises(running.UserError, match=r"failed \(.*nothing.*log: "):
-        runner.run_all([wrong])
+def test_the_claim_of_other_images_runs_at_the_smoke_budget(tmp_path, capsys):
+    data = small_dataset.make(tmp_path / "data", image_size=64, classes=10, train=32, validation=8)
+    arguments = [f"--data_dir={data}", f"--output_dir={tmp_path}", "--budget=smoke"]
+    assert call("tiny_imagenet", *arguments) == 0
+    (row,) = ledger.read(tmp_path / ledger.FILE)
+    assert 0 <= row["value"] <= 1
 
 
 @pytest.mark.slow
-def test_interrupted_it_stops_its_runs_and_goes_on_when_started_again(cifar_like, tmp_path):
+def test_a_run_that_diverges_and_one_that_fails_are_told_apart(cifar_like, tmp_path):
+    settings = {"limit_train_examples": 64, "train_epochs": 3, "batch_size": 8}
+
+    def outcome(data, **more):
+        trial = trials.make("cifar10_alexnet", settings | more, 0, str(data), tmp_path)
+        return claim_workers.train(trial, tmp_path / "log", math.inf)
+
+    assert outcome(cifar_like, **{"learning_rate.initial": 1e6})[0] == "diverged"
+    word, why = outcome(tmp_path / "nothing")
+    assert word == "failed" and "nothing" in why
+    assert "nothing" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.slow
+def test_interrupted_it_saves_its_runs_and_goes_on_when_started_again(cifar_like, tmp_path):
     words = [sys.executable, "-m", "alexnet_tf.reproduce", "overlap", "--budget=laptop"]
-    words += [f"--data_dir={cifar_like}", f"--output_dir={tmp_path}", "--seeds=1"]
+    words += [f"--data_dir={cifar_like}", f"--output_dir={tmp_path}", "--seeds=1", "--parallel=2"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not list(tmp_path.glob("runs/*/metrics.jsonl")):
         assert process.poll() is None
@@ -76,8 +92,16 @@ def test_interrupted_it_stops_its_runs_and_goes_on_when_started_again(cifar_like
     ended = subprocess.run(words, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     rows = ledger.read(tmp_path / ledger.FILE)
-    assert [row["arm"] for row in rows] == ["overlapping", "side_by_side"]
+    assert sorted(row["arm"] for row in rows) == ["overlapping", "side_by_side"]
     assert json.loads(ended.stdout)["overlap"]["word"] == "inconclusive"
+
+
+@pytest.mark.slow
+def test_at_the_deadline_runs_are_saved_and_no_row_is_written(cifar_like, tmp_path):
+    settings = {"limit_train_examples": 64, "train_epochs": 1000, "batch_size": 8}
+    trial = trials.make("cifar10_alexnet", settings, 0, str(cifar_like), tmp_path)
+    assert claim_workers.train(trial, tmp_path / "log", time.time() + 5)[0] == "stopped"
+    assert checkpoint.steps(trial.folder / "checkpoints")
 
 
 def test_wrong_usage_is_one_line(tmp_path, capsys):

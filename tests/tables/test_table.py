@@ -112,6 +112,34 @@ def test_cifar_quick_matches_its_definition_file():
     assert net.row("conv1").bias.learning_rate_multiplier == 2
 
 
+def test_cifar_nets_match_their_definition_files():
+    # layer_definitions.md 6.1, examples 18pct, 19pct (whole and at 24 pixels) and conv-local-13pct.
+    def net(**options):
+        return table.from_config(options, 10)
+
+    normalised = net(name="cifar_18pct")
+    assert summary.parameter_count(normalised) == 89_578
+    plain = net(name="cifar_18pct", norm=False)
+    assert summary.parameter_count(plain) == 89_578
+    assert summary.parameter_count(net(name="cifar_18pct", norm=False, input_size=24)) == 85_098
+    kinds = [type(row).__name__ for row in normalised.layers]
+    assert kinds.count("SameMapNorm") == 2
+    assert [type(row).__name__ for row in plain.layers] == [k for k in kinds if k != "SameMapNorm"]
+    assert normalised.row("rnorm1").alpha == pytest.approx(0.00005 / 9)
+    assert normalised.row("fc10").kernels[0].weight_decay == 1
+    local = net(name="cifar_13pct")
+    assert summary.parameter_count(local) == 1_116_490
+    assert [by_name(local)[f"local{i}"].shape for i in (3, 4)] == [(6, 6, 32), (6, 6, 32)]
+    assert local.row("local3").kernels[0].init_stddev == 0.04
+    # The 11% net: local3 as wide as two of it, local4 with twice the inputs, two norms.
+    wide = net(name="cifar_13pct", lrn=True, local_filters=(64, 32))
+    more = 36 * (64 * 9 + 1) * 32 + 36 * 32 * 9 * 32
+    assert summary.parameter_count(wide) == 1_116_490 + more
+    assert wide.row("conv2").inputs == ("rnorm1",)
+    assert wide.row("rnorm2").inputs == ("conv2",)
+    assert wide.row("rnorm1").alpha == pytest.approx(0.001 / 9)
+
+
 def test_demo_has_two_columns_and_normalisation():
     net = table.from_config({"name": "demo"}, 10)
     assert net.num_columns == 2

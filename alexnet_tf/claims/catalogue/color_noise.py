@@ -18,8 +18,8 @@ CLAIM = Claim(
     measure="validation_error",
     rule=PairedDifference("code2012", "none", worth=0.005),
     budgets=budgets(
-        {"epochs": 20, "images": 10000, "seeds": 3},
-        {"epochs": 60, "images": 0, "seeds": 5},
+        {"epochs": 20, "images": 5000, "seeds": 3},
+        {"epochs": 20, "images": 12800, "seeds": 5},
     ),
     confounders=(
         "components are those of the arm's own training set",

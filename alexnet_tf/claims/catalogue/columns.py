@@ -22,8 +22,8 @@ CLAIM = Claim(
     measure="validation_error",
     rule=PairedDifference("meeting", "apart", worth=0.005),
     budgets=budgets(
-        {"epochs": 20, "images": 10000, "seeds": 3},
-        {"epochs": 60, "images": 0, "seeds": 5},
+        {"epochs": 20, "images": 5000, "seeds": 3},
+        {"epochs": 20, "images": 12800, "seeds": 5},
     ),
     confounders=(
         "arms differ in their number of parameters, which the ledger prints by recipe",

@@ -19,8 +19,8 @@ CLAIM = Claim(
     measure="validation_error",
     rule=PairedDifference("whole", "without_conv4", worth=0.01),
     budgets=budgets(
-        {"epochs": 20, "images": 10000, "seeds": 3},
-        {"epochs": 60, "images": 0, "seeds": 5},
+        {"epochs": 20, "images": 5000, "seeds": 3},
+        {"epochs": 20, "images": 12800, "seeds": 5},
     ),
     confounders=(
         "the verdict is of conv4; the other arms are reported beside it",

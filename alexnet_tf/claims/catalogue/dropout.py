@@ -20,8 +20,8 @@ CLAIM = Claim(
     measure="gap",
     rule=PairedDifference("dropout", "no_dropout", worth=0.02),
     budgets=budgets(
-        {"epochs": 20, "images": 10000, "seeds": 3},
-        {"epochs": 60, "images": 0, "seeds": 5},
+        {"epochs": 20, "images": 5000, "seeds": 3},
+        {"epochs": 20, "images": 12800, "seeds": 5},
     ),
     confounders=(
         "with dropout the training error is that of thinned networks, which alone narrows the gap",

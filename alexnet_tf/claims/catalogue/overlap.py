@@ -19,8 +19,8 @@ CLAIM = Claim(
     measure="validation_error",
     rule=PairedDifference("overlapping", "side_by_side", worth=0.004),
     budgets=budgets(
-        {"epochs": 20, "images": 10000, "seeds": 3},
-        {"epochs": 60, "images": 0, "seeds": 10},
+        {"epochs": 20, "images": 5000, "seeds": 3},
+        {"epochs": 20, "images": 12800, "seeds": 10},
     ),
     confounders=(
         "windows at the end of a map are clipped (ceil), so both arms have maps of equal size",

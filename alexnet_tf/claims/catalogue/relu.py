@@ -1,8 +1,12 @@
 """ReLU reaches 25% training error several times sooner than tanh."""
 
-from alexnet_tf.claims.budgets import UNREGULARISED, budgets
+from alexnet_tf.claims.budgets import budgets
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.rules import RatioOfTimes
+
+# The rates around those that were best when this was tried before: 0.004 and 0.016.
+RELU_RATES = (0.002, 0.004, 0.008)
+TANH_RATES = (0.004, 0.008, 0.016, 0.032)
 
 CLAIM = Claim(
     name="relu",
@@ -12,29 +16,40 @@ CLAIM = Claim(
         "that one of tanh takes"
     ),
     number="6 times faster, 25% training error",
-    recipe="cifar10_alexnet",
+    recipe="cifar10_18pct",
     arms=(
+        # The rates are constant, so that the length of a run changes nothing before its end.
         Arm(
-            "relu", {"network.neuron": "relu"}, grid={"learning_rate.initial": (0.003, 0.01, 0.03)}
+            "relu",
+            {"network.neuron": "relu", "train_epochs": 16},
+            grid={"learning_rate.initial": RELU_RATES},
         ),
         Arm(
             "tanh",
             {"network.neuron": "tanh[1,1]"},
-            grid={"learning_rate.initial": (0.003, 0.01, 0.03, 0.1)},
+            grid={"learning_rate.initial": TANH_RATES},
         ),
     ),
     measure="epochs_to_25",
     rule=RatioOfTimes("relu", "tanh", claimed=6.0, worth=2.0),
     budgets=budgets(
-        {"epochs": 40, "images": 10000, "seeds": 2},
-        {"epochs": 60, "images": 0, "seeds": 5},
-        changes=UNREGULARISED,
-        pilot_epochs=2,
+        {"epochs": 40, "images": 0, "seeds": 2},
+        {"epochs": 40, "images": 0, "seeds": 5},
+        # Figure 1 has no regularisation of any kind.
+        changes={
+            "network.norm": False,
+            "network.weight_decay": 0.0,
+            "network.fc_weight_decay": 0.0,
+            "network.bias_learning_rate_multiplier": 1.0,
+            "learning_rate.schedule": "constant",
+        },
+        pilot_epochs=3,
     ),
     confounders=(
-        "the paper does not say which four-layer network it used; here it is the recipe's, "
-        "without regularisation",
-        "rates are chosen per arm from a grid by two-epoch pilots",
+        "the paper does not say which four-layer network it used; here it is the one of the 2012 "
+        "code's examples (three convolutions and fc10) without normalisation, decay and dropout",
+        "rates are chosen per arm from a grid by three-epoch pilots of one seed",
+        "the error is the running one of an epoch, while the weights change",
     ),
     not_tested="networks of other depth",
 )

@@ -21,8 +21,9 @@ CLAIM = Claim(
     measure="validation_error",
     rule=PairedDifference("plateau", "linear", worth=0.005),
     budgets=budgets(
-        {"epochs": 30, "images": 10000, "seeds": 3},
-        {"epochs": 60, "images": 0, "seeds": 5},
+        {"epochs": 20, "images": 5000, "seeds": 3},
+        {"epochs": 20, "images": 12800, "seeds": 5},
+        changes={"evaluation.every_epochs": 1},
     ),
     confounders=(
         "the plateau rule looks at the set that is reported",

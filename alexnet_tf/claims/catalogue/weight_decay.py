@@ -18,8 +18,8 @@ CLAIM = Claim(
     measure="training_loss",
     rule=PairedDifference("decay_5e-4", "none", worth=0.02, unit="nats", scale=1.0),
     budgets=budgets(
-        {"epochs": 20, "images": 10000, "seeds": 3},
-        {"epochs": 60, "images": 0, "seeds": 5},
+        {"epochs": 20, "images": 5000, "seeds": 3},
+        {"epochs": 20, "images": 12800, "seeds": 5},
     ),
     confounders=(
         "the loss is the data term alone",
