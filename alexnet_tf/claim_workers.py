@@ -31,12 +31,11 @@ STOP_SECONDS = 15.0
 
 
 class ProcessWorker:
-    """A worker in a process of its own, which begins with the first thing it is given."""
+    """A worker in a process of its own, which starts at once; one that died is started anew."""
 
     def __init__(self) -> None:
-        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
-        self._process: int | None = None
         self._last: Future[Any] | None = None
+        self._start()
 
     def train(self, trial: Trial, log_file: Path, until: float) -> Future[tuple[str, str]]:
         """As `Worker` says."""
@@ -46,34 +45,42 @@ class ProcessWorker:
         """As `Worker` says."""
         return self._submit(measure, name, list(folders), data_dir)
 
+    def ask_to_stop(self) -> None:
+        """As `Worker` says."""
+        self._asked = time.monotonic()
+        if self._busy() and self._process.done():
+            self._signal(signal.SIGTERM)
+
     def stop(self) -> None:
         """As `Worker` says."""
-        if self._pool is None:
-            return
-        if self._last and not self._last.done() and self._process:
+        if self._last and self._busy():
+            left = self._asked + STOP_SECONDS - time.monotonic()
+            _, late = concurrent.futures.wait([self._last], max(left, 0.0))
             # TensorFlow's compiler hears of nothing: whoever does not stop is ended.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process, signal.SIGTERM)
-            _, late = concurrent.futures.wait([self._last], STOP_SECONDS)
-            if late:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._process, signal.SIGKILL)
+            if late and self._process.done():
+                self._signal(signal.SIGKILL)
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._pool = None
+
+    def _start(self) -> None:
+        # Not forked: TensorFlow does not survive that.
+        context = multiprocessing.get_context("spawn")
+        self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _begin)
+        self._process = self._pool.submit(os.getpid)
+
+    def _busy(self) -> bool:
+        return self._last is not None and not self._last.done()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, concurrent.futures.BrokenExecutor):
+            os.kill(self._process.result(), number)
 
     def _submit(self, function: Any, *arguments: Any) -> Future[Any]:
-        if self._last and isinstance(self._last_error(), concurrent.futures.BrokenExecutor):
-            self._pool = None
-        if self._pool is None:
-            # Not forked: TensorFlow does not survive that.
-            context = multiprocessing.get_context("spawn")
-            self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _begin)
-            self._process = self._pool.submit(os.getpid).result()
-        self._last = self._pool.submit(function, *arguments)
+        try:
+            self._last = self._pool.submit(function, *arguments)
+        except concurrent.futures.BrokenExecutor:
+            self._start()
+            self._last = self._pool.submit(function, *arguments)
         return self._last
-
-    def _last_error(self) -> BaseException | None:
-        return self._last.exception() if self._last and self._last.done() else None
 
 
 class ThisProcess:
@@ -86,6 +93,9 @@ class ThisProcess:
     def measure(self, name: str, folders: Sequence[Path], data_dir: str) -> Future[float | None]:
         """As `Worker` says."""
         return _done(measure(name, folders, data_dir))
+
+    def ask_to_stop(self) -> None:
+        """Nothing runs."""
 
     def stop(self) -> None:
         """Nothing to end."""

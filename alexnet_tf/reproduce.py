@@ -59,6 +59,11 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "deadline_minutes", 0.0, "Save and stop what still runs after so many minutes; 0: never.",
         lower_bound=0.0, flag_values=flag_values,
     )  # fmt: skip
+    flags.DEFINE_multi_string(
+        "set", [], "KEY=VALUE of the recipes' config for all runs, of those that change results by "
+        "rounding alone, such as jit_compile=false; may be repeated.",
+        flag_values=flag_values,
+    )  # fmt: skip
     flags.DEFINE_bool(
         "extend", False, "Give inconclusive claims the seeds of their next look (twice, four "
         "times as many), once all claims have had their first.",
@@ -83,6 +88,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if not flag_values.data_dir:
         raise UsageError("--data_dir is missing: a dataset folder, such as CIFAR-10 at 32x32")
     chosen = _chosen(arguments)
+    computing = _computing(list(flag_values["set"].value or []))
     from alexnet_tf import claim_workers
     from alexnet_tf.claims import rules, running
     from alexnet_tf.claims.workers import Worker
@@ -106,6 +112,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         workers,
         deadline=began + 60 * minutes if minutes else None,
         extend=flag_values.extend,
+        computing=computing,
     )
     try:
         failures = campaign.run()
@@ -127,6 +134,27 @@ def _chosen(names: list[str]) -> list[Claim]:
         everything = catalogue.load_all().values()
         return [item for item in everything if item.images == catalogue.CIFAR_10]
     return [catalogue.load(name) for name in dict.fromkeys(names)]
+
+
+def _computing(texts: list[str]) -> list[tuple[str, str]]:
+    """Pairs of `--set`.
+
+    Raises:
+        UsageError: a key that would make another comparison of it.
+    """
+    from alexnet_tf.settings.catalog import resume_of
+    from alexnet_tf.settings.setting import Resume
+
+    pairs = []
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or resume_of(key) is Resume.REFUSED:
+            raise UsageError(
+                f"--set={text}: must be KEY=VALUE with a key that changes results by rounding "
+                "alone, such as jit_compile=false"
+            )
+        pairs.append((key, value))
+    return pairs
 
 
 def _share_the_machine(parallel: int) -> None:

@@ -60,6 +60,7 @@ class Campaign:
         deadline: `time.time()` at which runs are saved and stopped; None: when all is done.
         extend: while there is time, inconclusive claims get the seeds of their next look.
         circumstances: commit, hardware, time of a row; None: those of its end.
+        computing: config keys and values for all trials that change results by rounding alone.
     """
 
     def __init__(
@@ -74,11 +75,13 @@ class Campaign:
         deadline: float | None = None,
         extend: bool = False,
         circumstances: Callable[[], Mapping[str, Any]] = ledger.circumstances,
+        computing: Sequence[tuple[str, str]] = (),
     ):
         self._claims, self._budget = tuple(claims), budget
         self._data_dir, self._root, self._workers = data_dir, root, tuple(workers)
         self._deadline, self._extend = deadline or math.inf, extend
         self._circumstances = circumstances
+        self._computing = tuple(computing)
         self._targets = {claim.name: seeds or claim.budgets[budget].seeds for claim in self._claims}
         self._ledger = root / ledger.FILE
         self._outcomes: dict[Path, str] = {}
@@ -112,6 +115,8 @@ class Campaign:
                     self._end(self._jobs.pop(future), future)
         finally:
             for worker in self._workers:
+                worker.ask_to_stop()
+            for worker in self._workers:
                 worker.stop()
 
     def _patience(self) -> float | None:
@@ -140,6 +145,7 @@ class Campaign:
             others = [held for place, held in self._programs.items() if place != number]
             trial = choose(waiting, self._programs.get(number), others, left, self._durations)
             if trial:
+                trial = dataclasses.replace(trial, computing=self._computing)
                 trial.folder.parent.mkdir(parents=True, exist_ok=True)
                 self._programs[number] = trial.program
                 future = worker.train(trial, _beside(trial, "log"), self._deadline)

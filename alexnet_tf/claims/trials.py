@@ -25,20 +25,27 @@ class Trial:
         overrides: config keys and values; `seed` among them.
         data_dir: the dataset.
         folder: its work folder.
+        computing: further config keys and values as text, which change results by rounding alone.
     """
 
     recipe: str
     overrides: tuple[tuple[str, Any], ...]
     data_dir: str
     folder: Path
+    computing: tuple[tuple[str, str], ...] = ()
 
     @property
     def program(self) -> tuple[Any, ...]:
-        """What runs share that differ in seed, rates and length alone: what is compiled."""
+        """What runs share that differ in seed, rates and length alone: what is compiled.
+
+        Long runs have one each: waiting for another's end takes longer than to compile.
+        """
+        settings = dict(self.overrides)
+        own = () if settings.get("train_epochs", 0) >= LONG_EPOCHS else ("seed", "train_epochs")
         others = tuple(
             pair
             for pair in self.overrides
-            if pair[0] not in ("seed", "train_epochs") and not pair[0].startswith("learning_rate.")
+            if pair[0] not in own and not pair[0].startswith("learning_rate.")
         )
         return self.recipe, others, self.data_dir
 
@@ -48,9 +55,11 @@ class Trial:
             *((key, text_of(value)) for key, value in self.overrides),
             ("data_dir", self.data_dir),
             *FAST,
+            *self.computing,
         ]
 
 
+LONG_EPOCHS = 100
 # None of it changes what a run computes by more than rounding.
 FAST = (
     ("input.cache", "device"),

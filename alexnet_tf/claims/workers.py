@@ -35,8 +35,11 @@ class Worker(Protocol):
     def measure(self, name: str, folders: Sequence[Path], data_dir: str) -> Future[float | None]:
         """Takes a measure (`measuring.MEASURES`) of finished runs."""
 
+    def ask_to_stop(self) -> None:
+        """Lets a run that it is training save itself and stop; returns at once."""
+
     def stop(self) -> None:
-        """Ends it; a run that it is training is saved."""
+        """Ends it, after `ask_to_stop`, and waits for its end."""
 
 
 def choose(

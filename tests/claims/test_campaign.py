@@ -41,6 +41,9 @@ class Pretends:
         line = json.loads((folder / "metrics.jsonl").read_text())
         return self.done(line["val_top_1_error"])
 
+    def ask_to_stop(self):
+        pass
+
     def stop(self):
         pass
 
@@ -167,6 +170,8 @@ def test_rates_seed_and_length_make_no_other_program():
     assert first.program == trial("a", 2, **{"learning_rate.schedule": "cosine"}).program
     assert first.program != trial("a", 1, neuron="tanh").program
     assert first.folder != trial("a", 2).folder
+    # Long runs wait for no other one's end.
+    assert trial("a", 1, train_epochs=140).program != trial("a", 2, train_epochs=140).program
 
 
 @pytest.mark.parametrize("name", ["finished", "diverged"])

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Tries the paper's claims on CIFAR-10 with one GPU, the most important ones first, for so many
+# minutes, and leaves the ledger, its pages and the curves of all runs in a folder.
+#
+#   tools/claims_on_gpu.sh cifar10_jpeg.tar.gz OUTPUT_DIR [MINUTES]
+#
+# The archive holds cifar10_jpeg/train/CLASS/*.jpg and cifar10_jpeg/test/CLASS/*.jpg. Variables:
+# PYTHON (python3), PARALLEL (14: runs at once), WORK (a new folder under /tmp: data and runs),
+# ALEXNET_COMMIT (of a copy without its history). Started again with the same WORK, it goes on.
+set -eu
+archive=$1 output=$2 minutes=${3:-5}
+python=${PYTHON:-python3}
+work=${WORK:-$(mktemp -d /tmp/claims.XXXXXX)}
+began=$(date +%s)
+mkdir -p "$output" "$work"
+
+if [ ! -d "$work/cifar10" ]; then
+    tar xzf "$archive" -C "$work"
+    "$python" -m data_prep.build_tfrecords --train="$work/cifar10_jpeg/train" \
+        --validation="$work/cifar10_jpeg/test" --image_size=32 --output_dir="$work/cifar10"
+fi
+echo "data: $(($(date +%s) - began)) s"
+
+# Nets whose runs are long come before claims that are many short runs.
+claims="lrn relu net_18 crops_flips ten_views dropout weight_decay bias_init ensemble overlap \
+net_26 neighbours depth columns color_noise schedules specialisation"
+claims_until() { # minutes that are left, further flags
+    left=$(echo "$minutes $began $(date +%s)" | awk '{ print $1 - ($3 - $2) / 60 }')
+    # shellcheck disable=SC2086
+    "$python" -m alexnet_tf.reproduce $claims --data_dir="$work/cifar10" \
+        --output_dir="$work/claims" --budget=gpu --parallel="${PARALLEL:-14}" \
+        --deadline_minutes="$left" --extend "$@" >"$output/verdicts.json" 2>>"$output/claims.log"
+}
+claims_until || echo "some runs failed: $output/claims.log"
+# Where nothing at all came to its end, XLA is the first suspect.
+if [ ! -s "$work/claims/ledger.jsonl" ] && [ $(($(date +%s) - began)) -lt $((minutes * 60 - 60)) ]; then
+    echo "no row yet: once more without XLA"
+    claims_until --set=jit_compile=false || echo "some runs failed: $output/claims.log"
+fi
+
+for file in ledger.jsonl claims.md ledger.html; do
+    if [ -f "$work/claims/$file" ]; then cp "$work/claims/$file" "$output"; fi
+done
+if [ -d "$work/claims/runs" ]; then
+    (cd "$work/claims/runs" && find . -name metrics.jsonl -o -name config.json -o -name '*.log' \
+        -o -name '*.trial.txt') | tar czf "$output/runs.tar.gz" -C "$work/claims/runs" -T -
+fi
+echo "done: $(($(date +%s) - began)) s; $(grep -c . "$output/ledger.jsonl" || true) rows"
