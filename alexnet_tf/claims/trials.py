@@ -63,7 +63,6 @@ LONG_EPOCHS = 100
 # None of it changes what a run computes by more than rounding.
 FAST = (
     ("input.cache", "device"),
-    ("steps_per_call", "50"),
     ("log.every_steps", "1000"),
     ("log.tensorboard", "false"),
     ("log.report", "false"),

@@ -45,6 +45,10 @@ class Multipliers:
         assert self._variable is not None
         return tf.convert_to_tensor(self._variable) > 0
 
+    def reset(self) -> None:
+        """Sets all factors to those of the network's table, as at the beginning of a run."""
+        self.assign(self._first)
+
     def assign(self, values: Sequence[float]) -> None:
         """Sets all factors, between two updates.
 

@@ -114,6 +114,7 @@ def restart(
     drawn = {name: value.numpy() for name, value in build.named_variables(fresh).items()}
     checkpoint.assign_weights(run.variables, drawn, "the initial weights")
     optimizers.load_state(run.optimizer, optimizer_at_first)
+    run.optimizer.multipliers.reset()
     last_step = config.train_steps or config.train_epochs * run.steps_per_epoch
     rule = learning_rate.make(
         config,

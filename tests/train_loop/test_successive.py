@@ -23,7 +23,6 @@ SETTINGS = {
     "network.conv1_stride": "1",
     "batch_size": "16",
     "train_epochs": "2",
-    "steps_per_call": "2",
     "learning_rate.schedule": "diary",
     "learning_rate.diary": "((1, 'conv1*', 0.0), (1, 'color_noise', 0.0))",
     "log.tensorboard": "false",
