@@ -198,7 +198,8 @@ def convert(
     from data_prep import dataset
     from data_prep.shards import records
 
-    for number, (name, path) in enumerate(files.items()):
+    # A file alone is in both classes: a dataset has at least two.
+    for number, (name, path) in enumerate(2 // len(files) * [*files.items()] or files.items()):
         place = folder / "images" / f"class{number % 2}"
         place.mkdir(parents=True, exist_ok=True)
         (place / name).symlink_to(path.resolve())

@@ -12,7 +12,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from alexnet_tf.serving import bytes_graph, exif_graph, jpeg_graph
-from data_prep.pixels.headers import BMP_HEADER_BYTES
+from data_prep.pixels.headers import BMP_HEADER_BYTES, MAX_PNG_CHUNKS
 from data_prep.pixels.limits import MAX_PIXELS
 
 JPEG, PNG, GIF, BMP, WEBP, UNKNOWN = range(6)
@@ -20,7 +20,7 @@ JPEG, PNG, GIF, BMP, WEBP, UNKNOWN = range(6)
 # Bytes that all headers fit into.
 _HEAD = 64
 _GIF_END = b"\x3b"
-# Chunks of a PNG or a WebP that are looked at for an orientation.
+# Chunks of a WebP that are looked at for an orientation.
 _MAX_CHUNKS = 10_000
 
 NOT_AN_IMAGE = "not an image of a known kind"
@@ -28,6 +28,8 @@ EMPTY = "empty file"
 WITHOUT_PIXELS = "an image without pixels"
 TOO_LARGE = f"more than the {MAX_PIXELS:,} pixels that are decoded"
 BMP_KIND = "BMP with a palette, 16 bits or compression: this model decodes 24 and 32 bits only"
+PNG_CHUNK = "truncated PNG (a chunk reaches beyond the end of the file)"
+PNG_CHUNKS = f"PNG of more than {MAX_PNG_CHUNKS:,} chunks, which is not decoded"
 GIF_FRAME = "GIF whose first frame does not fill its canvas, which this model does not decode"
 WEBP_KIND = "WebP with transparency or of several frames, which this model does not decode"
 
@@ -70,8 +72,8 @@ def inspect(
     def png():
         width = bytes_graph.unsigned(head, 16, 4, big=True)
         height = bytes_graph.unsigned(head, 20, 4, big=True)
-        exif = _png_exif(content) if upright else None
-        return answer(PNG, tf.constant(""), height, width, exif=exif)
+        reason, exif = _png(content)
+        return answer(PNG, reason, height, width, exif=exif if upright else None)
 
     def gif():
         width, height = bytes_graph.unsigned(head, 6, 2), bytes_graph.unsigned(head, 8, 2)
@@ -189,14 +191,40 @@ def _webp(padded: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, ...]:
     )
 
 
-def _png_exif(content: tf.Tensor) -> tf.Tensor:
-    """Where the EXIF block of a PNG begins, int64; 0: it has none."""
+def _png(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Why a PNG is refused (string), and where its EXIF block begins (int64; 0: it has none).
+
+    libpng takes as much memory as a chunk claims to have, up to 2 GB, before it reads it.
+    """
     data = bytes_graph.vector(content)
+    size = tf.cast(tf.strings.length(content), tf.int64)
+    zero = tf.constant(0, tf.int64)
 
-    def next_chunk(at):
-        return at + 12 + bytes_graph.unsigned(data, at, 4, big=True)
+    def chunk(at):
+        """Whether it is one before the end, whether the file holds all of it, where it ends."""
 
-    return _chunk(content, tf.constant(8, tf.int64), 4, b"eXIf", next_chunk)
+        def look():
+            end = at + 12 + bytes_graph.unsigned(data, at, 4, big=True)
+            before_end = tf.not_equal(bytes_graph.text(content, at + 4, 4), b"IEND")
+            return before_end, end <= size, end
+
+        nothing = (tf.constant(False), tf.constant(False), at)
+        return tf.cond(at + 8 <= size, look, lambda: nothing)
+
+    def step(at, exif, before_end, whole, end):
+        is_exif = tf.equal(exif, 0) & tf.equal(bytes_graph.text(content, at + 4, 4), b"eXIf")
+        return end, tf.where(is_exif, at + 8, exif), *chunk(end)
+
+    begin = tf.constant(8, tf.int64)
+    _, exif, before_end, whole, _ = tf.while_loop(
+        lambda at, exif, before_end, whole, end: before_end & whole,
+        step, (begin, zero, *chunk(begin)),
+        maximum_iterations=MAX_PNG_CHUNKS, parallel_iterations=1,
+    )  # fmt: skip
+    reason = bytes_graph.first_true(
+        [(before_end & tf.logical_not(whole), PNG_CHUNK), (before_end & whole, PNG_CHUNKS)]
+    )
+    return reason, exif
 
 
 def _webp_exif(content: tf.Tensor) -> tf.Tensor:

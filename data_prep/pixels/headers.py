@@ -19,8 +19,10 @@ KINDS = ("JPEG", "PNG", "GIF", "BMP", "WebP")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-# Chunks looked at for an orientation: a file with more is not a photograph.
+# Chunks of a WebP looked at for an orientation: a file with more is not a photograph.
 _MAX_CHUNKS = 10_000
+# The largest image of 8 bits, stored without compression, has 24,576 of libpng's pieces of 8 kB.
+MAX_PNG_CHUNKS = 30_000
 # The headers of Windows and of OS/2 version 2; the first one of OS/2, of 12 bytes, is another.
 BMP_HEADER_BYTES = (40, 52, 56, 64, 108, 124)
 # What people have beside the kinds that are read, to be named in the message.
@@ -118,17 +120,23 @@ def _png(data: bytes) -> Header:
     channels = _PNG_CHANNELS.get(colours)
     if channels is None or bits not in (1, 2, 4, 8, 16):
         raise ImageError(f"damaged PNG ({bits} bits of colour type {colours})")
-    orientation = exif.AS_STORED
+    block = None
     position = 8
-    for _ in range(_MAX_CHUNKS):
-        if position + 8 > len(data):
+    for _ in range(MAX_PNG_CHUNKS):
+        length, chunk = 0, b"IEND"
+        if position + 8 <= len(data):
+            length, chunk = struct.unpack_from(">I4s", data, position)
+        if chunk == b"IEND":
             break
-        length, chunk = struct.unpack_from(">I4s", data, position)
-        if chunk == b"eXIf":
-            orientation = exif.orientation(data[position + 8 : position + 8 + length])
-        if chunk == b"eXIf" or chunk == b"IEND":
-            break
+        # libpng takes as much memory as a chunk claims to have, up to 2 GB, before it reads it.
+        if position + 12 + length > len(data):
+            raise ImageError("truncated PNG (a chunk reaches beyond the end of the file)")
+        if chunk == b"eXIf" and block is None:
+            block = data[position + 8 : position + 8 + length]
         position += length + 12
+    else:
+        raise ImageError(f"PNG of more than {MAX_PNG_CHUNKS:,} chunks, which is not decoded")
+    orientation = exif.AS_STORED if block is None else exif.orientation(block)
     return Header("PNG", width, height, channels, orientation)
 
 

@@ -70,6 +70,12 @@ def png_of_size(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def png_with(chunks: bytes, end: bytes | None = None) -> bytes:
+    """A PNG with `chunks` behind its header chunk, and then, if not its own rest, `end`."""
+    data = encoded(pixels(), "PNG")
+    return data[:33] + chunks + (data[33:] if end is None else end)
+
+
 def jpeg_of_size(width: int, height: int) -> bytes:
     data = bytearray(encoded(pixels(), "JPEG"))
     place = data.index(b"\xff\xc0")
@@ -122,8 +128,11 @@ BAD = {
     "progressive JPEG of many scans": (many_scans(), "too many scans", True),
     "large PNG": (png_of_size(100_000, 100_000), "more than the 67,108,864", True),
     "PNG of no width": (png_of_size(0, 40), "without pixels", True),
-    "truncated PNG": (encoded(pixels(), "PNG")[:-900], "damaged or truncated", True),
-    "PNG header alone": (b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", "without pixels", True),
+    "truncated PNG": (encoded(pixels(), "PNG")[:-900], "truncated PNG", True),
+    "PNG header alone": (b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", "truncated PNG", True),
+    "PNG chunk of 2 GB": (png_with(b"\x7f\xff\xff\xfftEXt"), "truncated PNG (a chunk", True),
+    "PNG chunk of one byte too many": (png_with(b"\0\0\0\1tEXt", end=b"1234"), "a chunk", True),
+    "PNG of many chunks": (png_with((bytes(4) + b"tEXt1234") * 30_000), "30,000 chunks", True),
     "BMP of 8 bits": (bmp(8), "BMP with a palette", False),
     "BMP of 4 bits": (bmp(4), "BMP with a palette", False),
     "BMP of 1 bit": (bmp(1), "BMP with a palette", False),
