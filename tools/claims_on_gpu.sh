@@ -5,7 +5,7 @@
 #   tools/claims_on_gpu.sh cifar10_jpeg.tar.gz OUTPUT_DIR [MINUTES]
 #
 # The archive holds cifar10_jpeg/train/CLASS/*.jpg and cifar10_jpeg/test/CLASS/*.jpg. Variables:
-# PYTHON (python3), PARALLEL (14: runs at once), WORK (a new folder under /tmp: data and runs),
+# PYTHON (python3), PARALLEL (12: runs at once), WORK (a new folder under /tmp: data and runs),
 # ALEXNET_COMMIT (of a copy without its history). Started again with the same WORK, it goes on.
 set -eu
 archive=$1 output=$2 minutes=${3:-5}
@@ -23,12 +23,12 @@ echo "data: $(($(date +%s) - began)) s"
 
 # Nets whose runs are long come before claims that are many short runs.
 claims="lrn relu net_18 crops_flips ten_views dropout weight_decay bias_init ensemble overlap \
-net_26 neighbours depth columns color_noise schedules specialisation"
+net_26 neighbours ensemble_weights depth columns color_noise schedules specialisation"
 claims_until() { # minutes that are left, further flags
     left=$(echo "$minutes $began $(date +%s)" | awk '{ print $1 - ($3 - $2) / 60 }')
     # shellcheck disable=SC2086
     "$python" -m alexnet_tf.reproduce $claims --data_dir="$work/cifar10" \
-        --output_dir="$work/claims" --budget=gpu --parallel="${PARALLEL:-14}" \
+        --output_dir="$work/claims" --budget=gpu --parallel="${PARALLEL:-12}" \
         --deadline_minutes="$left" --extend "$@" >"$output/verdicts.json" 2>>"$output/claims.log"
 }
 claims_until || echo "some runs failed: $output/claims.log"

@@ -26,6 +26,9 @@ def budgets(
 ) -> dict[str, Budget]:
     """The three budgets of a claim.
 
+    The rate falls to a tenth after three quarters of a run and again after nine tenths, unless
+    `changes` names a schedule.
+
     Args:
         laptop, gpu: `epochs`, `images` (0: all) and `seeds`.
         changes: config keys and values that hold for all arms.
@@ -34,17 +37,23 @@ def budgets(
     own = dict(changes or {})
 
     def budget(length: Mapping[str, int]) -> Budget:
+        epochs = length["epochs"]
+        drops = {
+            "learning_rate.schedule": "steps",
+            "learning_rate.drop_epochs": (epochs * 3 // 4, epochs * 9 // 10),
+        }
         overrides = {
             "evaluation.every_epochs": NEVER,
+            **({} if "learning_rate.schedule" in own else drops),
             **own,
-            "train_epochs": length["epochs"],
+            "train_epochs": epochs,
             "limit_train_examples": length["images"],
         }
         images = f"{length['images']:,}" if length["images"] else "all"
         return Budget(
             overrides,
             length["seeds"],
-            f"{length['epochs']} epochs of {images} images per run",
+            f"{epochs} epochs of {images} images per run",
             {"train_epochs": pilot_epochs} if pilot_epochs else {},
         )
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_tf.claims import neighbours
+from alexnet_tf.claims import ensemble_weights, neighbours
 
 Measure = Callable[[Sequence[Path], str], "float | None"]
 """From the work folders behind a row and the dataset's folder to a number; None: not reached."""
 
 THRESHOLD = 0.25
 """Training error of figure 1."""
+_IMAGES_AT_ONCE = 100
 
 
 def epochs(folder: Path) -> list[dict[str, Any]]:
@@ -120,14 +121,20 @@ def color_gap(folders: Sequence[Path], data_dir: str) -> float | None:
 
 
 def _evaluated(folders: Sequence[Path], data_dir: str) -> dict[str, Any]:
-    """The report of `alexnet_tf.evaluate` on 1 and 10 views, kept beside the first run."""
+    """The report of `alexnet_tf.evaluate`, kept beside the first run.
+
+    Of one run on 1 and on 10 views, of several on 1.
+    """
     cache = folders[0] / f"evaluation-of-{len(folders)}.json"
     if cache.is_file():
         return json.loads(cache.read_text())
     from alexnet_common import files
     from alexnet_tf.evaluation import ensemble
 
-    settings = ensemble.Settings(views=10, checkpoint="newest", data_dir=data_dir)
+    views = 10 if len(folders) == 1 else 1
+    settings = ensemble.Settings(
+        views=views, checkpoint="newest", data_dir=data_dir, batch_size=_IMAGES_AT_ONCE
+    )
     report = ensemble.evaluate_runs([str(folder) for folder in folders], settings)
     files.write_atomically(cache, json.dumps(report).encode())
     return report
@@ -152,6 +159,14 @@ MEASURES: dict[str, tuple[str, Measure]] = {
     "error_1_view": ("top-1 validation error, 1 view", error_of_views(1)),
     "error_10_views": ("top-1 validation error, 10 views", error_of_views(10)),
     "mean_error_of_members": ("mean top-1 error of the single networks", mean_error_of_members),
+    "error_fitted_here": (
+        "top-1 error of the ensemble, weights fitted on the same images",
+        ensemble_weights.error_fitted_here,
+    ),
+    "error_fitted_elsewhere": (
+        "top-1 error of the ensemble, weights fitted on other images",
+        ensemble_weights.error_fitted_elsewhere,
+    ),
     "color_gap": ("colour difference of the columns, in random deviations", color_gap),
 }
 """What a claim may measure: words and function by name."""

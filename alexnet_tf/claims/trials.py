@@ -41,7 +41,9 @@ class Trial:
         Long runs have one each: waiting for another's end takes longer than to compile.
         """
         settings = dict(self.overrides)
-        own = () if settings.get("train_epochs", 0) >= LONG_EPOCHS else ("seed", "train_epochs")
+        images = settings.get("limit_train_examples") or WHOLE_SET
+        long = settings.get("train_epochs", 0) * images >= LONG
+        own = () if long else ("seed", "train_epochs")
         others = tuple(
             pair
             for pair in self.overrides
@@ -59,7 +61,9 @@ class Trial:
         ]
 
 
-LONG_EPOCHS = 100
+# Images of the largest set here, and images over all epochs from which a run is long.
+WHOLE_SET = 50_000
+LONG = 700_000
 # None of it changes what a run computes by more than rounding.
 FAST = (
     ("input.cache", "device"),

@@ -29,7 +29,10 @@ def _claim(
         arms=(Arm("net"),),
         measure=measure,
         rule=NearNumber("net", number=error, margin=0.015),
-        budgets=budgets(length, length, changes=changes),
+        # The recipe's own drops.
+        budgets=budgets(
+            length, length, changes={"learning_rate.schedule": "steps", **(changes or {})}
+        ),
         confounders=_CONFOUNDERS,
         not_tested="the original CIFAR-10",
     )

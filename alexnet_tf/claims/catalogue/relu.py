@@ -33,8 +33,8 @@ CLAIM = Claim(
     measure="epochs_to_25",
     rule=RatioOfTimes("relu", "tanh", claimed=6.0, worth=2.0),
     budgets=budgets(
-        {"epochs": 40, "images": 0, "seeds": 2},
-        {"epochs": 40, "images": 0, "seeds": 5},
+        {"epochs": 30, "images": 0, "seeds": 2},
+        {"epochs": 30, "images": 0, "seeds": 5},
         # Figure 1 has no regularisation of any kind.
         changes={
             "network.norm": False,

@@ -16,7 +16,11 @@ CLAIM = Claim(
     arms=(
         Arm("plateau", {"learning_rate.schedule": "plateau", "learning_rate.patience_epochs": 3}),
         Arm("linear", {"learning_rate.schedule": "polynomial"}),
-        Arm("step_exponential"),
+        Arm(
+            "four_parts",
+            {"learning_rate.schedule": "step_exponential", "learning_rate.stages": 4},
+        ),
+        Arm("two_drops"),
     ),
     measure="validation_error",
     rule=PairedDifference("plateau", "linear", worth=0.005),

@@ -21,6 +21,7 @@ CLAIM = Claim(
     budgets=budgets(
         {"epochs": 30, "images": 0, "seeds": 2},
         {"epochs": 30, "images": 0, "seeds": 2},
+        changes={"learning_rate.schedule": "step_exponential"},
     ),
     confounders=(
         "conv1 has 7x7 filters with stride 2, for images of 64 pixels; the published run's network "
