@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Defines the command's flags."""
     flags.DEFINE_bool("list", False, "List the claims and stop.", flag_values=flag_values)
+    flags.DEFINE_bool(
+        "pages", False, "Make the pages of the rows in --output_dir, and stop.",
+        flag_values=flag_values,
+    )  # fmt: skip
     flags.DEFINE_string(
         "data_dir", "", "Dataset folder, as the claim names it.", flag_values=flag_values
     )
@@ -83,6 +87,9 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
             budget, verdict = ledger.best_verdict(ledger.read(root / ledger.FILE), item)
             print(f"{item.name:16} {item.section:16} {verdict.word:13} {item.sentence}")
         return 0
+    if flag_values.pages:
+        _write_pages(root)
+        return 0
     if not arguments:
         raise UsageError("name claims, or `all`; --list shows them")
     if not flag_values.data_dir:
@@ -117,7 +124,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     try:
         failures = campaign.run()
     finally:
-        _write_pages(root)
+        if (root / ledger.FILE).is_file():
+            _write_pages(root)
     rows = ledger.read(root / ledger.FILE)
     verdicts = {
         item.name: rules.as_row(ledger.verdict_of(rows, item, flag_values.budget))
@@ -170,9 +178,8 @@ def _write_pages(root: Path) -> None:
     from alexnet_tf.claims import ledger, page
 
     rows, everything = ledger.read(root / ledger.FILE), catalogue.load_all()
-    if rows:
-        files.write_atomically(root / "claims.md", page.markdown(everything, rows).encode())
-        files.write_atomically(root / "ledger.html", page.html(everything, rows).encode())
+    files.write_atomically(root / "claims.md", page.markdown(everything, rows).encode())
+    files.write_atomically(root / "ledger.html", page.html(everything, rows).encode())
 
 
 def run() -> None:
