@@ -42,9 +42,9 @@ class _Row:
 @dataclasses.dataclass
 class _Job:
     worker: Worker
+    began: float
     trial: Trial | None = None
     row: _Row | None = None
-    began: float = dataclasses.field(default_factory=time.monotonic)
 
 
 class Campaign:
@@ -129,12 +129,12 @@ class Campaign:
         for number, worker in enumerate(self._workers):
             if any(job.worker is worker for job in self._jobs.values()):
                 continue
-            row = next(self._measurable(), None)
+            row, began = next(self._measurable(), None), time.monotonic()
             if row:
                 folders = [trial.folder for trial in row.trials]
                 name = row.arm.measure or row.claim.measure
                 future: Future[Any] = worker.measure(name, folders, self._data_dir)
-                self._jobs[future] = _Job(worker, row=row)
+                self._jobs[future] = _Job(worker, began, row=row)
                 continue
             left = self._deadline - time.time()
             if left <= 0:
@@ -149,7 +149,7 @@ class Campaign:
                 trial.folder.parent.mkdir(parents=True, exist_ok=True)
                 self._programs[number] = trial.program
                 future = worker.train(trial, _beside(trial, "log"), self._deadline)
-                self._jobs[future] = _Job(worker, trial=trial)
+                self._jobs[future] = _Job(worker, began, trial=trial)
 
     def _waiting(self) -> list[Trial]:
         """Trials that nobody has begun, the most important ones first."""

@@ -31,7 +31,7 @@ CLAIM = Claim(
     measure="mean_loss",
     rule=PairedDifference("ones", "zeros", worth=0.05, unit="nats", scale=1.0),
     budgets=budgets(
-        {"epochs": 4, "images": 5000, "seeds": 3},
+        {"epochs": 2, "images": 5000, "seeds": 3},
         {"epochs": 2, "images": 0, "seeds": 5},
         changes={"learning_rate.schedule": "constant"},
     ),
