@@ -2,8 +2,8 @@
 # Environments are made on first use and refreshed when the packaging files change.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-addons campaign mutants lint env env-addons clean clean-env
-.PHONY: gpu-check image-check more-extras
+.PHONY: help demo test test-slow test-addons campaign mutants fuzz coverage docs lint env env-addons
+.PHONY: clean clean-env gpu-check image-check more-extras
 
 # An activated environment or a PYTHONPATH of the calling shell must not decide what runs here.
 unexport VIRTUAL_ENV
@@ -55,6 +55,20 @@ campaign: .venv/installed  ## Kill a run 50 times at random moments; it must end
 mutants: .venv/installed  ## Change 200 places of the core, one at a time; tests must notice 95%
 	$(MAIN) -m tools.mutants
 
+fuzz:  ## Throw changed files at everything that reads files of others; ten CPU minutes per target
+	@$(MAKE) --no-print-directory env EXTRAS=$(if $(EXTRAS),$(EXTRAS)$(comma))fuzz
+	$(MAIN) -m tests.fuzz --cpu_seconds=600
+
+coverage:  ## Which lines the fast tests run, commands that they start included
+	@$(MAKE) --no-print-directory env EXTRAS=$(if $(EXTRAS),$(EXTRAS)$(comma))coverage
+	$(MAIN) -m coverage run -m pytest -q
+	$(MAIN) -m coverage combine -q
+	$(MAIN) -m coverage report --skip-covered
+
+docs:  ## Build the site of the docs into site/
+	@$(MAKE) --no-print-directory env EXTRAS=$(if $(EXTRAS),$(EXTRAS)$(comma))docs
+	NO_MKDOCS_2_WARNING=1 $(MAIN) -m mkdocs build --quiet --site-dir site
+
 lint: .venv/installed  ## Check style (ruff) and types (mypy)
 	@status=0; $(MAIN) -m ruff check . || status=1; $(MAIN) -m ruff format --check . || status=1; \
 	  $(MAIN) -m mypy || status=1; exit $$status
@@ -71,7 +85,7 @@ more-extras:
 	@tools/environment.sh .venv-addons addons,test $< 3.11
 
 clean:  ## Remove the demo, build products and caches; keep the environments
-	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo build dist site fuzz-findings .coverage* *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find alexnet_common alexnet_tf data_prep configs tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-env:  ## Remove the environments

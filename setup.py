@@ -106,6 +106,10 @@ setup(
         # python -m alexnet_tf.export --formats=onnx.
         "onnx": ["tf2onnx>=1.16"],
         "benchmark": ["opencv-python-headless>=4.8"],
+        # make docs, make fuzz, make coverage.
+        "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1"],
+        "fuzz": ["atheris>=3"],
+        "coverage": ["coverage>=7.6"],
         "test": TESTING,
         # setuptools and wheel: the tests build the wheel without reaching for a package index.
         # selenium: the test that opens TensorBoard in Chromium, where there is one.

@@ -1,4 +1,4 @@
-"""What README and docs name exists: links, files, modules, make targets, flags, config keys."""
+"""What README and docs name exists, and what they tell to type is run by tests."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import functools
 import importlib.util
 import pathlib
 import re
-import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from alexnet_tf import config as recipes
+from tests.helpers import documented
+from tools import docs_links
 
 PAGES = ("README.md", *(f"docs/{path.name}" for path in pathlib.Path("docs").glob("*.md")))
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -31,7 +32,6 @@ WITH_VERBS = (
     "alexnet_tf.retrieve",
     "alexnet_tf.figures",
 )
-CODE = re.compile(r"```(?:bash|sh|console)?\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture(params=PAGES)
@@ -70,37 +70,100 @@ def test_named_modules_exist(page: pathlib.Path) -> None:
 
 def test_named_make_targets_exist(page: pathlib.Path, repository: pathlib.Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (repository / "Makefile").read_text(), re.MULTILINE))
-    code = "\n".join([*CODE.findall(page.read_text()), *re.findall(r"`[^`\n]+`", page.read_text())])
+    text = page.read_text()
+    code = "\n".join([*documented.CODE.findall(text), *re.findall(r"`[^`\n]+`", text)])
     assert sorted(set(TARGET.findall(code)) - targets) == []
-
-
-def commands(text: str) -> Iterator[tuple[str, list[str]]]:
-    """(module, arguments) of every `python -m` command in code blocks."""
-    for block in CODE.findall(text):
-        for line in block.replace("\\\n", " ").splitlines():
-            for match in re.finditer(r"python -m ((?:alexnet_tf|data_prep)\.\w+)([^|;&>]*)", line):
-                try:
-                    yield match[1], shlex.split(match[2], comments=True)
-                except ValueError:
-                    yield match[1], match[2].split()
-
-
-def flag_names(arguments: list[str]) -> list[str]:
-    """Names of flags, without values; what follows `--` belongs to another command."""
-    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return [argument.lstrip("-").partition("=")[0] for argument in own if argument.startswith("--")]
 
 
 def test_flags_in_commands_exist(page: pathlib.Path) -> None:
     unknown = []
-    for module, arguments in commands(page.read_text()):
-        verb = arguments[0] if module in WITH_VERBS and arguments else ""
+    for command in documented.commands(page.read_text()):
+        module = command.module
+        verb = command.arguments[0] if module in WITH_VERBS and command.arguments else ""
         defined = flags_of(module, verb)
-        for name in flag_names(arguments):
+        for name in command.flags:
             plain = name.partition(".")[0]
             if not {plain, plain.removeprefix("no")} & defined:
                 unknown.append(f"{module} {verb} --{name}")
     assert unknown == []
+
+
+@pytest.fixture(scope="module")
+def tests_of_commands(repository: pathlib.Path) -> dict[pathlib.Path, str]:
+    """Files that start commands: the tests but this one, and what a test walks through."""
+    walked = [repository / "tools" / "demo.sh", repository / "docs" / "own_photos.md"]
+    paths = [*sorted((repository / "tests").rglob("*.py")), *walked]
+    return {path: path.read_text() for path in paths if path != pathlib.Path(__file__)}
+
+
+def starts(module: str, text: str) -> bool:
+    """Whether a file names a command's module as one to run or import."""
+    package, _, name = module.rpartition(".")
+    imported = rf"from {re.escape(package)} import (?:\([^)]*|[^\n(]*)\b{name}\b"
+    return module in text or re.search(imported, text) is not None
+
+
+def test_commands_are_run_by_tests(
+    page: pathlib.Path, tests_of_commands: dict[pathlib.Path, str]
+) -> None:
+    """Each with each of its flags, in a test file that starts it, or `<!-- not run: WHY -->`."""
+    missing = []
+    for command in documented.commands(page.read_text()):
+        if command.not_run:
+            continue
+        texts = [text for text in tests_of_commands.values() if starts(command.module, text)]
+        used = {name for text in texts for name in re.findall(r"--([\w.]+)", text)}
+        if not texts:
+            missing.append(command.module)
+        missing += [
+            f"{command.module} --{name}"
+            for name in command.flags
+            if name not in used and not name.startswith("config.")
+        ]
+    assert missing == []
+
+
+def test_a_command_without_a_test_is_seen() -> None:
+    text = "```bash\npython -m alexnet_tf.train --a=1 \\\n    --b # why\n```\n"
+    (command,) = documented.commands(text)
+    assert (command.module, command.flags, command.not_run) == ("alexnet_tf.train", ["a", "b"], "")
+    (marked,) = documented.commands(f"<!-- not run: no data -->\n\n{text}")
+    assert marked.not_run == "no data"
+    (far,) = documented.commands(f"<!-- not run: no data -->\n\nText.\n\n{text}")
+    assert far.not_run == ""
+    assert starts("alexnet_tf.train", "from alexnet_tf import evaluate, train\n")
+    assert not starts("alexnet_tf.train", "from alexnet_tf import train_loop\n")
+
+
+def nav_pages(entry: object) -> list[str]:
+    """The pages in a part of the site's navigation."""
+    if isinstance(entry, str):
+        return [entry]
+    parts = entry.values() if isinstance(entry, dict) else entry
+    assert isinstance(entry, dict | list)
+    return [page for part in parts for page in nav_pages(part)]
+
+
+def test_every_page_has_its_place_on_the_site(repository: pathlib.Path) -> None:
+    site = yaml.safe_load((repository / "mkdocs.yml").read_text())
+    pages = nav_pages(site["nav"])
+    assert sorted(pages) == sorted(path.name for path in (repository / "docs").glob("*.md"))
+    assert site["strict"] is True
+    # Nothing is fetched from elsewhere to read a page.
+    assert site["theme"]["font"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("See the [README](../README.md).", "See the [README](index.md)."),
+        ("[deploy/slurm.sh](../deploy/slurm.sh) starts", "`deploy/slurm.sh` starts"),
+        ("the [changelog](../CHANGELOG.md#a)", "the changelog (`CHANGELOG.md`)"),
+        ("[data](data.md) and ![a](images/a.png)", "[data](data.md) and ![a](images/a.png)"),
+    ],
+)
+def test_links_out_of_the_site(text: str, expected: str) -> None:
+    assert docs_links.inside(text) == expected
 
 
 @functools.cache

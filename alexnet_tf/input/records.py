@@ -139,8 +139,13 @@ class RecordReader:
     def _parse(self, number: int, pixels: np.ndarray) -> int:
         """A record whose fields stand in another order than the converter's."""
         import tensorflow as tf
+        from google.protobuf.message import DecodeError
 
-        features = tf.train.Example.FromString(self._read_one(number)).features.feature
+        try:
+            features = tf.train.Example.FromString(self._read_one(number)).features.feature
+        except DecodeError as error:
+            # Somebody else's bytes behind a checksum that is right.
+            raise self._damaged(number) from error
         content = features[self._data.image_key].bytes_list.value
         labels = features[dataset.LABEL_KEY].int64_list.value
         if len(content) != 1 or len(content[0]) != len(pixels) or len(labels) != 1:
@@ -186,13 +191,15 @@ _LABEL = dataset.LABEL_KEY.encode() + b"\x12"
 def _label(head: bytes) -> int | None:
     """The label in the first bytes of a record: Feature.int64_list, one packed value."""
     place = head.find(_LABEL) + len(_LABEL)
-    if place < len(_LABEL) or head[place + 1 : place + 4 : 2] != b"\x1a\x0a":
+    packed = place >= len(_LABEL) and head[place + 1 : place + 4 : 2] == b"\x1a\x0a"
+    if not packed or len(head) <= place + 4:
         return None
     value = shift = 0
     for byte in head[place + 5 : place + 5 + head[place + 4]]:
         value |= (byte & 0x7F) << shift
         shift += 7
-    return value
+    # Larger than an int64 there is none: protobuf's own reader says what the field holds.
+    return value if value < 1 << 63 else None
 
 
 def _allow_open_files(count: int) -> None:

@@ -31,6 +31,12 @@ def cifar_like(tmp_path_factory):
     return small_dataset.make(folder, image_size=32, classes=10, train=64, validation=20)
 
 
+def test_claims_are_listed(capsys):
+    assert call("--list") == 0
+    listed = capsys.readouterr()
+    assert [name for name in catalogue.load_all() if name not in listed.out + listed.err] == []
+
+
 @pytest.mark.slow
 def test_every_claim_runs_end_to_end_at_the_smoke_budget(cifar_like, tmp_path, capsys):
     claims = {

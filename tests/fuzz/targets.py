@@ -1,0 +1,168 @@
+"""What hostile files are thrown at: one function per parser, which takes the bytes of a file.
+
+Each returns when the file was read, raises `Refused` when the program refused it with one line, and
+raises anything else where the program has an error: then a person would see a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import struct
+import tempfile
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import numpy as np
+
+from alexnet_common.errors import UserError
+from alexnet_common.tfrecord import masked_crc
+from alexnet_tf.input import records
+from alexnet_tf.tables.cuda_convnet import reader
+from alexnet_tf.weight_io import weight_files
+from alexnet_tf.weight_io.weights import WeightsError
+from data_prep import dataset
+from data_prep.pixels import images
+from data_prep.pixels.errors import ImageError
+from data_prep.sources import labels, tfrecords
+
+# Parts of one input: a definition file and its parameter file.
+SEPARATOR = b"\n===\n"
+IMAGE_NAMES = ("a.jpg", "b c.jpg", "train/d.png")
+SIZE = 8
+# A dataset folder that the `dataset.json` of the corpus belongs to.
+_DATASET = pathlib.Path(__file__).parents[1] / "data" / "version_0_1_0" / "dataset_jpeg"
+_FOLDER = tempfile.TemporaryDirectory(prefix="fuzz-", dir="/dev/shm")
+
+
+class Refused(Exception):
+    """The program said in one line what is wrong with the file."""
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    try:
+        yield
+    except (UserError, ImageError) as error:
+        text = str(error)
+        assert text.strip() and "\n" not in text, f"not one line: {text!r}"
+        raise Refused(text) from error
+
+
+def _file(name: str, content: bytes) -> str:
+    path = os.path.join(_FOLDER.name, name)
+    with open(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+def definition(content: bytes) -> None:
+    """Layer-definition and layer-parameter files of 2012."""
+    layers, _, parameters = content.partition(SEPARATOR)
+    paths = [_file("layers.cfg", layers)]
+    if parameters:
+        paths.append(_file("layer-params.cfg", parameters))
+    with one_line():
+        table = reader.read(*paths)
+        assert table.layers and table.cost and table.shapes
+
+
+def label_file(content: bytes) -> None:
+    """Label files in any of their forms."""
+    with one_line():
+        found = labels.parse("labels.txt", content, IMAGE_NAMES, None)
+        assert all(name and label for name, label in found.items())
+
+
+def dataset_json(content: bytes) -> None:
+    """`dataset.json`, through the function that opens a dataset folder."""
+    for path in _DATASET.iterdir():
+        if path.is_file() and not os.path.exists(os.path.join(_FOLDER.name, path.name)):
+            shutil.copy(path, _FOLDER.name)
+    _file("dataset.json", content)
+    with one_line():
+        data = dataset.load(_FOLDER.name)
+        for split in data.splits.values():
+            assert sum(shard.count for shard in split.shards) == split.count
+            for shard in split.shards:
+                assert os.path.basename(shard.name) == shard.name
+
+
+def _split(path: str, length: int, key: str) -> dataset.Dataset:
+    """As much of a dataset as the reader of records asks for: one record of this length."""
+    split = types.SimpleNamespace(count=1, shards=(None,))
+    return cast(
+        dataset.Dataset,
+        types.SimpleNamespace(
+            split=lambda name: split,
+            splits={"train": split},
+            index=lambda name: np.array([[0, 12, length]], np.int64),
+            shard_path=lambda name, number: path,
+            image_key=key,
+        ),
+    )
+
+
+def record(content: bytes) -> None:
+    """The reader of a dataset's records, behind the checksum, which a hostile file has right."""
+    path = _file("record", framed(content))
+    pixels = np.zeros((1, SIZE * SIZE * 3), np.uint8)
+    found = records.RecordReader(_split(path, len(content), "image/raw"), "train")
+    try:
+        with one_line():
+            assert found.read(np.array([0]))[0] == content
+            found.read_pixels(np.array([0]), pixels)
+    finally:
+        found.close()
+
+
+def framed(payload: bytes) -> bytes:
+    """A TFRecord file of one record."""
+    head = struct.pack("<Q", len(payload))
+    return (
+        head
+        + struct.pack("<I", masked_crc(head))
+        + payload
+        + struct.pack("<I", masked_crc(payload))
+    )
+
+
+def foreign_record(content: bytes) -> None:
+    """TFRecord files of other converters."""
+    # One in two is a file as it is, the other one a record behind a right checksum.
+    whole = content[:1] == b"\0"
+    path = _file("foreign.tfrecord", content[1:] if whole else framed(content))
+    with one_line():
+        tfrecords.scan(path, [path], None)
+
+
+def weights(content: bytes) -> None:
+    """Weight files: NumPy's, PyTorch's pickles, Caffe's blobs."""
+    path = _file("weights", content)
+    with one_line():
+        found = weight_files.read(path)
+        try:
+            found.values(1.0)
+        except WeightsError as error:
+            assert str(error)
+
+
+def image(content: bytes) -> None:
+    """An image file to square pixels: header, decoder, resize."""
+    with one_line():
+        pixels = images.square_pixels(content, SIZE, "apply")
+        assert pixels.shape == (SIZE, SIZE, 3) and pixels.dtype == np.uint8
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "definition": definition,
+    "label_file": label_file,
+    "dataset_json": dataset_json,
+    "record": record,
+    "foreign_record": foreign_record,
+    "weights": weights,
+    "image": image,
+}
