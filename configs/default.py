@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
     config.placement = "one_device"
     config.implementation = "auto"
     config.lrn_kernel = "auto"
+    config.pool_kernel = "auto"
     config.strided_convolution = "auto"
     config.precision = "auto"
     config.loss_scale = 0.0

@@ -26,6 +26,7 @@ def build(
     seed: int = 0,
     policy: str = "float32",
     lrn: str = "tf",
+    pool: str = "tf",
     space_to_depth: bool = False,
 ) -> keras.Model:
     """A functional model from float32 [B, S, S, 3] mean-subtracted pixels to float32 logits.
@@ -34,15 +35,16 @@ def build(
         table: the network; layers of the model bear the names of its rows.
         placement: "one_device", or the device of each column: its variables and the forward
             operations of its layers lie there.
-        implementation: "towers" (one layer per column), "joint" (as towers, but columns that read
-            the same image share one convolution) or "grouped" (columns merged, with native grouped
-            convolutions, several times slower on CPUs).
+        implementation: "towers" (one layer per column), "joint" (columns merged into one layer,
+            whose convolutions with groups are computed group by group) or "grouped" (the same with
+            native grouped convolutions, several times slower on CPUs).
         seed: of the initial weights, which depend on it and on the variables' names only.
         policy: Keras' dtype policy ("float32", "mixed_bfloat16", "mixed_float16"); response
             normalisation and the logits are float32 under each. "float64", for references on CPUs,
             with lrn="banded".
         lrn: how normalisation across maps is computed: "tf" (`tf.nn`'s own operation),
-            "tf_fast_gradient" or "banded"; see `normalization.across_maps`.
+            "tf_fast_gradient", "banded" or "shifted"; see `normalization.across_maps`.
+        pool: how max pooling is computed: "tf" or "shifted"; see `pooling.pool`.
         space_to_depth: compute convolutions of images with stride above 1 on blocks of pixels
             (`weight_layers.convolve_blocks`).
 
@@ -51,8 +53,10 @@ def build(
     """
     if implementation not in ("towers", "joint", "grouped"):
         raise TableError(f"implementation must be towers, joint or grouped, not {implementation!r}")
-    if lrn not in ("tf", "tf_fast_gradient", "banded"):
-        raise TableError(f"lrn must be tf, tf_fast_gradient or banded, not {lrn!r}")
+    if lrn not in ("tf", "tf_fast_gradient", "banded", "shifted"):
+        raise TableError(f"lrn must be tf, tf_fast_gradient, banded or shifted, not {lrn!r}")
+    if pool not in ("tf", "shifted"):
+        raise TableError(f"pool must be tf or shifted, not {pool!r}")
     devices = () if placement == "one_device" else placement
     if isinstance(devices, str) or (devices and len(devices) < table.num_columns):
         raise TableError(
@@ -61,7 +65,7 @@ def build(
     if implementation != "towers" and devices:
         raise TableError(f"implementation={implementation} has no columns to place: use one_device")
     native = implementation == "grouped"
-    choices = layers.Options(seed, lrn, native, tuple(devices), space_to_depth)
+    choices = layers.Options(seed, lrn, pool, native, tuple(devices), space_to_depth)
     initial = None
     if merged := grouped.merged(table, implementation):
         initial = _merged_initial(table, merged, seed)

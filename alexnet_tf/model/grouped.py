@@ -1,7 +1,7 @@
-"""Columns merged into single layers with native grouped convolutions, and weights between both.
+"""Columns merged into single layers, and weights between both forms.
 
 `conv2a` and `conv2b` become `conv2` with two groups, `fc6a` and `fc6b` become `fc6`: the same
-function, but on CPUs native groups are several times slower, and columns cannot be placed apart.
+function with fewer and larger operations, but columns cannot be placed apart.
 """
 
 from __future__ import annotations
@@ -102,13 +102,8 @@ class Merged:
         return kept
 
 
-def merge(table: Table, joint: bool = False) -> Merged:
+def merge(table: Table) -> Merged:
     """Merges the columns of `table`; a table of one column stays as it is.
-
-    Args:
-        table: the network.
-        joint: merge only convolutions of the same image, which need no groups: conv1 of both
-            columns becomes one convolution with all filters; the rest stays in columns.
 
     Raises:
         TableError: layers of a group learn in different ways, or have limits on the norms of
@@ -116,18 +111,17 @@ def merge(table: Table, joint: bool = False) -> Merged:
     """
     if table.num_columns == 1:
         return Merged(table, {})
-    return _Merger(table, joint).run()
+    return _Merger(table).run()
 
 
 def merged(table: Table, implementation: str) -> Merged | None:
     """What `build.build` makes of `table` for an implementation; None: the table as it is."""
-    return None if implementation == "towers" else merge(table, implementation == "joint")
+    return None if implementation == "towers" else merge(table)
 
 
 class _Merger:
-    def __init__(self, table: Table, joint: bool):
+    def __init__(self, table: Table):
         self.table = table
-        self.joint = joint
         self.shapes = table.shapes()
         self.rows_by_name = {row.name: row for row in table.layers}
         self.groups = self._find_groups()
@@ -175,9 +169,6 @@ class _Merger:
             self.table, layers=tuple(self.rows), output=self.table.output_name
         )
         return Merged(table, self.assemblies)
-
-    def _name(self) -> str:
-        return "joint" if self.joint else "grouped"
 
     def _last(self, stem: str) -> str:
         return [row.name for row in self.table.layers if row.name in self.groups[stem]][-1]
@@ -232,8 +223,6 @@ class _Merger:
         if any(_draws(member) for member in members):
             return False  # Each column draws for itself, by its row's name.
         same = len(set(reads)) == 1 and len(reads[0]) == 1 and reads[0][0] not in self.group_of
-        if self.joint and not (same and isinstance(first, rows.Conv)):
-            return False
         own = None
         if all(len(names) == 1 for names in reads):
             own = self._whole(tuple(names[0] for names in reads))
@@ -306,14 +295,14 @@ class _Merger:
         settings = {dataclasses.replace(k, source="") for m in members for k in m.kernels}
         if len(settings) != 1 or len({m.bias for m in members}) != 1:
             raise TableError(
-                f"implementation={self._name()}: {', '.join(m.name for m in members)} learn in "
-                "different ways and cannot be one layer"
+                f"{', '.join(m.name for m in members)} learn in different ways and cannot be one "
+                "layer; use implementation=towers"
             )
         kernel = first.kernels[0]
         if len(first.kernels) > 1 and (kernel.norm_ball > 0 or kernel.norm_range[1] > 0):
             raise TableError(
-                f"implementation={self._name()}: the kernels of {first.name} have limits on their "
-                "norms, each for itself, and cannot be one"
+                f"the kernels of {first.name} have limits on their norms, each for itself, and "
+                "cannot be one; use implementation=towers"
             )
         if groups is not None:
             kernel = dataclasses.replace(kernel, groups=groups)

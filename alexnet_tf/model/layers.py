@@ -59,9 +59,11 @@ class NormLayer(RowLayer):
 
     def compute(self, inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
         """The input, normalised."""
-        wide = tf.float64 if inputs[0].dtype == tf.float64 else tf.float32
-        x = tf.cast(inputs[0], wide)
         row = self.row
+        x = inputs[0]
+        # Those sums are float32 by themselves, and keep less in memory.
+        if not (isinstance(row, rows.CrossMapNorm) and self.options.lrn == "shifted"):
+            x = tf.cast(x, tf.float64 if x.dtype == tf.float64 else tf.float32)
         if isinstance(row, rows.CrossMapNorm):
             y = normalization.across_maps(
                 x,
@@ -86,6 +88,8 @@ class FunctionLayer(RowLayer):
 
     def compute(self, inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
         """What `row` says of `inputs`."""
+        if isinstance(self.row, rows.Pool):
+            return pooling.pool(inputs[0], self.row, self.options.pool)
         return function(self.row, inputs, self._row_output, training)
 
 

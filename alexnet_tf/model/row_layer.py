@@ -24,6 +24,7 @@ class Options:
     Attributes:
         seed: of the initial weights.
         lrn: how normalisation across maps is computed (`normalization.across_maps`).
+        pool: how max pooling is computed (`pooling.pool`).
         native_groups: whether groups run as TensorFlow's grouped convolutions or one by one.
         devices: device of each column; empty: wherever TensorFlow likes.
         space_to_depth: whether convolutions of images with stride above 1 run on blocks of pixels.
@@ -31,6 +32,7 @@ class Options:
 
     seed: int = 0
     lrn: str = "tf"
+    pool: str = "tf"
     native_groups: bool = False
     devices: tuple[str, ...] = ()
     space_to_depth: bool = False

@@ -102,10 +102,9 @@ _TOP = (
         choices={
             "auto": _AUTO,
             "towers": "one convolution per column",
-            "joint": "as towers, but columns that read the same image share one convolution "
-            "(conv1; equal up to rounding)",
-            "grouped": "merged into native grouped convolutions (much slower on CPUs); columns "
-            "that differ stay apart",
+            "joint": "columns merged into one layer where they are alike, groups computed one by "
+            "one (equal up to rounding)",
+            "grouped": "the same with native grouped convolutions (much slower on CPUs)",
         },
     ),
     Setting(
@@ -117,6 +116,18 @@ _TOP = (
             "tf": "TensorFlow's own operation",
             "tf_fast_gradient": "the same with a faster gradient",
             "banded": "as a product with a banded matrix (equal to 3e-7)",
+            "shifted": "as sums of shifted channels, one pass each way under XLA (equal to 3e-7)",
+        },
+    ),
+    Setting(
+        "pool_kernel",
+        "How max pooling is computed.",
+        ROUNDING,
+        choices={
+            "auto": _AUTO,
+            "tf": "TensorFlow's own operation",
+            "shifted": "as maxima of shifted images, whose gradient needs no scatter under XLA "
+            "(the same values; gradients equal to 1e-6)",
         },
     ),
     Setting(

@@ -84,6 +84,7 @@ def choices(place: Place) -> dict[str, Choice]:
         _jit_compile(place),
         _lrn_kernel(place),
         _implementation(place),
+        Choice("pool_kernel", "tf", "not measured yet"),
         Choice("strided_convolution", "direct", "blocks of pixels were not faster where measured"),
         _precision(place),
         (cache := _cache(place)),

@@ -74,6 +74,7 @@ def set_up(
             placement=devices.column_devices(layers.num_columns) or "one_device",
             implementation=config.implementation,
             lrn=config.lrn_kernel,
+            pool=config.pool_kernel,
             space_to_depth=config.strided_convolution == "space_to_depth",
         )
         settings = build.variable_settings(model)

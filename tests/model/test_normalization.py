@@ -60,7 +60,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("implementation", ["tf", "tf_fast_gradient", "banded"])
+@pytest.mark.parametrize("implementation", ["tf", "tf_fast_gradient", "banded", "shifted"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_across_maps_equals_a_loop(images, variant, implementation):
     constants = VARIANTS[variant]
@@ -79,7 +79,7 @@ def test_vectors_of_the_2012_definitions():
     assert y[0, 0, 0, 0] == pytest.approx(31.83696, abs=1e-4)
 
 
-@pytest.mark.parametrize("implementation", ["tf_fast_gradient", "banded"])
+@pytest.mark.parametrize("implementation", ["tf_fast_gradient", "banded", "shifted"])
 @pytest.mark.parametrize("groups", [1, 2])
 def test_our_gradient_equals_tensorflows(implementation, groups):
     rng = np.random.default_rng(1)
@@ -102,7 +102,7 @@ def test_groups_are_columns():
     x = np.random.default_rng(1).normal(0, 60, (2, 7, 7, 12)).astype(np.float32)
     constants = VARIANTS["paper"]
     halves = [loop_across_maps(x[..., a : a + 6], **constants) for a in (0, 6)]
-    for implementation in ("tf", "tf_fast_gradient", "banded"):
+    for implementation in ("tf", "tf_fast_gradient", "banded", "shifted"):
         ours = normalization.across_maps(x, groups=2, implementation=implementation, **constants)
         np.testing.assert_allclose(ours, np.concatenate(halves, -1), rtol=2e-5, atol=1e-5)
 

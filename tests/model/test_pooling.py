@@ -105,3 +105,39 @@ def test_ties_all_get_the_whole_gradient(side, size, stride):
             expected[area] += (x[area] == largest) * g[:, r : r + 1, c : c + 1]
     np.testing.assert_array_equal(y, loop(x, "max", size, stride, 0, count))
     np.testing.assert_allclose(tape.gradient(loss, variable), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["kernels", "xla"])
+@pytest.mark.parametrize(
+    ("side", "size", "stride", "start", "outputs"),
+    [(13, 3, 2, 0, 0), (8, 3, 2, -1, 5), (9, 2, 3, 1, 0), (8, 4, 3, 0, 2), (6, 3, 1, 0, 0)],
+)
+def test_shifted_maxima_are_tensorflows(side, size, stride, start, outputs, jit):
+    """The same values and, also for equal ones, the same gradient."""
+    rng = np.random.default_rng(0)
+    x = tf.constant(np.maximum(rng.integers(-3, 4, (2, side, side, 3)), 0).astype(np.float32))
+    settings = {"size": size, "stride": stride, "start": start, "outputs": outputs}
+    row = rows.Pool(name="p", inputs=("x",), kind="max", **settings)
+    count = pooling.pool(x, row).shape[1]
+    g = rng.normal(size=(2, count, count, 3)).astype(np.float32)
+
+    def value_and_gradient(implementation, jit):
+        @tf.function(jit_compile=jit, autograph=False)
+        def compute(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = pooling.pool(x, row, implementation)
+            return y, tape.gradient(y, x, g)
+
+        return compute(x)
+
+    expected, ours = value_and_gradient("tf", False), value_and_gradient("shifted", jit)
+    np.testing.assert_array_equal(ours[0], expected[0])
+    np.testing.assert_allclose(ours[1], expected[1], atol=2e-6)
+
+
+def test_shifted_maxima_show_what_is_not_finite():
+    x = np.zeros((1, 5, 5, 1), np.float32)
+    x[0, 1, 1, 0] = np.nan
+    row = rows.Pool(name="p", inputs=("x",), kind="max", size=3, stride=2)
+    assert np.isnan(pooling.pool(tf.constant(x), row, "shifted").numpy()[0, 0, 0, 0])

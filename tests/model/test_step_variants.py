@@ -24,7 +24,14 @@ VARIANTS = {
     "joint_space_to_depth": {"implementation": "joint", "space_to_depth": True},
     "banded": {"lrn": "banded"},
     "fast_gradient": {"lrn": "tf_fast_gradient"},
-    "all": {"implementation": "joint", "space_to_depth": True, "lrn": "banded"},
+    "shifted_norm": {"lrn": "shifted"},
+    "shifted_pool": {"pool": "shifted"},
+    "all": {
+        "implementation": "joint",
+        "space_to_depth": True,
+        "lrn": "shifted",
+        "pool": "shifted",
+    },
 }
 UPDATES = 20
 
@@ -96,13 +103,10 @@ def test_variants_compute_the_same(columns, plain, variant, jit):
     assert moved > 1e-2
 
 
-def test_joint_columns_share_conv1_alone(columns):
+def test_joint_columns_are_one_network(columns):
     names = set(build.named_variables(build.build(columns, implementation="joint")))
-    assert {"conv1/kernel", "conv2a/kernel", "conv2b/kernel", "fc6a/kernel"} - names in (
-        set(),
-        {"fc6a/kernel"},
-    )
-    assert "conv1a/kernel" not in names and "conv2/kernel" not in names
+    layers = [*(f"conv{n}" for n in range(1, 6)), *(f"fc{n}" for n in (6, 7, 8))]
+    assert names == {f"{layer}/{kind}" for layer in layers for kind in ("kernel", "bias")}
     one_column = table.from_config({"name": "cifar_quick"}, 10)
     assert grouped.merged(one_column, "joint").table == one_column
 

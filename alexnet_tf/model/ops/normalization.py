@@ -5,6 +5,8 @@ The paper, section 3.3, and the 2012 code's layer types cmrnorm, rnorm and cnorm
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -23,7 +25,7 @@ def across_maps(
     """x * (k + alpha * sum of x^2 over `size` neighbouring channels)^-beta.
 
     Args:
-        x: float32 [B, H, W, C]; "banded" takes float64 too, as a reference.
+        x: float32 [B, H, W, C]; "banded" takes float64 too, as a reference, "shifted" any type.
         size: channels of the window, clipped at the first and the last channel.
         alpha: coefficient on the plain sum.
         beta: exponent.
@@ -32,21 +34,25 @@ def across_maps(
         groups: parts of the channels whose borders no window crosses.
         implementation: "tf": `tf.nn.local_response_normalization`, whose gradient is slow on
             CPUs; "tf_fast_gradient": the same with a gradient of our own; "banded": value and
-            gradient as products with a banded matrix. All three are the same function. Even sizes
-            and blocks always use the last, as TensorFlow has neither.
+            gradient as products with a banded matrix; "shifted": both as sums of shifted channels,
+            which XLA computes in one pass each. All four are the same function. Even sizes and
+            blocks use "banded" in place of TensorFlow's, which has neither, and blocks in place of
+            "shifted".
     """
-    banded = implementation == "banded" or size % 2 == 0 or blocked
-    if not banded and implementation == "tf":
+    native = implementation in ("tf", "tf_fast_gradient") and size % 2 == 1 and not blocked
+    if native and implementation == "tf":
         return _tensorflows(x, size, alpha, beta, k, groups)
+    if implementation == "shifted" and not blocked:
+        return _of_shifted(x, size, alpha, beta, k, groups)
     window = _window_matrix(int(x.shape[-1]) // groups, size, blocked)
     band = tf.constant(alpha * np.kron(np.eye(groups), window), x.dtype)
 
     @tf.custom_gradient
     def normalize(x):
-        if banded:
-            value = x * _power(_banded_sum(x, band, k), beta)
-        else:
+        if native:
             value = _tensorflows(x, size, alpha, beta, k, groups)
+        else:
+            value = x * _power(_banded_sum(x, band, k), beta)
 
         def gradient(upstream):
             s = _banded_sum(x, band, k)
@@ -79,6 +85,61 @@ def _product(x: tf.Tensor, matrix: tf.Tensor, **arguments) -> tf.Tensor:
 
 def _banded_sum(x: tf.Tensor, band: tf.Tensor, k: float) -> tf.Tensor:
     return k + _product(tf.square(x), band)
+
+
+def _of_shifted(
+    x: tf.Tensor, size: int, alpha: float, beta: float, k: float, groups: int
+) -> tf.Tensor:
+    """`across_maps` for any float type; sums and powers are float32 at least.
+
+    What XLA keeps between its passes over the tensor has the type of `x`.
+    """
+    wide = tf.float64 if x.dtype == tf.float64 else tf.float32
+    before, after = size // 2, size - 1 - size // 2
+
+    @tf.custom_gradient
+    def normalize(x):
+        s = k + alpha * _shifted_sum(x, before, after, groups, lambda v: tf.square(tf.cast(v, wide)))
+        value = tf.cast(tf.cast(x, wide) * _power(s, beta), x.dtype)
+
+        def gradient(upstream):
+            # Written in another way than above: XLA would see the same and keep the sums of the
+            # forward pass in float32, which takes longer than making them again.
+            scaled = alpha**0.5
+            s = k + _shifted_sum(
+                x, before, after, groups, lambda v: tf.square(scaled * tf.cast(v, wide))
+            )
+            value = tf.cast(x, wide)
+            weighted = tf.cast(upstream, wide) * _power(s, beta)
+            # Through the transpose each channel reaches those in whose windows it lies.
+            spread = _shifted_sum(
+                tf.cast(weighted * value / s, x.dtype),
+                *(after, before, groups),
+                lambda v: tf.cast(v, wide),
+            )
+            return tf.cast(weighted - (2 * alpha * beta) * value * spread, x.dtype)
+
+        return value, gradient
+
+    return normalize(x)
+
+
+def _shifted_sum(
+    x: tf.Tensor,
+    before: int,
+    after: int,
+    groups: int,
+    function: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """[B, H, W, C]: at each channel the sum of `function` from `before` channels below to `after`
+    above it, within its group; `function` is 0 where x is."""
+    _, height, width, channels = x.shape
+    depth = channels // groups
+    parts = tf.reshape(x, [-1, height, width, groups, depth]) if groups > 1 else x
+    padded = tf.pad(parts, [[0, 0]] * (len(parts.shape) - 1) + [[before, after]])
+    shifted = [function(padded[..., i : i + depth]) for i in range(before + after + 1)]
+    total = tf.add_n(shifted)
+    return tf.reshape(total, [-1, height, width, channels]) if groups > 1 else total
 
 
 def _window_matrix(channels: int, size: int, blocked: bool) -> np.ndarray:
