@@ -245,13 +245,17 @@ def from_dict(values: dict[str, Any]) -> ConfigDict:
     return config
 
 
+# What keys that came into being later were before, where that is not their default.
+_BEFORE = {"pool_kernel": "tf"}
+
+
 def completed(values: dict[str, Any]) -> dict[str, Any]:
     """What `to_dict` wrote, with the defaults of keys that came into being later."""
     defaults = to_dict(load("default"))
     name = values.get("network", {}).get("name")
     if name in table.RECIPES:
         defaults["network"] = json.loads(json.dumps(table.options(name)))
-    return _filled(values, defaults)
+    return _filled(_BEFORE | values, defaults)
 
 
 def _filled(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

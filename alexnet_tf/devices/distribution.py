@@ -56,13 +56,14 @@ class Distribution:
     def batches(self, make_batches: Callable[[pipeline.Replicas], tf.data.Dataset]) -> Iterable:
         """One element per global step, which holds one batch per local replica.
 
-        One batch ahead lies on each replica's device before the step asks for it.
+        A batch or two lie on each replica's device before the step asks for them: a copy begins
+        when the device has done what it was given before, and so late for the very next step.
         """
 
         def feed(_: tf.distribute.InputContext) -> tf.data.Dataset:
             batches = make_batches(self.replicas)
             if self.prefetch_to:
-                copied = tf.data.experimental.prefetch_to_device(self.prefetch_to, buffer_size=1)
+                copied = tf.data.experimental.prefetch_to_device(self.prefetch_to, buffer_size=2)
                 batches = batches.apply(copied)
             return batches
 

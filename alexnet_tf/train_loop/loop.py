@@ -320,6 +320,8 @@ class Loop:
 def steps_ahead(run: Run, end: int) -> int:
     """Steps until config.steps_per_call, a halt, or a change of the rates; at least one.
 
+    Halts are for log lines, checkpoints and profiles.
+
     Args:
         run: at its present position.
         end: step at which the epoch ends.
@@ -330,6 +332,10 @@ def steps_ahead(run: Run, end: int) -> int:
         for every in (config.log.every_steps, config.checkpoint.every_steps)
         if every
     ]
+    if config.log.profile_steps:
+        # A profile begins and ends between two calls.
+        before_first, last = config.log.profile_steps[0] - 1, config.log.profile_steps[1]
+        halts += [place - step for place in (before_first, last) if place > step]
     limit = min(config.steps_per_call, end - step, *halts)
     number = 1
     while number < limit and run.rule.rates_at(step + number) == run.rule.rates_at(step):

@@ -74,7 +74,17 @@ class Updates:
     """
 
     def __init__(self, run: Run):
-        self._one, self._several, self._resident = _compile(run)
+        # The number of the next of single updates, on the device: a number that is copied there
+        # for each of them has to wait until the update before it has ended.
+        with run.distribution.strategy.scope():
+            self._number = tf.Variable(
+                0,
+                dtype=tf.int64,
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+        self._number_on_device = 0
+        self._one, self._several, self._resident = _compile(run, self._number)
         self.begin(run)
 
     def begin(self, run: Run) -> None:
@@ -96,7 +106,10 @@ class Updates:
             stop: whether this worker wants to stop.
         """
         controls = self._prepare(first, stop)
-        return self._one(batch, tf.constant(first, tf.int64), controls)
+        if first != self._number_on_device:
+            self._number.assign(first)
+        self._number_on_device = first + 1
+        return self._one(batch, controls)
 
     def several(self, batches: Iterator, first: int, number: int, stop: bool = False) -> StepResult:
         """`number` updates from `first` on, which take their batches inside the call."""
@@ -147,11 +160,12 @@ def noise_factor(wanted: float | None, drawn: float) -> float:
     return 1.0 if wanted is None or not drawn else wanted / drawn
 
 
-def _compile(run: Run) -> tuple[Any, Any, Any]:
+def _compile(run: Run, counter: tf.Variable) -> tuple[Any, Any, Any]:
     config, distribution, scale = run.config, run.distribution, run.loss_scale
     # XLA compiles what one device computes: the whole update there, and where gradients travel
     # between replicas what each computes before that.
     one_replica_computes = distribution.replicas.total == 1
+    jit_update = True if config.jit_compile and one_replica_computes else None
     replica_step = step.make_train_step(
         run.model,
         run.optimizer,
@@ -164,8 +178,6 @@ def _compile(run: Run) -> tuple[Any, Any, Any]:
         placed_gradients=bool(distribution.columns),
         compile_gradients=config.jit_compile and not one_replica_computes,
     )
-    if config.jit_compile and one_replica_computes:
-        replica_step = tf.function(replica_step, jit_compile=True, autograph=False)
 
     def one_replica(
         batch: Any, number: tf.Tensor, count: tf.Tensor, controls: Controls, factor: Any
@@ -175,6 +187,7 @@ def _compile(run: Run) -> tuple[Any, Any, Any]:
         )
         return sums, norm, tf.identity(controls.stop)
 
+    @tf.function(jit_compile=jit_update, autograph=False)
     def update(batch: Any, number: tf.Tensor, controls: Controls) -> StepResult:
         """Update `number` of the run; scalars."""
         before = (number % run.steps_per_epoch) * config.batch_size
@@ -189,9 +202,11 @@ def _compile(run: Run) -> tuple[Any, Any, Any]:
         total = Sums(*tf.unstack(distribution.sum(sums), num=len(SUMS)))
         return StepResult(*total, norm, distribution.sum(wishes))
 
-    @tf.function(autograph=False)
-    def one(batch: Any, number: tf.Tensor, controls: Controls) -> StepResult:
-        return StepResult(*(value[None] for value in update(batch, number, controls)))
+    @tf.function(jit_compile=jit_update, autograph=False)
+    def one(batch: Any, controls: Controls) -> StepResult:
+        result = update(batch, counter.read_value(), controls)
+        counter.assign_add(1)
+        return StepResult(*(value[None] for value in result))
 
     @tf.function
     def several(

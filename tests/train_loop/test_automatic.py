@@ -1,5 +1,6 @@
 """What `auto` becomes, and that a run never changes it."""
 
+import dataclasses
 import json
 
 import pytest
@@ -49,11 +50,41 @@ def test_gpus_compile_and_cpus_do_not():
     paper = table.from_config({"name": "alexnet"}, 1000)
     gpu = automatic.choices(automatic.Place.of(paper, gpu=True, placed=False))
     cpu = automatic.choices(automatic.Place.of(paper, gpu=False, placed=False))
-    assert gpu["jit_compile"].value is True and gpu["lrn_kernel"].value == "banded"
+    assert gpu["jit_compile"].value is True and gpu["lrn_kernel"].value == "shifted"
     assert "TF32" in gpu["precision"].reason
     assert cpu["jit_compile"].value is False and cpu["lrn_kernel"].value == "tf"
     apart = automatic.choices(automatic.Place.of(paper, gpu=True, placed=True))
-    assert apart["jit_compile"].value is False
+    assert apart["jit_compile"].value is False and apart["implementation"].value == "towers"
+
+
+def test_what_xla_makes_fast_needs_xla():
+    paper = table.from_config({"name": "alexnet"}, 1000)
+    values = {}
+    for compiled in (True, False):
+        place = automatic.Place.of(paper, gpu=True, placed=False, compiled=compiled)
+        chosen = automatic.choices(place)
+        keys = ("lrn_kernel", "pool_kernel", "strided_convolution", "implementation")
+        values[compiled] = [chosen[key].value for key in keys]
+    assert values[True] == ["shifted", "shifted", "space_to_depth", "joint"]
+    assert values[False] == ["banded", "tf", "direct", "joint"]
+
+
+def test_columns_that_learn_in_different_ways_stay_towers():
+    layers = table.from_config({"name": "alexnet"}, 1000)
+    rows = [
+        dataclasses.replace(
+            row,
+            kernels=tuple(
+                dataclasses.replace(k, learning_rate_multiplier=0.0) for k in row.kernels
+            ),
+        )
+        if row.name == "conv3a"
+        else row
+        for row in layers.layers
+    ]
+    frozen = dataclasses.replace(layers, layers=tuple(rows))
+    place = automatic.Place.of(frozen, gpu=True, placed=False)
+    assert automatic.choices(place)["implementation"].value == "towers"
 
 
 def test_small_sets_go_to_the_device_and_small_nets_make_many_steps_per_call():

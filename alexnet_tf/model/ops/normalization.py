@@ -99,7 +99,9 @@ def _of_shifted(
 
     @tf.custom_gradient
     def normalize(x):
-        s = k + alpha * _shifted_sum(x, before, after, groups, lambda v: tf.square(tf.cast(v, wide)))
+        s = k + alpha * _shifted_sum(
+            x, before, after, groups, lambda v: tf.square(tf.cast(v, wide))
+        )
         value = tf.cast(tf.cast(x, wide) * _power(s, beta), x.dtype)
 
         def gradient(upstream):
