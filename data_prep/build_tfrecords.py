@@ -35,6 +35,7 @@ from data_prep.shards import (
     plan,
     sidecars,
     statistics,
+    tfds_info,
     workers,
 )
 from data_prep.sources import imagenet, inputs
@@ -122,6 +123,9 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     switch("dry_run", "Only say what would be done: counts, sizes, disk, time (JSON on stdout).")
     switch("checksums", "Compare the MD5 of the ILSVRC archives too, which reads all of them.")
     switch("dali_index", "Write idx/<shard>.idx for the TFRecord reader of NVIDIA DALI, too.")
+    switch(
+        "tfds_info", "Write the files by which tfds.builder_from_directory opens the dataset, too."
+    )
     flags.mark_flags_as_required(["train", "output_dir"], flag_values=flag_values)
 
 
@@ -192,6 +196,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         return 0
     if flag_values.dali_index:
         dali.write_indexes(result)
+    if flag_values.tfds_info:
+        tfds_info.write_info(result)
     return report(result)
 
 

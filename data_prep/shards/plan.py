@@ -100,10 +100,13 @@ class Plan:
         digest = hashlib.sha256()
         head = [self.summary(), list(self.class_names), list(self.class_titles)]
         digest.update(json.dumps(head, sort_keys=True).encode())
+        # As json.dumps of [split, key, class] would write every line, in a tenth of the time.
+        encode = json.JSONEncoder().encode
+        classes = {name: encode(name) for name in self.class_names}
         for split in self.splits:
-            for image in split.images:
-                line = json.dumps([split.name, image.key, image.class_name])
-                digest.update(line.encode())
+            name = encode(split.name)
+            for key, class_name in split.images.keys_and_classes():
+                digest.update(f"[{name}, {encode(key)}, {classes[class_name]}]".encode())
         return digest.hexdigest()
 
 

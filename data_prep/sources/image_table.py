@@ -16,6 +16,8 @@ import numpy as np
 WHOLE_FILE = -1
 # How the bytes of a file lie where they lie.
 PLAIN, ZIP_MEMBER = 0, 1
+# Rows that are taken out of a column at a time.
+_PIECE = 1 << 16
 # The path of a file that is not part of another one: its folder and name below the base.
 _ITSELF = -1
 
@@ -234,8 +236,16 @@ class Images(Sequence[SourceImage]):
 
     def keys(self) -> Iterator[str]:
         """The key of every image, in order."""
-        for row, number in zip(self._rows, self._class_ids, strict=True):
-            yield self._key(int(row), self._class_names[number])
+        return (key for key, _ in self.keys_and_classes())
+
+    def keys_and_classes(self) -> Iterator[tuple[str, str]]:
+        """Key and class of every image, in order."""
+        for begin in range(0, len(self), _PIECE):
+            piece = slice(begin, begin + _PIECE)
+            rows, ids = self._rows[piece].tolist(), self._class_ids[piece].tolist()
+            for row, number in zip(rows, ids, strict=True):
+                class_name = self._class_names[number]
+                yield self._key(row, class_name), class_name
 
     def class_counts(self) -> dict[str, int]:
         """Numbers of images by class; classes without one are left out."""
@@ -255,7 +265,7 @@ class Images(Sequence[SourceImage]):
         begin = 0
         for end in ends:
             part = order[begin:end]
-            keys = [self._key(int(self._rows[place]), "") for place in part]
+            keys = [self._key(row, "") for row in self._rows[part].tolist()]
             inner = sorted(range(len(part)), key=keys.__getitem__)
             order[begin:end] = part[np.array(inner, np.int64)]
             begin = end
