@@ -77,6 +77,67 @@ class RecordReader:
             records[place] = self._read_one(int(number))
         return records
 
+    def bytes_of(self, numbers: np.ndarray) -> int:
+        """Memory that `read_contents` needs for the records `numbers`."""
+        return int(self._index[numbers, 2].sum()) + _CRC.size * len(numbers)
+
+    def read_contents(self, numbers: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+        """Reads records of encoded images, each with one system call, and finds the image in it.
+
+        Nothing is copied in Python: what it holds while it copies, no other thread can.
+
+        Args:
+            numbers: int64 [b], of the records.
+            buffer: uint8 [bytes_of(numbers)], where they go.
+
+        Returns:
+            int64 [b, 3]: where in the buffer each image's content begins, how many bytes it has,
+            and the label as the record holds it.
+
+        Raises:
+            DamagedRecord: a checksum is wrong, the file ends too early, or the record has no
+                image or label.
+        """
+        found = np.empty((len(numbers), 3), np.int64)
+        start = 0
+        for place, (shard, offset, length) in enumerate(self._index[numbers].tolist()):
+            record = buffer[start : start + length]
+            checksum = buffer[start + length : start + length + _CRC.size]
+            size = os.preadv(self._file(shard), [record, checksum], offset)
+            crc = masked(google_crc32c.value(record))
+            if size != length + _CRC.size or crc != _CRC.unpack(checksum)[0]:
+                raise self._damaged(int(numbers[place]))
+            content = self._content(record) or self._parsed_content(int(numbers[place]), record)
+            found[place] = (start + content[0], *content[1:])
+            start += length + _CRC.size
+        return found
+
+    def _content(self, record: np.ndarray) -> tuple[int, int, int] | None:
+        """Place and length of the image and the label; None: not where the converter puts them."""
+        head = record[:_HEAD].tobytes()
+        key = self._data.image_key.encode()
+        place = head.find(b"\x0a" + varint(len(key)) + key + b"\x12")
+        label = _label(head[: max(place, 0)])
+        if label is None:
+            return None
+        place += 3 + len(key)
+        ends = []
+        # The feature's value, in it a list of bytes, in it the image.
+        for tag in (b"", b"\x0a", b"\x0a"):
+            if not head.startswith(tag, place):
+                return None
+            length, place = _varint_at(head, place + len(tag))
+            ends.append(place + length)
+        if len(set(ends)) > 1 or ends[0] > len(record):
+            return None
+        return place, length, label
+
+    def _parsed_content(self, number: int, record: np.ndarray) -> tuple[int, int, int]:
+        """The same of a record whose fields stand in another order than the converter's."""
+        payload = record.tobytes()
+        content, label = self._fields(number, payload)
+        return payload.find(content), len(content), label
+
     def read_pixels(self, numbers: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """Reads records of raw pixels, each with one system call and straight to its place.
 
@@ -138,20 +199,27 @@ class RecordReader:
 
     def _parse(self, number: int, pixels: np.ndarray) -> int:
         """A record whose fields stand in another order than the converter's."""
+        content, label = self._fields(number, self._read_one(number))
+        if len(content) != len(pixels):
+            raise self._damaged(number)
+        pixels[:] = np.frombuffer(content, np.uint8)
+        return label
+
+    def _fields(self, number: int, payload: bytes) -> tuple[bytes, int]:
+        """Image and label of a record."""
         import tensorflow as tf
         from google.protobuf.message import DecodeError
 
         try:
-            features = tf.train.Example.FromString(self._read_one(number)).features.feature
+            features = tf.train.Example.FromString(payload).features.feature
         except DecodeError as error:
             # Somebody else's bytes behind a checksum that is right.
             raise self._damaged(number) from error
         content = features[self._data.image_key].bytes_list.value
         labels = features[dataset.LABEL_KEY].int64_list.value
-        if len(content) != 1 or len(content[0]) != len(pixels) or len(labels) != 1:
+        if len(content) != 1 or len(labels) != 1:
             raise self._damaged(number)
-        pixels[:] = np.frombuffer(content[0], np.uint8)
-        return int(labels[0])
+        return content[0], int(labels[0])
 
     def _read_one(self, number: int) -> bytes:
         shard, offset, length = (int(value) for value in self._index[number])
@@ -183,6 +251,22 @@ class RecordReader:
         """Closes the shard files."""
         while self._files:
             os.close(self._files.popitem()[1])
+
+
+# Of an image's record, what stands before the image, with room.
+_HEAD = 1024
+
+
+def _varint_at(text: bytes, place: int) -> tuple[int, int]:
+    """A number as protocol buffers write it, and the place behind it."""
+    value = shift = 0
+    while place < len(text):
+        byte = text[place]
+        value |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 0x80:
+            break
+    return value, place
 
 
 _LABEL = dataset.LABEL_KEY.encode() + b"\x12"

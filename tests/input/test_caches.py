@@ -44,14 +44,14 @@ def test_memory_yields_what_the_files_hold(data, replicas, examples):
 
 def test_memory_reads_every_file_once(data, monkeypatch):
     reads = []
-    original = images.records.RecordReader._read_one
+    original = images.records.RecordReader.read_contents
 
-    def count(self, number):
-        reads.append(number)
-        return original(self, number)
+    def count(self, numbers, buffer):
+        reads.extend(numbers)
+        return original(self, numbers, buffer)
 
     if data.store == "jpeg":
-        monkeypatch.setattr(images.records.RecordReader, "_read_one", count)
+        monkeypatch.setattr(images.records.RecordReader, "read_contents", count)
         list(batches(data, "memory").as_numpy_iterator())
         # Four batches are under way at once: where an epoch ends, some are read twice.
         assert sorted(set(reads)) == list(range(EXAMPLES))

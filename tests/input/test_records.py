@@ -102,6 +102,84 @@ def test_a_changed_byte_anywhere_in_a_raw_record_is_found(raw_folder, place):
         reader.read_pixels(np.array([2]), pixels)
 
 
+@pytest.fixture(params=["converter", "protobuf", "image_first"])
+def jpeg_folder(request, tmp_path, monkeypatch):
+    """Records in the converter's order of fields, and in others that are as valid."""
+
+    def record(tf, image, label, store, mean_image):
+        encoded = tf.io.encode_jpeg(image, quality=95).numpy()
+        if request.param == "converter":
+            return converter_records.encode_example(
+                image=encoded,
+                store=store,
+                size=len(image),
+                label=label,
+                class_name="name" * label,
+                class_title=None,
+                filename="",
+            )
+        # Two messages in a row are one with the fields of both.
+        parts = []
+        for key, value in (
+            ("image/encoded", {"bytes_list": tf.train.BytesList(value=[encoded])}),
+            ("image/class/label", {"int64_list": tf.train.Int64List(value=[label])}),
+        ):
+            features = tf.train.Features(feature={key: tf.train.Feature(**value)})
+            parts.append(tf.train.Example(features=features).SerializeToString())
+        return b"".join(parts)
+
+    if request.param != "protobuf":
+        monkeypatch.setattr(small_dataset, "_record", record)
+    return small_dataset.make(tmp_path / "data", train=7, classes=300)
+
+
+def test_encoded_images_are_found_in_the_buffer(jpeg_folder):
+    """As TensorFlow parses the whole records."""
+    data = dataset.load(jpeg_folder)
+    reader = records.RecordReader(data, "train")
+    order = np.array([6, 0, 3, 3, 5])
+    kinds = {
+        "image/encoded": tf.io.FixedLenFeature([], tf.string),
+        "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+    }
+    parsed = tf.io.parse_example(tf.constant(reader.read(order), tf.string), kinds)
+    size = sum(len(record) + 4 for record in reader.read(order))
+    assert reader.bytes_of(order) == size
+    buffer = np.zeros(size + 100, np.uint8)
+    found = reader.read_contents(order, buffer)
+    assert np.array_equal(found[:, 2], parsed["image/class/label"])
+    contents = [buffer[start : start + length].tobytes() for start, length, _ in found]
+    assert contents == parsed["image/encoded"].numpy().tolist()
+
+
+@pytest.mark.parametrize("place", [0, -1, -4, None])
+def test_a_changed_byte_anywhere_in_an_encoded_record_is_found(folder, place):
+    """At its beginning, in its checksum, and in its middle."""
+    data = dataset.load(folder)
+    shard, offset, length = data.index("train")[2]
+    path = data.shard_path("train", shard)
+    content = bytearray(open(path, "rb").read())
+    content[offset + (length // 2 if place is None else place % (length + 4))] ^= 1
+    open(path, "wb").write(content)
+    reader = records.RecordReader(data, "train")
+    buffer = np.zeros(reader.bytes_of(np.array([0, 2])), np.uint8)
+    reader.read_contents(np.array([0]), buffer)
+    with pytest.raises(records.DamagedRecord, match="train-00000-of-00002.*example 2.*verify"):
+        reader.read_contents(np.array([0, 2]), buffer)
+
+
+def test_a_record_without_a_label_is_damaged(tmp_path, monkeypatch):
+    def record(tf, image, label, store, mean_image):
+        value = tf.train.BytesList(value=[tf.io.encode_jpeg(image).numpy()])
+        features = tf.train.Features(feature={"image/encoded": tf.train.Feature(bytes_list=value)})
+        return tf.train.Example(features=features).SerializeToString()
+
+    monkeypatch.setattr(small_dataset, "_record", record)
+    reader = records.RecordReader(dataset.load(small_dataset.make(tmp_path / "data")), "train")
+    with pytest.raises(records.DamagedRecord, match="example 1\\)"):
+        reader.read_contents(np.array([1]), np.zeros(reader.bytes_of(np.array([1])), np.uint8))
+
+
 def test_a_raw_record_of_another_size_is_damaged(raw_folder):
     reader = records.RecordReader(dataset.load(raw_folder), "train")
     with pytest.raises(records.DamagedRecord, match="example 0"):
