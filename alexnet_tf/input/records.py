@@ -103,9 +103,10 @@ class RecordReader:
         for place, (shard, offset, length) in enumerate(self._index[numbers].tolist()):
             record = buffer[start : start + length]
             checksum = buffer[start + length : start + length + _CRC.size]
-            size = os.preadv(self._file(shard), [record, checksum], offset)
+            parts: list[Any] = [record, checksum]
+            size = os.preadv(self._file(shard), parts, offset)
             crc = masked(google_crc32c.value(record))
-            if size != length + _CRC.size or crc != _CRC.unpack(checksum)[0]:
+            if size != length + _CRC.size or crc != _CRC.unpack(checksum.tobytes())[0]:
                 raise self._damaged(int(numbers[place]))
             content = self._content(record) or self._parsed_content(int(numbers[place]), record)
             found[place] = (start + content[0], *content[1:])
