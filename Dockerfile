@@ -54,7 +54,7 @@ RUN python3 -m venv /opt/sbom-tool \
 FROM variant-${VARIANT}
 ARG BASE
 ARG VARIANT
-ARG VERSION=0.1.0
+ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="alexnet-tf" \
       org.opencontainers.image.description="AlexNet as it ran in 2012: TensorFlow trainer, converter and server ($VARIANT)" \

@@ -3,6 +3,7 @@
 import fnmatch
 import http.server
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import threading
 
 import pytest
 
+from tests import test_docs
+from tests.helpers import documented
 from tools import image_check
 from tools.images import buildah
 
@@ -55,6 +58,19 @@ def test_without_root_or_programs_the_check_says_what_it_needs(monkeypatch):
     assert done.returncode == 1
     assert done.stderr.startswith("error: needs buildah, debootstrap, ")
     assert done.stderr.count("\n") == 1
+
+
+def test_docker_commands_of_the_docs_exist(repository):
+    """What follows the image's name is a command with flags of its own."""
+    text = (repository / "README.md").read_text()
+    text += (repository / "docs" / "containers.md").read_text()
+    blocks = "\n".join(block for block, _ in documented.blocks(text)).replace("\\\n", " ")
+    lines = re.findall(r"^docker run .*? alexnet-tf(?::\w+)? (\w+)(.*)$", blocks, re.MULTILINE)
+    assert len(lines) >= 4
+    for name, arguments in lines:
+        command = documented.Command(f"alexnet_tf.{name}", tuple(arguments.split()))
+        plain = {flag.partition(".")[0] for flag in command.flags}
+        assert plain <= test_docs.flags_of(command.module, ""), name
 
 
 METADATA = """Metadata-Version: 2.4

@@ -20,7 +20,7 @@ from tools.images.container import Container
 
 SMALL = ("--train_images_per_class=16", "--validation_images_per_class=4")
 TRAIN = (
-    *("train", "--config=configs/demo.py", "--config.data_dir=/runs/dataset"),
+    *("train", "--config=configs/demo.py", "--config.data_dir=/data"),
     *("--config.network.input_size=32", "--config.network.filters=(8,8,8)"),
     *("--config.network.hidden=16", "--config.batch_size=16", "--config.train_epochs=6"),
     *("--config.checkpoint.every_steps=2", "--quiet"),
@@ -44,20 +44,22 @@ class Result:
     note: str
 
 
-def run_all(root: Path, config: dict, runs: Path, requires_gpu: bool) -> list[Result]:
+def run_all(root: Path, config: dict, folder: Path, requires_gpu: bool) -> list[Result]:
     """All checks of an unpacked image, one after another.
 
     Args:
         root: folder of the image's files.
         config: as `Buildah.config` returns it.
-        runs: an empty folder, which becomes the volume /runs.
+        folder: an empty one; its `runs` and `data` become the volumes /runs and /data.
         requires_gpu: whether the image is one for GPU hosts.
 
     Raises:
         CheckFailed: the first one that failed, with what the command printed.
     """
-    shutil.chown(runs, int(config["User"]))
-    image = Image(root, config, runs, requires_gpu)
+    for volume in ("runs", "data"):
+        (folder / volume).mkdir()
+        shutil.chown(folder / volume, int(config["User"]))
+    image = Image(root, config, folder, requires_gpu)
     results = []
     for check in image.checks():
         began = time.monotonic()
@@ -69,16 +71,18 @@ def run_all(root: Path, config: dict, runs: Path, requires_gpu: bool) -> list[Re
 
 
 class Image:
-    """An unpacked image and the folder that its containers share."""
+    """An unpacked image and the folders that its containers share."""
 
-    def __init__(self, root: Path, config: dict, runs: Path, requires_gpu: bool):
-        self._root, self._config, self._runs = root, config, runs
+    def __init__(self, root: Path, config: dict, folder: Path, requires_gpu: bool):
+        self._root, self._config = root, config
+        self._runs, self._data = folder / "runs", folder / "data"
         self._requires_gpu = requires_gpu
         # There is no GPU here, and the image for GPUs says so once, in a check of its own.
         self._container = self._with({"ALEXNET_REQUIRE_GPU": "0"})
 
     def _with(self, environment: dict[str, str]) -> Container:
-        return Container(self._root, self._config, {"/runs": self._runs}, environment)
+        volumes = {"/runs": self._runs, "/data": self._data}
+        return Container(self._root, self._config, volumes, environment)
 
     def checks(self) -> list[Callable[[], str]]:
         """In the order in which they must run."""
@@ -155,13 +159,13 @@ class Image:
         return line
 
     def converts(self) -> str:
-        """Pictures, then TFRecords."""
+        """Pictures, then TFRecords into a volume: a folder that nothing can be put beside."""
         draw = ["make-demo-images", "--output_dir=/runs/images", *SMALL]
         self._expect(0, self._container.run(*draw))
         convert = [f"--{split}=/runs/images/{split}" for split in ("train", "validation")]
-        convert += ["--image_size=40", "--output_dir=/runs/dataset"]
+        convert += ["--image_size=40", "--output_dir=/data"]
         self._expect(0, self._container.run("build-tfrecords", *convert))
-        document = json.loads((self._runs / "dataset/dataset.json").read_text())
+        document = json.loads((self._data / "dataset.json").read_text())
         return f"{document['splits']['train']['count']} images to train with"
 
     def trains(self) -> str:
