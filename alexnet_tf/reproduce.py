@@ -42,6 +42,10 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "data_dir", "", "Dataset folder, as the claim names it.", flag_values=flag_values
     )
     flags.DEFINE_string(
+        "pretraining_data_dir", "", "Dataset folder of other images, for arms that are pretrained.",
+        flag_values=flag_values,
+    )  # fmt: skip
+    flags.DEFINE_string(
         "output_dir", "claims", "Folder of the ledger and of all runs.", flag_values=flag_values
     )
     flags.DEFINE_enum(
@@ -102,6 +106,10 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     from data_prep import dataset
 
     dataset.load(flag_values.data_dir)
+    if any(arm.pretrained for item in chosen for arm in item.arms):
+        if not flag_values.pretraining_data_dir:
+            raise UsageError("--pretraining_data_dir is missing: the dataset to pretrain on")
+        dataset.load(flag_values.pretraining_data_dir)
     minutes = flag_values.deadline_minutes
     workers: list[Worker]
     if flag_values.budget == "smoke":
@@ -120,6 +128,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         deadline=began + 60 * minutes if minutes else None,
         extend=flag_values.extend,
         computing=computing,
+        pretraining_data_dir=flag_values.pretraining_data_dir,
     )
     try:
         failures = campaign.run()

@@ -14,10 +14,25 @@ work=${WORK:-$(mktemp -d /tmp/claims.XXXXXX)}
 began=$(date +%s)
 mkdir -p "$output" "$work"
 
+convert() { # folder of images, dataset
+    "$python" -m data_prep.build_tfrecords --train="$1/train" --validation="$1/test" \
+        --image_size=32 --output_dir="$2" >"$2.log" 2>&1
+}
 if [ ! -d "$work/cifar10" ]; then
     tar xzf "$archive" -C "$work"
-    "$python" -m data_prep.build_tfrecords --train="$work/cifar10_jpeg/train" \
-        --validation="$work/cifar10_jpeg/test" --image_size=32 --output_dir="$work/cifar10"
+    # For pretraining: the first five classes by name, and the last five.
+    for split in train test; do
+        mkdir -p "$work/first/$split" "$work/last/$split"
+        number=0
+        for class in "$work/cifar10_jpeg/$split"/*; do
+            number=$((number + 1))
+            if [ $number -le 5 ]; then half=first; else half=last; fi
+            cp -rl "$class" "$work/$half/$split"
+        done
+    done
+    for half in first last; do convert "$work/$half" "$work/cifar5_$half" & done
+    convert "$work/cifar10_jpeg" "$work/cifar10"
+    wait
 fi
 echo "data: $(($(date +%s) - began)) s"
 
@@ -26,10 +41,18 @@ claims="lrn relu net_18 crops_flips ten_views dropout weight_decay bias_init ens
 net_26 neighbours ensemble_weights depth columns color_noise schedules specialisation"
 claims_until() { # minutes that are left, further flags
     left=$(echo "$minutes $began $(date +%s)" | awk '{ print $1 - ($3 - $2) / 60 }')
+    # Other images, so a command of its own beside the other; both write to one ledger.
+    "$python" -m alexnet_tf.reproduce pretraining --data_dir="$work/cifar5_last" \
+        --pretraining_data_dir="$work/cifar5_first" --output_dir="$work/claims" --budget=gpu \
+        --deadline_minutes="$left" "$@" >"$output/pretraining.json" 2>>"$output/claims.log" &
     # shellcheck disable=SC2086
     "$python" -m alexnet_tf.reproduce $claims --data_dir="$work/cifar10" \
         --output_dir="$work/claims" --budget=gpu --parallel="${PARALLEL:-12}" \
         --deadline_minutes="$left" --extend "$@" >"$output/verdicts.json" 2>>"$output/claims.log"
+    status=$?
+    wait
+    "$python" -m alexnet_tf.reproduce --pages --output_dir="$work/claims"
+    return $status
 }
 claims_until || echo "some runs failed: $output/claims.log"
 # Where nothing at all came to its end, XLA is the first suspect.

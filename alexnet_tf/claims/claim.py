@@ -28,6 +28,8 @@ class Arm:
             the pilot of the claim's first seed is taken: a learning rate of its own, say.
         measure: what is taken from this arm's runs; empty: the claim's measure.
         members: runs that one row is made of (an ensemble's).
+        pretrained: if not empty, the arm begins with the weights of a run on the images in
+            --pretraining_data_dir, which differs from its own in these keys and values.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Arm:
     grid: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     measure: str = ""
     members: int = 1
+    pretrained: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from alexnet_common import messages
 from alexnet_tf.analysis import plots
 from alexnet_tf.claims import imagenet, ledger
 from alexnet_tf.claims.claim import Claim
@@ -25,7 +26,7 @@ planned number of seeds, at twice, at four times as many; they share a level of 
 rates of false verdicts, by simulation, stand in `tests/claims/test_rules.py`: at most 5% in all.
 
 A verdict is about the comparison that was run, at the size it was run. None of them is about
-ImageNet."""
+ImageNet. `tools/claims_on_gpu.sh` tries those on CIFAR-10 with one GPU in minutes."""
 
 
 def markdown(claims: Mapping[str, Claim], rows: Rows) -> str:
@@ -123,7 +124,9 @@ def _where(claim: Claim, budget: str, rows: Rows) -> list[str]:
     of_claim = [row for row in rows if (row["claim"], row["budget"]) == (claim.name, budget)]
     places = sorted({f"{row['hardware']}, commit {row['commit']}" for row in of_claim})
     dates = sorted(row["time"][:10] for row in of_claim)
-    return [f"Run on {'; '.join(places)}; {dates[0]} to {dates[-1]}.", ""]
+    seconds = sum(row.get("seconds", 0.0) for row in of_claim)
+    time = f"; its runs took {messages.duration(seconds)}" if seconds else ""
+    return [f"Run on {'; '.join(places)}; {dates[0]} to {dates[-1]}{time}.", ""]
 
 
 def _needs(verdict: Verdict) -> str:

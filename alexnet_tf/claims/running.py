@@ -30,13 +30,17 @@ GRACE_SECONDS = 20.0
 
 @dataclasses.dataclass
 class _Row:
-    """A row that is wanted: trained when all its trials are finished, then measured."""
+    """A row that is wanted: trained when all its trials are finished, then measured.
+
+    `before` is the run whose weights its only trial begins with, if there is one.
+    """
 
     claim: Claim
     arm: Arm
     seed: int
     trials: list[Trial]
     grid: dict[str, Any] | None
+    before: Trial | None = None
 
 
 @dataclasses.dataclass
@@ -61,6 +65,7 @@ class Campaign:
         extend: while there is time, inconclusive claims get the seeds of their next look.
         circumstances: commit, hardware, time of a row; None: those of its end.
         computing: config keys and values for all trials that change results by rounding alone.
+        pretraining_data_dir: the dataset of arms that begin with a run on other images.
     """
 
     def __init__(
@@ -76,18 +81,21 @@ class Campaign:
         extend: bool = False,
         circumstances: Callable[[], Mapping[str, Any]] = ledger.circumstances,
         computing: Sequence[tuple[str, str]] = (),
+        pretraining_data_dir: str = "",
     ):
         self._claims, self._budget = tuple(claims), budget
         self._data_dir, self._root, self._workers = data_dir, root, tuple(workers)
         self._deadline, self._extend = deadline or math.inf, extend
         self._circumstances = circumstances
         self._computing = tuple(computing)
+        self._pretraining_data_dir = pretraining_data_dir
         self._targets = {claim.name: seeds or claim.budgets[budget].seeds for claim in self._claims}
         self._ledger = root / ledger.FILE
         self._outcomes: dict[Path, str] = {}
         self._failures: list[str] = []
         self._programs: dict[int, Program] = {}
         self._durations: dict[Program, float] = {}
+        self._seconds: dict[Path, float] = {}
         self._jobs: dict[Future[Any], _Job] = {}
         self._rows = ledger.read(self._ledger)
         self._grids: dict[tuple[str, str], dict[str, Any]] = {}
@@ -159,7 +167,10 @@ class Campaign:
             for arm in claim.arms:
                 if (claim.name, arm.name) not in self._grids:
                     wanted |= {pilot.folder: pilot for pilot in self._pilots(claim, arm)}
-            wanted |= {trial.folder: trial for row in self._open(claim) for trial in row.trials}
+            for row in self._open(claim):
+                first = row.before and not self._outcome(row.before)
+                group = [row.before] if row.before and first else row.trials
+                wanted |= {trial.folder: trial for trial in group}
         return [
             trial
             for folder, trial in wanted.items()
@@ -176,6 +187,8 @@ class Campaign:
         for claim in self._claims:
             for row in self._open(claim):
                 outcomes = [self._outcome(trial) for trial in row.trials]
+                if row.before and self._outcome(row.before) != FINISHED:
+                    outcomes = [self._outcome(row.before)]
                 if (claim.name, row.arm.name, row.seed) in busy or not all(outcomes):
                     continue
                 if DIVERGED in outcomes:
@@ -198,7 +211,12 @@ class Campaign:
                 group = trials.of_arm(
                     claim, arm, self._budget, seed, self._data_dir, self._root, grid["settings"]
                 )
-                yield _Row(claim, arm, seed, group, grid if arm.grid else None)
+                before = trials.pretraining(
+                    claim, arm, self._budget, seed, self._pretraining_data_dir, self._root
+                )
+                if before:
+                    group = [trials.beginning_with(trial, before) for trial in group]
+                yield _Row(claim, arm, seed, group, grid if arm.grid else None, before)
 
     def _pilots(self, claim: Claim, arm: Arm) -> list[Trial]:
         budget = claim.budgets[self._budget]
@@ -244,7 +262,7 @@ class Campaign:
         if outcome == STOPPED:
             return
         self._outcomes[job.trial.folder] = outcome
-        self._durations[job.trial.program] = seconds
+        self._durations[job.trial.program] = self._seconds[job.trial.folder] = seconds
         if outcome == FAILED:
             self._fail(f"{job.trial.folder.name} ({words}); log: {_beside(job.trial, 'log')}")
         else:
@@ -265,6 +283,8 @@ class Campaign:
             "value": value,
             "outcome": outcome,
             "runs": [trial.folder.name for trial in row.trials],
+            # Of those that were trained now; claims share runs.
+            "seconds": round(sum(self._seconds.get(trial.folder, 0.0) for trial in row.trials), 1),
             **({"grid": row.grid} if row.grid else {}),
             **self._circumstances(),
         }

@@ -101,6 +101,30 @@ def of_arm(
     return [make(claim.recipe, overrides, member, data_dir, root) for member in seeds]
 
 
+def pretraining(
+    claim: Claim, arm: Arm, budget: str, seed: int, data_dir: str, root: Path
+) -> Trial | None:
+    """The run whose weights an arm begins with; None where it draws its own.
+
+    Args:
+        data_dir: of the images to pretrain on.
+    """
+    if not arm.pretrained:
+        return None
+    overrides = {**claim.budgets[budget].overrides, **arm.overrides, **arm.pretrained}
+    if budget == "smoke":
+        overrides |= claim.budgets[budget].overrides
+    return make(claim.recipe, overrides, seed, data_dir, root)
+
+
+def beginning_with(trial: Trial, before: Trial) -> Trial:
+    """`trial`, beginning with the weights of another run, in a folder of its own."""
+    words = {"initial_weights": str(before.folder), "initial_weights_partial": True}
+    overrides = tuple(sorted({**dict(trial.overrides), **words}.items()))
+    name = f"{trial.folder.name}-after-{before.folder.name.rpartition('-seed')[0][-10:]}"
+    return dataclasses.replace(trial, overrides=overrides, folder=trial.folder.with_name(name))
+
+
 def grid_points(arm: Arm) -> list[dict[str, Any]]:
     """The settings that an arm's grid offers; none where it has no grid.
 

@@ -148,6 +148,36 @@ def test_after_the_deadline_nothing_begins(tmp_path):
     assert pretends.trained == [] and ledger.read(tmp_path / ledger.FILE) == []
 
 
+def test_a_pretrained_arm_waits_for_the_run_that_it_begins_with(tmp_path):
+    before = {"images": 9}
+    item = dataclasses.replace(claim(seeds=1), arms=(
+        Arm("with"), Arm("without", {"neuron": "tanh"}, pretrained=before)
+    ))  # fmt: skip
+    pretends = Pretends(lambda s: 0.2)
+    campaign(tmp_path, [item], [pretends], pretraining_data_dir="others").run()
+    assert len(ledger.read(tmp_path / ledger.FILE)) == 2
+    found = [(dict(t.overrides), t.data_dir, t.folder) for t in pretends.trained]
+    (first,) = [place for place, one in enumerate(found) if one[1] == "others"]
+    (then,) = [place for place, one in enumerate(found) if "initial_weights" in one[0]]
+    assert first < then
+    assert found[first][0]["images"] == 9 and "images" not in found[then][0]
+    assert found[then][0]["initial_weights"] == str(found[first][2])
+    assert found[then][2] != found[first][2]
+
+
+def test_where_the_run_before_diverges_the_row_does(tmp_path):
+    item = dataclasses.replace(claim(seeds=1), arms=(Arm("with", pretrained={"a": 1}),))
+
+    def outcome(trial: Trial) -> str:
+        return "diverged" if trial.data_dir == "others" else "finished"
+
+    pretends = Pretends(lambda s: 0.2, outcome)
+    campaign(tmp_path, [item], [pretends], pretraining_data_dir="others").run()
+    (row,) = ledger.read(tmp_path / ledger.FILE)
+    assert (row["value"], row["outcome"]) == (None, "diverged")
+    assert len(pretends.trained) == 1
+
+
 def trial(recipe, seed, **more):
     return make(recipe, more, seed, "data", Path("root"))
 

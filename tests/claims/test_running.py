@@ -61,12 +61,19 @@ def test_every_claim_runs_end_to_end_at_the_smoke_budget(cifar_like, tmp_path, c
 
 
 @pytest.mark.slow
-def test_the_claim_of_other_images_runs_at_the_smoke_budget(tmp_path, capsys):
+def test_claims_of_other_images_run_at_the_smoke_budget(cifar_like, tmp_path, capsys):
     data = small_dataset.make(tmp_path / "data", image_size=64, classes=10, train=32, validation=8)
-    arguments = [f"--data_dir={data}", f"--output_dir={tmp_path}", "--budget=smoke"]
-    assert call("tiny_imagenet", *arguments) == 0
-    (row,) = ledger.read(tmp_path / ledger.FILE)
-    assert 0 <= row["value"] <= 1
+    arguments = [f"--output_dir={tmp_path}", "--budget=smoke"]
+    assert call("tiny_imagenet", *arguments, f"--data_dir={data}") == 0
+    arguments.append(f"--data_dir={cifar_like}")
+    assert call("pretraining", *arguments) == 2
+    assert "--pretraining_data_dir is missing" in capsys.readouterr().err
+    assert call("pretraining", *arguments, f"--pretraining_data_dir={cifar_like}") == 0
+    rows = ledger.read(tmp_path / ledger.FILE)
+    assert [row["arm"] for row in rows] == ["paper", "scratch", "pretrained"]
+    assert all(0 <= row["value"] <= 1 for row in rows)
+    log = next(tmp_path.glob("runs/*-after-*.log")).with_suffix("")
+    assert json.loads((log / "config.json").read_text())["initial_weights"]
 
 
 @pytest.mark.slow
