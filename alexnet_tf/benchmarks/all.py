@@ -4,8 +4,8 @@ Example:
   python -m alexnet_tf.benchmark all --config.data_dir=DATASET --images=imagenet_sample
   ALEXNET_TORCH_PYTHON=/path/to/python python -m alexnet_tf.benchmark all
 
-Runs step, loop, start, and with --config.data_dir input, with --images convert, one after the
-other, each in a process of its own. Before them it measures what the machine can do: a matrix
+Runs step, loop, start, export, and with --config.data_dir input, with --images convert, one after
+the other, each in a process of its own. Before them it measures what the machine can do: a matrix
 product of float32 and bfloat16, and a copy. `of_limit` of the step is its arithmetic (4.135 GFLOP
 for an image of the paper's network) over what the product reaches; its ratio to plain Keras is of
 blocks in turns, in one process. With ALEXNET_TORCH_PYTHON, a Python that has PyTorch, the same
@@ -66,6 +66,7 @@ def _parts(quick: bool, has_data: bool, images: str | None) -> dict[str, list[st
         "step": ["--steps=4", "--block_steps=2"] if quick else [],
         "loop": [*loop, *(["--steps=6"] if quick else [])],
         "start": [],
+        "export": ["--calls=3"] if quick else [],
     }
     if has_data:
         parts["input"] = ["--images=256", "--rounds=1"] if quick else []
@@ -127,10 +128,19 @@ def _pytorch(python: str) -> dict[str, Any]:
     return json.loads(completed.stdout)
 
 
+def _export_line(export: dict[str, Any]) -> str:
+    seconds = export["seconds"]
+    return (
+        f"{'export':24} {export['signature']['images_per_second']:12,.1f} images/s, "
+        f"{export['ratio']['median']:.0%} of the bare model; {seconds['export']:.1f} s to export, "
+        f"{seconds['load']:.1f} s to load, {export['megabytes']:.0f} MB"
+    )
+
+
 def table(report: dict[str, Any]) -> list[str]:
     """The report's main figures, a line each."""
     lines = [f"{name:24} {value:12,.2f}" for name, value in report["limits"].items()]
-    for name in ("step", "loop", "start", "input", "convert"):
+    for name in ("step", "loop", "start", "export", "input", "convert"):
         part = report.get(name, {})
         if "error" in part:
             lines.append(f"{name:24} failed: {part['error']}")
@@ -151,9 +161,27 @@ def table(report: dict[str, Any]) -> list[str]:
         )
     if "seconds" in report.get("start", {}):
         first = report["start"]["to_the_first_update"]
-        lines.append(f"{'start':24} {first:12,.1f} s to the first update")
-    for name, stage in report.get("input", {}).get("stages", {}).items():
-        lines.append(f"{'input, ' + name:24} {stage['images_per_second']:12,.1f} images/s")
+        program = report["start"]["seconds"].get("import", 0.0)
+        lines.append(
+            f"{'start':24} {first:12,.1f} s to the first update, {program:.1f} of them the import "
+            f"of this program; --help {report['start'].get('help', 0.0):.1f} s"
+        )
+    if "signature" in report.get("export", {}):
+        lines.append(_export_line(report["export"]))
+    stages = report.get("input", {}).get("stages", {})
+    bare = stages.get("bare_decode", {}).get("cpu_microseconds_per_image")
+    for name, stage in stages.items():
+        line = f"{'input, ' + name:24} {stage['images_per_second']:12,.1f} images/s"
+        if bare and name in ("decode", "augment", "device"):
+            stage["of_bare_decode"] = round(bare / stage["cpu_microseconds_per_image"], 3)
+            line += f", {stage['of_bare_decode']:.0%} of bare decoding by CPU time"
+        lines.append(line)
+    if "per_core" in report.get("convert", {}):
+        core = report["convert"]["per_core"]
+        lines.append(
+            f"{'convert':24} {core['converter_images_per_second']:12,.1f} images/s per core, "
+            f"{core['ratio']:.0%} of a bare OpenCV loop"
+        )
     for row in report.get("pytorch", {}).get("rows", []):
         lines.append(f"{'PyTorch, ' + row['name']:24} {row['images_per_second']:12,.1f} images/s")
     return lines

@@ -4,15 +4,18 @@ Example:
   python -m alexnet_tf.benchmark start
   python -m alexnet_tf.benchmark start --config=configs/demo.py
 
-Random pixels stand for a dataset. Parts: `import` of TensorFlow, Keras and this program; `set_up`
-(devices, network, weights, optimizer); `first_update` (traced, compiled, run); `second_update`, of
-which only running is left. `cpu` is what all threads of the process took meanwhile. Prints JSON.
+Random pixels stand for a dataset. Parts: `tensorflow`, the import of it and of Keras; `import` of
+this program; `set_up` (devices, network, weights, optimizer); `first_update` (traced, compiled,
+run); `second_update`, of which only running is left. `cpu` is what all threads of the process took
+meanwhile. `help` is a process of its own: `python -m alexnet_tf.train --help`. Prints JSON.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 
@@ -45,7 +48,15 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         seconds[part], cpu[part] = (round(b - a, 3) for a, b in zip(began, ended, strict=True))
         began = ended
 
+    help_began = time.monotonic()
+    command = [sys.executable, "-m", "alexnet_tf.train", "--help"]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    help_seconds = round(time.monotonic() - help_began, 3)
+    began = _now()
     import_tensorflow()
+    import keras  # noqa: F401
+
+    note("tensorflow")
     from alexnet_tf.benchmarks import _measure
     from alexnet_tf.benchmarks._watched import batches
     from alexnet_tf.runs.workdir import WorkFolder
@@ -66,6 +77,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         "benchmark": "start",
         "config": config.name,
         "batch_size": config.batch_size,
+        "help": help_seconds,
         "seconds": seconds,
         "cpu": cpu,
         "to_the_first_update": round(sum(seconds.values()) - seconds["second_update"], 3),

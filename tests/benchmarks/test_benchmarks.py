@@ -167,9 +167,21 @@ def test_start(capsys):
     status, report, err = call(capsys, "start", "--config.batch_size=4", *SMALL_NET)
     assert status == 0, err
     parts = report["seconds"]
-    assert list(parts) == ["import", "set_up", "first_update", "second_update"]
+    assert list(parts) == ["tensorflow", "import", "set_up", "first_update", "second_update"]
+    assert report["help"] > 0
     expected = sum(parts.values()) - parts["second_update"]
     assert report["to_the_first_update"] == pytest.approx(expected, abs=0.01)
+
+
+def test_export(capsys):
+    status, report, err = call(capsys, "export", "--batch_size=4", "--calls=3", *SMALL_NET)
+    assert status == 0, err
+    for contestant in ("signature", "bare_model"):
+        rates = report[contestant]["images_per_second_of_blocks"]
+        assert len(rates) == 3 and min(rates) > 0
+    assert min(report["seconds"].values()) >= 0
+    # 16 hidden units to 1000 classes alone are 17,000 weights of 4 bytes.
+    assert report["megabytes"] > 0.06
 
 
 def test_the_table_of_all_benchmarks_relates_figures_to_limits():
@@ -178,10 +190,33 @@ def test_the_table_of_all_benchmarks_relates_figures_to_limits():
         "step": {"ours": {"images_per_second": 45.4}, "ratio": {"median": 3.8}},
         "loop": {"loop": {"images_per_second": 44.0}, "overhead": 0.03},
         "start": {"error": "no room"},
+        "input": {
+            "stages": {
+                "bare_decode": {"images_per_second": 4000.0, "cpu_microseconds_per_image": 400.0},
+                "augment": {"images_per_second": 3900.0, "cpu_microseconds_per_image": 500.0},
+            }
+        },
+        "convert": {
+            "per_core": {
+                "converter_images_per_second": 300.0,
+                "opencv_images_per_second": 400.0,
+                "ratio": 0.75,
+            }
+        },
+        "export": {
+            "signature": {"images_per_second": 150.0},
+            "ratio": {"median": 0.96},
+            "seconds": {"export": 3.0, "load": 1.5},
+            "megabytes": 244.0,
+        },
     }
     text = "\n".join(all_benchmarks.table(report))
     # 200 GFLOP/s over 4.135 GFLOP for an image are 48.4 images/s.
     assert "45.4 images/s, 94% of float32 products, 3.80 times plain Keras" in text
     assert "97% of the step" in text
     assert "start                    failed: no room" in text
+    # 500 us of CPU time where bare decoding takes 400.
+    assert "3,900.0 images/s, 80% of bare decoding by CPU time" in text
+    assert "300.0 images/s per core, 75% of a bare OpenCV loop" in text
+    assert "150.0 images/s, 96% of the bare model; 3.0 s to export, 1.5 s to load, 244 MB" in text
     assert report["step"]["of_limit"] == pytest.approx(0.939, abs=1e-3)
