@@ -37,8 +37,13 @@ TESTS: dict[str, tuple[str, ...]] = {
     "alexnet_tf/input/images.py": (
         "tests/input/test_preprocess.py",
         "tests/input/test_pipeline.py",
+        "tests/input/test_caches.py",
     ),
-    "alexnet_tf/input/pipeline.py": ("tests/input/test_pipeline.py",),
+    "alexnet_tf/input/pipeline.py": (
+        "tests/input/test_pipeline.py",
+        "tests/input/test_caches.py",
+        "tests/input/test_crop_chunk.py",
+    ),
     "alexnet_tf/input/records.py": ("tests/input/test_records.py", "tests/input/test_caches.py"),
     "alexnet_tf/input/resident.py": ("tests/input/test_caches.py",),
     "alexnet_tf/input/preprocess.py": ("tests/input/test_preprocess.py",),
@@ -263,22 +268,26 @@ def sample(count: int, seed: int, words: Sequence[str] = ()) -> list[Mutant]:
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    """Loads a module from a changed syntax tree."""
+    """Loads a module from another file than its own."""
 
-    tree: ast.Module
+    changed: Path
 
     def get_code(self, fullname: str) -> types.CodeType:
-        """The code of the tree, whatever lies in __pycache__."""
-        return compile(self.tree, self.path, "exec")
+        """The code of the other file, whatever lies in __pycache__."""
+        return compile(self.changed.read_text(), str(self.changed), "exec")
 
 
 class _Finder:
-    """Finds one module, by its name."""
+    """Finds one module, by its name, and makes it of a changed syntax tree.
 
-    def __init__(self, path: str, tree: ast.Module):
+    The tree is written to a file: AutoGraph reads the source of what it compiles again.
+    """
+
+    def __init__(self, path: str, tree: ast.Module, folder: str):
         self._name = path.removesuffix(".py").replace("/", ".")
         self._loader = _Loader(self._name, str(ROOT / path))
-        self._loader.tree = tree
+        self._loader.changed = Path(folder) / "changed.py"
+        self._loader.changed.write_text(ast.unparse(tree))
 
     def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
         """Python's question for every import."""
@@ -293,10 +302,10 @@ def _run_tests(mutant: Mutant) -> int:
 
     # Of other packages that happen to be installed: they take longer to import than to test.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    if mutant.number is not None:
-        tree = mutate((ROOT / mutant.path).read_text(), mutant.number)
-        sys.meta_path.insert(0, _Finder(mutant.path, tree))
     with tempfile.TemporaryDirectory() as folder:
+        if mutant.number is not None:
+            tree = mutate((ROOT / mutant.path).read_text(), mutant.number)
+            sys.meta_path.insert(0, _Finder(mutant.path, tree, folder))
         options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
         return int(pytest.main([*options, f"--basetemp={folder}/pytest", *TESTS[mutant.path]]))
 

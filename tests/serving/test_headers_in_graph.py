@@ -11,6 +11,7 @@ from PIL import Image, features
 
 from data_prep.pixels import headers, images
 from data_prep.pixels.errors import ImageError
+from tests.helpers import rare_jpegs
 
 SIZE = 32
 
@@ -96,6 +97,8 @@ TAIL = JPEG.index(b"\xff\xda")
 # Decoded: the pixels must be the converter's.
 GOOD = {
     "bytes behind a JPEG, with marks in them": JPEG + b"\0\xff\xd8\xff\xda" * 9,
+    "JPEG in arithmetic coding": rare_jpegs.ARITHMETIC,
+    "progressive JPEG in arithmetic coding": rare_jpegs.PROGRESSIVE_ARITHMETIC,
     "restart marks": encoded(pixels(), "JPEG", restart_marker_blocks=1),
     "fill bytes before a mark": JPEG[:TAIL] + b"\xff\xff" + JPEG[TAIL:],
     "a comment of zeros and marks": JPEG[:2] + b"\xff\xfe\0\x08\xff\xd9\xff\xda\0\0" + JPEG[2:],
@@ -121,6 +124,7 @@ BAD = {
     "JPEG cut in the scan": (JPEG[:-200], "truncated JPEG", True),
     "JPEG cut in its header": (JPEG[:TAIL], "truncated JPEG", True),
     "JPEG without a scan": (JPEG[:TAIL] + b"\xff\xd9", "damaged JPEG", True),
+    "JPEG of 12 bits": (rare_jpegs.TWELVE_BITS, "not 8 bits", True),
     "lossless JPEG": (JPEG.replace(b"\xff\xc0", b"\xff\xc3"), "not decoded", True),
     "JPEG of a length 0": (b"\xff\xd8\xff\xe0\0\0" + JPEG[2:], "damaged JPEG", True),
     "large JPEG": (jpeg_of_size(65000, 65000), "more than the 67,108,864", True),

@@ -93,6 +93,15 @@ def test_the_report_names_what_no_test_noticed(tmp_path, repository):
     assert checked(tmp_path, repository, "--limit=20", "--jobs=2", "--least=0.75").returncode == 0
 
 
+def test_those_who_read_the_source_see_the_change(tmp_path, repository):
+    """AutoGraph compiles what inspect gives it, not the code that was imported."""
+    (tmp_path / "core.py").write_text("def one():\n    return 1\n")
+    test = "from core import one\nfrom inspect import getsource\n\n"
+    test += "def test_it():\n    assert getsource(one).endswith('return 1\\n')\n"
+    (tmp_path / "test_core.py").write_text(test)
+    assert checked(tmp_path, repository).stdout.splitlines()[-1] == "1 of 1 mutants caught (100.0%)"
+
+
 def test_what_makes_no_difference_does_not_count(tmp_path, repository, monkeypatch):
     (tmp_path / "core.py").write_text("def double(x):\n    return x * 2 if x >= 0 else x + x\n")
     test = "from core import double\n\ndef test_it():\n    assert double(3) == 6 == -double(-3)\n"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from data_prep.pixels import headers, images, limits
 from data_prep.pixels.errors import ImageError
-from tests.helpers import imagenet_standin
+from tests.helpers import imagenet_standin, rare_jpegs
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,20 @@ def test_a_bmp_of_os2() -> None:
 
 def test_exif_orientation_is_ignored(photograph: np.ndarray) -> None:
     assert images.decode(imagenet_standin.encoded(photograph, "exif")).shape == photograph.shape
+
+
+@pytest.mark.parametrize("data", [rare_jpegs.ARITHMETIC, rare_jpegs.PROGRESSIVE_ARITHMETIC])
+def test_arithmetic_coding_is_decoded(data: bytes) -> None:
+    pixels = images.decode(data)
+    rows, columns = np.mgrid[0:16, 0:24]
+    picture = np.stack([columns * 10, rows * 15, (rows + columns) * 6], axis=-1)
+    assert np.abs(pixels - picture.astype(float)).mean() < 8  # quality 60
+    assert np.array_equal(pixels, by_pillow(data))
+
+
+def test_twelve_bits_are_refused() -> None:
+    with pytest.raises(ImageError, match="^JPEG of 12 bits per colour, expected 8$"):
+        images.decode(rare_jpegs.TWELVE_BITS)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP"])
