@@ -30,77 +30,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.mutant_tables import EXPLAINED, TESTS
+
 ROOT = Path(__file__).resolve().parent.parent
-# Each module of the core with the tests that are about it.
-TESTS: dict[str, tuple[str, ...]] = {
-    "alexnet_tf/input/draws.py": ("tests/input/test_draws.py", "tests/input/test_crop_chunk.py"),
-    "alexnet_tf/input/images.py": (
-        "tests/input/test_preprocess.py",
-        "tests/input/test_pipeline.py",
-        "tests/input/test_caches.py",
-    ),
-    "alexnet_tf/input/pipeline.py": (
-        "tests/input/test_pipeline.py",
-        "tests/input/test_caches.py",
-        "tests/input/test_crop_chunk.py",
-    ),
-    "alexnet_tf/input/records.py": ("tests/input/test_records.py", "tests/input/test_caches.py"),
-    "alexnet_tf/input/resident.py": ("tests/input/test_caches.py",),
-    "alexnet_tf/input/preprocess.py": ("tests/input/test_preprocess.py",),
-    "alexnet_tf/optim/optimizer.py": (
-        "tests/optim/test_optimizer_rules.py",
-        "tests/optim/test_optimizer.py",
-    ),
-    "alexnet_tf/optim/gradients.py": ("tests/optim/test_optimizer_rules.py",),
-    "alexnet_tf/optim/multipliers.py": (
-        "tests/optim/test_optimizer.py",
-        "tests/optim/test_optimizer_rules.py",
-    ),
-    "alexnet_tf/optim/norm_limits.py": (
-        "tests/optim/test_norm_limits.py",
-        "tests/optim/test_optimizer_rules.py",
-    ),
-    "alexnet_tf/optim/loss_scale.py": ("tests/optim/test_loss_scale.py",),
-    "alexnet_tf/optim/schedules/learning_rate.py": (
-        "tests/optim/test_learning_rate.py",
-        "tests/optim/test_planned_rates.py",
-    ),
-    "alexnet_tf/optim/schedules/planned_rates.py": ("tests/optim/test_planned_rates.py",),
-    "alexnet_tf/optim/schedules/diary.py": ("tests/optim/test_diary.py",),
-    "alexnet_tf/tables/schedules.py": ("tests/tables/test_schedules.py",),
-    "alexnet_tf/evaluation/metrics.py": ("tests/evaluation",),
-    "alexnet_tf/evaluation/predict.py": ("tests/evaluation",),
-    "alexnet_tf/evaluation/evaluator.py": ("tests/evaluation",),
-    "alexnet_tf/model/ops/normalization.py": ("tests/model/test_normalization.py",),
-    "data_prep/shards/plan.py": ("tests/data_prep/shards/test_plan.py",),
-    "data_prep/shards/records.py": ("tests/data_prep/shards/test_records.py",),
-    "data_prep/shards/statistics.py": ("tests/data_prep/shards/test_statistics.py",),
-    "data_prep/shards/sidecars.py": ("tests/data_prep/shards/test_conversion.py",),
-    "data_prep/shards/making.py": ("tests/data_prep/shards/test_conversion.py",),
-    "data_prep/pixels/resize.py": (
-        "tests/data_prep/pixels/test_resize.py",
-        "tests/data_prep/pixels/test_images.py",
-    ),
-    "alexnet_tf/serving/resize_graph.py": ("tests/serving/test_squares.py",),
-}
-_SPEED = "the same result by another way, in another time"
-# Mutants that make no difference: the module's line and the change, and why.
-EXPLAINED = {
-    ("behind = len(payload) - place - len(marker) - pixel_bytes if place >= 0 else 0",
-     "condition reversed"): _SPEED,
-    ("behind = len(payload) - place - len(marker) - pixel_bytes if place >= 0 else 0",
-     "GtE -> Gt"): "no record begins with its pixels",
-    ("return _Layout(pixel_bytes, marker, max(behind, 0))", "max -> min"): _SPEED,
-    ('if place < len(_LABEL) or head[place + 1 : place + 4 : 2] != b"\\x1a\\x0a":',
-     "Lt -> LtE"): _SPEED,
-    ('if not banded and implementation == "tf":', "Eq -> NotEq"): _SPEED,
-    ("side = int(x.shape[1])", "1 -> 2"): "maps are square",
-    ("if not high > 0 and not settings.norm_ball > 0:", "Gt -> GtE"): _SPEED,
-    ("step = max(1, MAX_FLOATS // (pixels.shape[1] * 3))", "max -> min"): _SPEED,
-    ("return positions, np.where(distance <= 1, near, far)",
-     "LtE -> Lt"): "both pieces of the filter are 0 there",
-    ("twice = counts.most_common(1)[0][0]", "1 -> 2"): "the first of them is taken",
-}  # fmt: skip
 # What the forks need in any case, and what no mutant is made of.
 PREIMPORTED = (
     "tensorflow",

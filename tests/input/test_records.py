@@ -86,6 +86,21 @@ def test_pixels_are_read_to_their_place(raw_folder):
     assert [row.tobytes() for row in pixels] == parsed["image/raw"].numpy().tolist()
 
 
+def test_raw_records_are_read_without_parsing_them(raw_folder, monkeypatch):
+    reader = records.RecordReader(dataset.load(raw_folder), "train")
+    monkeypatch.delattr(reader.__class__, "_parse")
+    labels = reader.read_pixels(np.arange(7), np.zeros((7, 16 * 16 * 3), np.uint8))
+    assert sorted(labels) != [0] * 7
+
+
+def test_files_may_stay_open_for_all_splits(folder, monkeypatch):
+    """Two shards of each split, and some for all else that a process has open."""
+    asked = []
+    monkeypatch.setattr(records, "_allow_open_files", asked.append)
+    records.RecordReader(dataset.load(folder), "train")
+    assert asked[0] >= 4 + 100
+
+
 @pytest.mark.parametrize("place", [3, -3, None])
 def test_a_changed_byte_anywhere_in_a_raw_record_is_found(raw_folder, place):
     """Before the pixels, behind them, and among them."""

@@ -127,6 +127,14 @@ def test_an_epoch_that_is_cut_short_changes_nothing():
     assert rule.end_epoch(6, {"val_top_1_error": 0.5}) != []
 
 
+def test_planned_drops_are_said():
+    made = config(schedule="steps", drop_epochs=(1,))
+    rule = learning_rate.make(made, steps_per_epoch=3)
+    said = [rule.end_epoch(step, {}) for step in (2, 3, 6)]
+    assert said == [[], ["epoch 1: learning rate -> 0.1, as planned"], []]
+    assert learning_rate.make(config(schedule="constant"), steps_per_epoch=3).end_epoch(3, {}) == []
+
+
 def test_planned_drops():
     rule = learning_rate.make(config(schedule="steps", drop_epochs=(2, 4)))
     assert trace(rule, [None] * 5) == [1, 0.1, 0.1, 0.01, 0.01]

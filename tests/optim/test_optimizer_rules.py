@@ -15,6 +15,7 @@ from alexnet_tf import config as recipes
 from alexnet_tf.model.layers import VariableSettings
 from alexnet_tf.optim import norm_limits
 from alexnet_tf.optim import optimizer as optimizers
+from alexnet_tf.optim.gradients import summed
 from alexnet_tf.train_loop import step as steps
 from tests.helpers.python_path import extended
 
@@ -78,6 +79,16 @@ def test_lars_by_its_formula():
         expected.append([w, b])
     optimizer = make((KERNEL, BIAS), name="lars", trust_coefficient=0.02)
     assert_same(train(optimizer, start(), gradients, rates), expected)
+
+
+def test_lars_of_small_weights_and_gradients():
+    """w = 0.1 everywhere: |w| = 0.1 sqrt(12); g = 0.2: |g| is twice that."""
+    optimizer = make((KERNEL, BIAS), name="lars", trust_coefficient=0.02)
+    found = train(
+        optimizer, [np.full((4, 3), 0.1), np.zeros(3)], [[np.full((4, 3), 0.2), np.zeros(3)]]
+    )
+    # local = 0.02 * 1 / (2 + 0.05), in units of |w|; the rate is 0.1.
+    assert np.allclose(found[0][0], 0.1 - 0.1 * 0.02 / 2.05 * (0.2 + 0.05 * 0.1), rtol=1e-6)
 
 
 def test_lars_moves_a_kernel_of_zeros():
@@ -210,6 +221,21 @@ def filters():
     random = np.random.default_rng(3)
     # Six filters, some below, some within, some above the limits.
     return random.normal(0.3, size=(3, 3, 2, 6)) * np.array([0.1, 0.5, 1, 2, 5, 10])
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_gradients_are_summed_over_replicas(monkeypatch, replicas):
+    """Here every replica has the same ones."""
+
+    class Context:
+        num_replicas_in_sync = replicas
+
+        def all_reduce(self, operation, values):
+            assert operation == tf.distribute.ReduceOp.SUM
+            return [replicas * value for value in values]
+
+    monkeypatch.setattr(tf.distribute, "get_replica_context", Context)
+    assert [float(g) for g in summed([tf.constant(3.0)])] == [3.0 * replicas]
 
 
 def test_limits_on_norms_by_hand():

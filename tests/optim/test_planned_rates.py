@@ -152,3 +152,9 @@ def test_a_rate_does_not_rise_to_its_end(schedule):
 def test_a_stretched_schedule_needs_the_length():
     with pytest.raises(UsageError, match="length"):
         learning_rate.make(config(schedule="cosine"))
+
+
+def test_progress_ends_with_the_run():
+    length = planned_rates.Length(steps_per_epoch=10, total_steps=40)
+    assert [length.progress(step) for step in (0, 10, 40, 50, 90)] == [0, 0.25, 1, 1, 1]
+    assert planned_rates.Length(10, 0).progress(5) == 0

@@ -103,3 +103,17 @@ def test_nonsense_is_refused(text):
 
 def test_one_step_is_the_final_rate():
     assert math.isclose(schedules.parse("dexp[10,0,1]").rate(1, 0.2), 0.1)
+
+
+def test_a_schedule_has_no_noise_unless_asked_for():
+    assert schedules.Schedule("linear", 4.0).rate(0.1, 0, normal=3.0) == pytest.approx(0.1)
+    assert schedules.Schedule("linear", 4.0, noise=0.5).rate(0.1, 0, -3.0) == pytest.approx(0.25)
+
+
+def test_named_values_beside_others_are_refused():
+    """One is enough to say which notation is meant."""
+    with pytest.raises(UserError) as mixed:
+        schedules.parse("linear[tgtFactor=10, 2]")
+    with pytest.raises(UserError) as strict:
+        schedules.parse("linear[tgtFactor=10, 2]", strict=True)
+    assert str(mixed.value) == str(strict.value)

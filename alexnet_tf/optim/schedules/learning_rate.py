@@ -41,9 +41,9 @@ class Setup:
 
     initial: float
     length: Length
-    warmup_steps: int = 0
-    settings: tuple[VariableSettings, ...] = ()
-    seed: int = 0
+    warmup_steps: int
+    settings: tuple[VariableSettings, ...]
+    seed: int
 
 
 class Rates(NamedTuple):

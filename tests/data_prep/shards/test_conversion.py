@@ -172,17 +172,28 @@ def test_a_damaged_or_missing_shard_is_made_anew(
     assert dataset_files(tmp_path / "x") == expected
 
 
+@pytest.mark.parametrize("store", ["jpeg", "centered"])
 def test_finished_shards_are_kept(
-    small: imagenet_standin.StandIn, tmp_path: pathlib.Path, convert: Convert
+    small: imagenet_standin.StandIn,
+    tmp_path: pathlib.Path,
+    convert: Convert,
+    capsys: pytest.CaptureFixture[str],
+    store: str,
 ) -> None:
     flags = {**from_tars(small, tmp_path / "x"), "train_shards": 3, "validation_shards": 1}
+    flags["store"] = store
     assert convert(**flags) == 0
+    assert "there already" not in capsys.readouterr().err
     (tmp_path / "x" / "dataset.json").unlink()
     (tmp_path / "x" / "train-00001-of-00003").unlink()
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "x").glob("*-of-*")}
     assert convert(**flags) == 0
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "x").glob("*-of-*")}
     assert {name: after[name] for name in before} == before
+    said = capsys.readouterr().err
+    assert "3 of 4 shards were there already, with the right checksum" in said
+    # The first of two passes makes no file but the sums of its three shards.
+    assert ("3 of 3 shards were there already" in said) == (store == "centered")
 
 
 def test_remains_of_a_killed_converter_are_swept_and_never_count(

@@ -160,3 +160,15 @@ def test_an_absurd_length_is_damage_not_a_huge_read() -> None:
 
 def test_what_is_no_example_is_none() -> None:
     assert records.decode_example(b"\xff\xff\xff") is None
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    # What is beyond a gibibyte is no record, though its checksum is right.
+    [(1 << 30, "ends within it"), ((1 << 30) + 1, "damaged length")],
+)
+def test_lengths_that_no_record_has(length: int, words: str) -> None:
+    head = struct.pack("<Q", length)
+    data = head + struct.pack("<I", tfrecord.masked_crc(head))
+    with pytest.raises(records.RecordError, match=words):
+        list(records.read_payloads(io.BytesIO(data)))
