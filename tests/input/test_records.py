@@ -86,6 +86,7 @@ def test_pixels_are_read_to_their_place(raw_folder):
     assert [row.tobytes() for row in pixels] == parsed["image/raw"].numpy().tolist()
 
 
+@pytest.mark.parametrize("raw_folder", ["converter"], indirect=True)
 def test_raw_records_are_read_without_parsing_them(raw_folder, monkeypatch):
     reader = records.RecordReader(dataset.load(raw_folder), "train")
     monkeypatch.delattr(reader.__class__, "_parse")
