@@ -50,6 +50,7 @@ class Place:
         normalises: whether it has normalisation across maps.
         mergeable: whether its columns can be computed as one layer.
         compiled: whether XLA compiles the step; None: as this table says.
+        cache: config.input.cache where a recipe names it; "": as this table says.
         set_bytes: of the decoded training set, where it may lie on the device; else 0.
         step_flop: floating-point operations of an update.
         many_steps: whether a call may make several updates: the rate does not change at each.
@@ -64,6 +65,7 @@ class Place:
     many_steps: bool = True
     mergeable: bool = True
     compiled: bool | None = None
+    cache: str = ""
 
     @property
     def compiles(self) -> bool:
@@ -81,6 +83,7 @@ class Place:
         set_bytes: int = 0,
         many_steps: bool = True,
         compiled: bool | None = None,
+        cache: str = "",
     ) -> Place:
         """The place of a run of `table`."""
         kinds = {type(row) for row in table.layers}
@@ -102,6 +105,7 @@ class Place:
             many_steps,
             mergeable,
             compiled,
+            cache,
         )
 
 
@@ -115,7 +119,7 @@ def choices(place: Place) -> dict[str, Choice]:
         _strided_convolution(place),
         _precision(place),
         (cache := _cache(place)),
-        _steps_per_call(place, cache.value == "device"),
+        _steps_per_call(place, (place.cache or cache.value) == "device"),
     )
     return {choice.key: choice for choice in chosen}
 

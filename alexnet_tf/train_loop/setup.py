@@ -154,6 +154,7 @@ def _choose(
         set_bytes=set_bytes,
         many_steps=not checks.changes_rate_each_step(config),
         compiled=config.jit_compile if isinstance(config.jit_compile, bool) else None,
+        cache="" if config.input.cache == "auto" else config.input.cache,
     )
     begun = recipes.to_dict(folder.load_config()) if folder.config_file.exists() else None
     chosen = automatic.resolve(config, place, begun)

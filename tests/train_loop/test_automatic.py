@@ -103,6 +103,9 @@ def test_small_sets_go_to_the_device_and_small_nets_make_many_steps_per_call():
     assert chosen(gpu=True, many_steps=False) == ("device", 1)
     assert chosen(gpu=True, size=2e9) == ("none", 1)
     assert chosen(gpu=True, size=0) == ("none", 1)
+    # Whatever the recipe names decides.
+    assert chosen(gpu=True, cache="none")[1] == 1
+    assert chosen(gpu=True, size=2e9, cache="device")[1] == 100
 
 
 def test_multiplications_by_hand():
