@@ -84,7 +84,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 VOLUME ["/cuda-cache", "/runs"]
 USER 1000
 # Of a server its /readyz; any other command counts as healthy while it runs.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 \
+HEALTHCHECK --interval=30s --timeout=10s --start-period=300s --retries=3 \
   CMD ["/opt/venv/bin/python", "/opt/alexnet-tf/healthcheck.py"]
 ENTRYPOINT ["alexnet-tf"]
 CMD ["--help"]

@@ -109,7 +109,7 @@ def check(engine, variant: str, folder: Path, build: bool) -> list[str]:
         raise UserError(f"the image {variant} has {size} MB; {LARGEST[variant]} are allowed")
     with tempfile.TemporaryDirectory(prefix="runs-", dir=folder) as runs:
         os.chmod(runs, 0o755)
-        results = checks.run_all(root, config, Path(runs), requires_gpu=variant == "gpu")
+        results = checks.run_all(root, config, Path(runs), variant)
     engine.run("rm", "--all")
     lines = ["", f"## {variant}", "", f"{size} MB unpacked, {packages} MB of them Python packages"]
     lines[-1] += f"; built in {seconds:.0f} s." if build else "."

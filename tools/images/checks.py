@@ -44,14 +44,14 @@ class Result:
     note: str
 
 
-def run_all(root: Path, config: dict, folder: Path, requires_gpu: bool) -> list[Result]:
+def run_all(root: Path, config: dict, folder: Path, variant: str) -> list[Result]:
     """All checks of an unpacked image, one after another.
 
     Args:
         root: folder of the image's files.
         config: as `Buildah.config` returns it.
         folder: an empty one; its `runs` and `data` become the volumes /runs and /data.
-        requires_gpu: whether the image is one for GPU hosts.
+        variant: gpu, cpu or addons.
 
     Raises:
         CheckFailed: the first one that failed, with what the command printed.
@@ -59,7 +59,7 @@ def run_all(root: Path, config: dict, folder: Path, requires_gpu: bool) -> list[
     for volume in ("runs", "data"):
         (folder / volume).mkdir()
         shutil.chown(folder / volume, int(config["User"]))
-    image = Image(root, config, folder, requires_gpu)
+    image = Image(root, config, folder, variant)
     results = []
     for check in image.checks():
         began = time.monotonic()
@@ -73,10 +73,10 @@ def run_all(root: Path, config: dict, folder: Path, requires_gpu: bool) -> list[
 class Image:
     """An unpacked image and the folders that its containers share."""
 
-    def __init__(self, root: Path, config: dict, folder: Path, requires_gpu: bool):
+    def __init__(self, root: Path, config: dict, folder: Path, variant: str):
         self._root, self._config = root, config
         self._runs, self._data = folder / "runs", folder / "data"
-        self._requires_gpu = requires_gpu
+        self._variant = variant
         # There is no GPU here, and the image for GPUs says so once, in a check of its own.
         self._container = self._with({"ALEXNET_REQUIRE_GPU": "0"})
 
@@ -91,12 +91,13 @@ class Image:
             self.is_closed,
             self.ships_nothing_but_what_runs,
             self.has_a_bill_of_materials,
-            *([self.a_forgotten_gpu_is_one_line] if self._requires_gpu else []),
+            *([self.a_forgotten_gpu_is_one_line] if self._variant == "gpu" else []),
             self.converts,
             self.trains,
             self.resumes_after_a_kill_with_the_same_bits,
             self.saves_on_docker_stop,
             self.trains_with_two_workers,
+            *([self.trains_with_addons] if self._variant == "addons" else []),
             self.evaluates,
             self.exports_and_predicts,
             self.serves_and_its_health_check_tells,
@@ -192,6 +193,12 @@ class Image:
         launch = ["launch", "--workers=2", "--", *TRAIN[1:], "--workdir=/runs/workers"]
         self._expect(0, self._container.run(*launch))
         return f"{_newest(self._runs / 'workers').state['step']} steps"
+
+    def trains_with_addons(self) -> str:
+        """With the optimizer that only tensorflow-addons has."""
+        sgdw = ["--config.optimizer.name=sgdw", "--config.train_epochs=1", "--workdir=/runs/sgdw"]
+        self._expect(0, self._container.run(*TRAIN, *sgdw))
+        return f"{_newest(self._runs / 'sgdw').state['step']} steps of tfa.optimizers.SGDW"
 
     def evaluates(self) -> str:
         """1 and 10 views."""
