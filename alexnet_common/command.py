@@ -83,6 +83,9 @@ def call(define_flags: DefineFlags, main: Main, doc: str | None, argv: list[str]
     except OSError as error:
         # A full disk, a missing permission: the system's own words and the file say it all.
         where = f": {error.filename}" if error.filename else ""
+        if "usable temporary directory" in str(error.strerror):
+            # What `tempfile` says; TensorFlow compiles Python by way of files.
+            where = "; set TMPDIR to a folder that can be written"
         log(f"error: {error.strerror or error}{where}")
         return FAILED
 

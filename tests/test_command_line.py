@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from absl import flags
@@ -173,6 +174,16 @@ def test_only_what_can_be_run_is_a_command(tmp_path):
     (tmp_path / "helper.py").write_text('"""Helps."""\n')
     (tmp_path / "_hidden.py").write_text('"""No."""\n\nif __name__ == "__main__":\n    1\n')
     assert command_list.commands([str(pathlib.Path(tmp_path))]) == {"makes": "Makes it."}
+
+
+def test_a_root_without_a_temporary_folder_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/not/there"])
+    assert command.call(lambda _: None, lambda *_: tempfile.gettempdir(), "Doc.", []) == 1
+    assert capsys.readouterr().err == (
+        "error: No usable temporary directory found in ['/not/there']; set TMPDIR to a folder "
+        "that can be written\n"
+    )
 
 
 @pytest.mark.parametrize("module", ["alexnet_tf", "data_prep"])

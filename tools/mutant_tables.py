@@ -67,6 +67,8 @@ EXPLAINED = {
     ("step = max(1, MAX_FLOATS // (pixels.shape[1] * 3))", "max -> min"): _SPEED,
     ("return positions, np.where(distance <= 1, near, far)",
      "LtE -> Lt"): "both pieces of the filter are 0 there",
+    ("self._offsets = settings.crop < data.image_size and settings.random_crop",
+     "Lt -> LtE"): "where the crop is the image, all offsets are 0",
     ("_ALIGNMENT = 64", "64 -> 65"): _SPEED,
     ("behind = len(payload) - place - len(marker) - pixel_bytes if place >= 0 else 0",
      "0 -> 1"): "a record without its pixels behind the marker is parsed, whatever lies behind",

@@ -75,6 +75,15 @@ def test_evaluation_from_memory(data):
         assert_equal(list(kept.as_numpy_iterator()), list(plain.as_numpy_iterator()))
 
 
+def test_chosen_examples_from_memory(data):
+    """In any order, the last one of the split among them."""
+    chosen = {"numbers": np.array([9, 2, 0, 7])}
+    plain = pipeline.evaluation_batches(data, "validation", Span(4, 4), **chosen)
+    kept = pipeline.evaluation_batches(data, "validation", Span(4, 4), cache="memory", **chosen)
+    for _ in range(2):
+        assert_equal(list(kept.as_numpy_iterator()), list(plain.as_numpy_iterator()))
+
+
 def test_a_resident_set_completes_batches_to_the_same(data):
     whole = resident.Resident(data, EXAMPLES)
     named = list(batches(data, "device"))
