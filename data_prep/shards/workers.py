@@ -11,6 +11,7 @@ import multiprocessing.connection
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -72,9 +73,11 @@ def run(
 
     Raises:
         UserError: a worker raised one, or died.
+        OSError: there is no folder for temporary files.
     """
     if not tasks:
         return []
+    tempfile.gettempdir()  # Workers need one for TensorFlow, and would each end with a traceback.
     context = multiprocessing.get_context("spawn")
     counter, stop = _shared(context)
     with environment(WORKER_ENVIRONMENT), _signals_as_interrupts():

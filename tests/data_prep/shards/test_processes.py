@@ -6,11 +6,13 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
 
 from data_prep import dataset
+from data_prep.shards import workers
 from tests.data_prep.conftest import dataset_files
 from tests.helpers import imagenet_standin
 
@@ -264,3 +266,10 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(
     assert {path: path.stat().st_mtime_ns for path in kept} == times
     assert run(build(stand_in, tmp_path / "roomy", f"--store={store}")).returncode == 0
     assert dataset_files(small_disk / "x") == dataset_files(tmp_path / "roomy")
+
+
+def test_without_a_temporary_folder_no_worker_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/not/there"])
+    with pytest.raises(FileNotFoundError, match="No usable temporary directory"):
+        workers.run(lambda task, report: None, [None], 1, 1, "title")
