@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alexnet_common import signals
 from alexnet_common.errors import UserError, one_line
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
@@ -112,9 +113,12 @@ def _begin() -> None:
     # Ctrl-C reaches all processes of a terminal; the parent passes it on, once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    global _parent
+    _parent = os.getppid()
 
 
 _trainer: Successive | None = None
+_parent: int | None = None
 
 
 def train(trial: Trial, log_file: Path, until: float) -> tuple[str, str]:
@@ -148,6 +152,8 @@ def train(trial: Trial, log_file: Path, until: float) -> tuple[str, str]:
             return DIVERGED, one_line(error)
         except Stopped as stopped:
             log(str(stopped))
+            if _parent not in (None, os.getppid()):
+                os._exit(signals.EXIT_STATUS)  # Nobody is left to be told.
             return STOPPED, str(stopped)
         except UserError as error:
             log(f"error: {one_line(error)}")

@@ -65,6 +65,8 @@ class PairedDifference:
         worth: smallest difference worth the claim, in the unit of the measure, above 0.
         unit: "points" for shares that are shown in percent, or any other word.
         scale: factor from the measure to the unit (100 for points).
+        learned_below: where neither arm's mean lies below it, no network learned anything, and a
+            difference says nothing of learning; None: that needs no saying.
     """
 
     first: str
@@ -72,6 +74,7 @@ class PairedDifference:
     worth: float
     unit: str = "points"
     scale: float = 100.0
+    learned_below: float | None = None
 
     def arms(self) -> tuple[str, ...]:
         """As `Rule` says."""
@@ -79,9 +82,15 @@ class PairedDifference:
 
     def describe(self) -> str:
         """As `Rule` says."""
+        learned = (
+            ""
+            if self.learned_below is None
+            else f"; inconclusive if neither is below {self.learned_below:g}"
+        )
         return (
             f"reproduced if the interval of {self.second} - {self.first} over paired seeds lies "
             f"above 0; contradicted if it lies below {self.worth * self.scale:g} {self.unit}"
+            f"{learned}"
         )
 
     def verdict(self, values: Values, planned: int) -> Verdict:
@@ -97,7 +106,21 @@ class PairedDifference:
             if a is None or b is None or not (math.isfinite(a) and math.isfinite(b)):
                 return Verdict("inconclusive", f"a run of seed {seed} has no finite measurement")
             differences.append(b - a)
-        return _judged(differences, planned, self.worth, self.unit, self.scale)
+        judged = _judged(differences, planned, self.worth, self.unit, self.scale)
+        means = [
+            sum(float(arm[seed] or 0) for seed in seeds) / len(seeds)
+            for arm in (first, second)
+            if seeds
+        ]
+        if self.learned_below is not None and means and min(means) >= self.learned_below:
+            return dataclasses.replace(
+                judged,
+                word="inconclusive",
+                reason=f"neither arm learned anything in this time: {self.first} {means[0]:.4g}, "
+                f"{self.second} {means[1]:.4g}, learning begins below {self.learned_below:g}",
+                seeds_needed=None,
+            )
+        return judged
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,6 +69,16 @@ def test_a_run_that_diverged_decides_nothing():
     assert "seed 1" in verdict.reason
 
 
+def test_where_nothing_was_learned_a_difference_says_nothing():
+    rule = PairedDifference("ones", "zeros", worth=0.05, scale=1, learned_below=2.28)
+    flat = {"ones": by_seed(2.40, 2.41, 2.39), "zeros": by_seed(2.3026, 2.3025, 2.3027)}
+    verdict = rule.verdict(flat, 3)
+    assert verdict.word == "inconclusive" and "neither arm learned" in verdict.reason
+    one = {"ones": by_seed(2.10, 2.11, 2.09), "zeros": by_seed(2.3026, 2.3025, 2.3027)}
+    assert rule.verdict(one, 3).word == "reproduced"
+    assert rule.verdict({"ones": one["zeros"], "zeros": one["ones"]}, 3).word == "contradicted"
+
+
 def test_a_confounded_effect_is_seen_in_the_two_by_two():
     # All of the gain is the width's: with it held fixed, the norm does nothing.
     values = {

@@ -94,10 +94,29 @@ def test_a_run_that_diverges_and_one_that_fails_are_told_apart(cifar_like, tmp_p
 def test_interrupted_it_saves_its_runs_and_goes_on_when_started_again(cifar_like, tmp_path):
     words = [sys.executable, "-m", "alexnet_tf.reproduce", "overlap", "--budget=laptop"]
     words += [f"--data_dir={cifar_like}", f"--output_dir={tmp_path}", "--seeds=1", "--parallel=2"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not list(tmp_path.glob("runs/*/metrics.jsonl")):
-        assert process.poll() is None
-        time.sleep(0.2)
+
+    def epochs():
+        files = tmp_path.glob("runs/*/metrics.jsonl")
+        return sum(len(file.read_text().splitlines()) for file in files)
+
+    def start():
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        before = epochs()
+        while epochs() <= before:
+            assert process.poll() is None
+            time.sleep(0.1)
+        return process
+
+    # Without their parent the workers save their runs and end.
+    process = start()
+    process.terminate()
+    process.wait()
+    with pytest.raises(ProcessLookupError):
+        for _ in range(600):
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+    # Ctrl-C reaches all processes of a terminal.
+    process = start()
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
