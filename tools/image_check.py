@@ -31,7 +31,7 @@ from alexnet_common.messages import log
 VARIANTS = ("cpu", "gpu", "addons")
 REPOSITORY = Path(__file__).parent.parent
 # In 10^6 bytes: what each variant may have at most. The CUDA packages make the difference.
-LARGEST = {"cpu": 1800, "gpu": 7500, "addons": 1800}
+LARGEST = {"cpu": 1900, "gpu": 7500, "addons": 1800}
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
