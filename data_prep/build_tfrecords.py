@@ -6,13 +6,15 @@
     python -m data_prep.build_tfrecords --train=ILSVRC2012_img_train.tar \\
         --validation=ILSVRC2012_img_val.tar --output_dir=imagenet_256     (devkit beside them)
 
---train and --validation name folders with one folder of images per class, or tar archives, which
-are read in place and never extracted; the class of an image is the folder directly under the one
-named. A flat folder or archive of validation images needs a label file or a devkit, and without
-any --validation a part of the training images can be held out (--validation_fraction). Every image
-is scaled so that its shorter side is --image_size and its central square is kept, as in the paper
-(section 2). Killed or failed runs are finished by the same command; the result is the same whatever
-the number of workers, tasks and interruptions.
+--train and --validation name folders with one folder of images per class, archives of them, or
+ImageNet as Kaggle, Hugging Face (Parquet), WebDataset, TFDS or the Model Garden keep it; content
+decides, and docs/data.md has the table. Archives are read in place; the class of an image is the
+folder directly under the one named, or the label beside it. A flat folder or archive of validation
+images needs a label file or a devkit, and without any validation images a part of the training
+images can be held out (--validation_fraction). Every image is scaled so that its shorter side is
+--image_size and its central square is kept, as in the paper (section 2). Killed or failed runs are
+finished by the same command; the result is the same whatever the number of workers, tasks and
+interruptions.
 """
 
 from __future__ import annotations

@@ -31,6 +31,8 @@ _LABEL_NAMES = ("label.labels.txt",)
 _HEAD_BYTES = 512
 # Files of other names are looked into, but not one by one in a folder of a million images.
 _MOST_LOOKS = 32
+# As far down as downloads are nested; a link may lead round and round.
+_MOST_DEEP = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ def detect(path: str) -> Shards | None:
         form = _form(path)
         return Shards(path, os.path.dirname(path), form, {"": [path]}) if form else None
     folder = path
-    while True:
+    for _ in range(_MOST_DEEP):
         form, found = _look(folder)
         if form:
             return Shards(path, folder, form, _by_split(found))
@@ -75,7 +77,8 @@ def detect(path: str) -> Shards | None:
         elif len(folders) == 1 and not names:
             folder = os.path.join(folder, folders[0])
         else:
-            return None
+            break
+    return None
 
 
 def find(

@@ -79,7 +79,7 @@ def _add(table: FileTable, shard: str) -> None:
     with files.open_regular(shard) as file:
         for stem, member in images.items():
             label = _label(shard, file.fileno(), labels[stem])
-            name = published_names.original(f"{stem}.{_split(member.name)[1]}")
+            name = published_names.original(member.name)
             table.add(label, name, Place(shard, member.offset, member.size))
 
 

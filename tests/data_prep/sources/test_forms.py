@@ -341,6 +341,11 @@ def test_kaggle_without_its_solution_file(small: StandIn, tmp_path: pathlib.Path
         find({"train": folder}, tmp_path / "cache")
 
 
+def test_folders_that_lead_round_and_round(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "data").symlink_to(tmp_path)
+    assert forms.detect(str(tmp_path)) is None
+
+
 def test_shards_of_two_forms_in_one_folder(small: StandIn, tmp_path: pathlib.Path) -> None:
     folder = imagenet_forms.web_dataset(small, tmp_path / "form")
     for path in imagenet_forms.tfrecords(small, tmp_path / "other", "garden").iterdir():
