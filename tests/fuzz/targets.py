@@ -18,6 +18,7 @@ from typing import cast
 
 import numpy as np
 
+from alexnet_common import errors
 from alexnet_common.errors import UserError
 from alexnet_common.tfrecord import masked_crc
 from alexnet_tf.input import records
@@ -43,12 +44,14 @@ class Refused(Exception):
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
+def refusals() -> Iterator[None]:
+    """What the program says of a bad file becomes `Refused`."""
     try:
         yield
     except (UserError, ImageError) as error:
-        text = str(error)
-        assert text.strip() and "\n" not in text, f"not one line: {text!r}"
+        # Commands print it without its line breaks.
+        text = errors.one_line(error)
+        assert text, f"{type(error).__name__} without words"
         raise Refused(text) from error
 
 
@@ -65,14 +68,14 @@ def definition(content: bytes) -> None:
     paths = [_file("layers.cfg", layers)]
     if parameters:
         paths.append(_file("layer-params.cfg", parameters))
-    with one_line():
+    with refusals():
         table = reader.read(*paths)
         assert table.layers and table.cost and table.shapes
 
 
 def label_file(content: bytes) -> None:
     """Label files in any of their forms."""
-    with one_line():
+    with refusals():
         found = labels.parse("labels.txt", content, IMAGE_NAMES, None)
         assert all(name and label for name, label in found.items())
 
@@ -83,7 +86,7 @@ def dataset_json(content: bytes) -> None:
         if path.is_file() and not os.path.exists(os.path.join(_FOLDER.name, path.name)):
             shutil.copy(path, _FOLDER.name)
     _file("dataset.json", content)
-    with one_line():
+    with refusals():
         data = dataset.load(_FOLDER.name)
         for split in data.splits.values():
             assert sum(shard.count for shard in split.shards) == split.count
@@ -112,7 +115,7 @@ def record(content: bytes) -> None:
     pixels = np.zeros((1, SIZE * SIZE * 3), np.uint8)
     found = records.RecordReader(_split(path, len(content), "image/raw"), "train")
     try:
-        with one_line():
+        with refusals():
             assert found.read(np.array([0]))[0] == content
             found.read_pixels(np.array([0]), pixels)
     finally:
@@ -135,14 +138,14 @@ def foreign_record(content: bytes) -> None:
     # One in two is a file as it is, the other one a record behind a right checksum.
     whole = content[:1] == b"\0"
     path = _file("foreign.tfrecord", content[1:] if whole else framed(content))
-    with one_line():
+    with refusals():
         tfrecords.scan(path, [path], None)
 
 
 def weights(content: bytes) -> None:
     """Weight files: NumPy's, PyTorch's pickles, Caffe's blobs."""
     path = _file("weights", content)
-    with one_line():
+    with refusals():
         found = weight_files.read(path)
         try:
             found.values(1.0)
@@ -152,7 +155,7 @@ def weights(content: bytes) -> None:
 
 def image(content: bytes) -> None:
     """An image file to square pixels: header, decoder, resize."""
-    with one_line():
+    with refusals():
         pixels = images.square_pixels(content, SIZE, "apply")
         assert pixels.shape == (SIZE, SIZE, 3) and pixels.dtype == np.uint8
 
