@@ -60,7 +60,8 @@ copier=$!
 trap 'kill $copier 2>/dev/null || true' EXIT
 claims_until || echo "some runs failed: $output/claims.log"
 # Where nothing at all came to its end, XLA is the first suspect.
-if [ ! -s "$work/claims/ledger.jsonl" ] && [ $(($(date +%s) - began)) -lt $((minutes * 60 - 60)) ]; then
+soon=$(echo "$minutes $began $(date +%s)" | awk '{ print ($1 - 1 < ($3 - $2) / 60) }')
+if [ ! -s "$work/claims/ledger.jsonl" ] && [ "$soon" = 0 ]; then
     echo "no row yet: once more without XLA"
     claims_until --set=jit_compile=false || echo "some runs failed: $output/claims.log"
 fi

@@ -1,7 +1,7 @@
 """Budgets that claims share: how long a run is, how many images it sees, how many seeds there are.
 
 `smoke` shows in seconds that every arm runs and is measured; it never makes a verdict. `laptop` is
-for hours of one CPU core, `gpu` for minutes of a GPU that a dozen runs share.
+for an hour of one CPU core, `gpu` for minutes of a GPU that a dozen runs share.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 from alexnet_tf.claims.claim import Budget
 
+# Half a minute of a core: few images in small batches, for more updates of them.
+LAPTOP: dict[str, Any] = {"epochs": 16, "images": 2500, "batch_size": 32}
 # A run is always evaluated at its end.
 NEVER = 1_000_000
 # Long enough that every measure has something to measure.
@@ -18,8 +20,8 @@ _SMOKE = {"limit_train_examples": 64, "train_epochs": 1, "batch_size": 32}
 
 
 def budgets(
-    laptop: Mapping[str, int],
-    gpu: Mapping[str, int],
+    laptop: Mapping[str, Any],
+    gpu: Mapping[str, Any],
     *,
     changes: Mapping[str, Any] | None = None,
     pilot_epochs: int = 0,
@@ -30,13 +32,14 @@ def budgets(
     `changes` names a schedule.
 
     Args:
-        laptop, gpu: `epochs`, `images` (0: all) and `seeds`.
+        laptop, gpu: `epochs`, `images` (0: all) and `seeds`; further config keys and
+            values; `pilot_epochs` if not those of all budgets.
         changes: config keys and values that hold for all arms.
         pilot_epochs: length of the runs that decide a grid; 0: no arm has one.
     """
     own = dict(changes or {})
 
-    def budget(length: Mapping[str, int]) -> Budget:
+    def budget(length: Mapping[str, Any]) -> Budget:
         epochs = length["epochs"]
         drops = {
             "learning_rate.schedule": "steps",
@@ -49,12 +52,13 @@ def budgets(
             "train_epochs": epochs,
             "limit_train_examples": length["images"],
         }
+        overrides |= {key: length[key] for key in length if key == "batch_size" or "." in key}
         images = f"{length['images']:,}" if length["images"] else "all"
         return Budget(
             overrides,
             length["seeds"],
             f"{epochs} epochs of {images} images per run",
-            {"train_epochs": pilot_epochs} if pilot_epochs else {},
+            {"train_epochs": length.get("pilot_epochs", pilot_epochs)} if pilot_epochs else {},
         )
 
     smoke = Budget(own | _SMOKE, 1, "seconds per run", {"train_epochs": 1} if pilot_epochs else {})

@@ -52,6 +52,9 @@ class Rule(Protocol):
     def describe(self) -> str:
         """The rule in one sentence, for the ledger."""
 
+    def arms(self) -> tuple[str, ...]:
+        """The arms that it looks at; others are reported beside them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PairedDifference:
@@ -69,6 +72,10 @@ class PairedDifference:
     worth: float
     unit: str = "points"
     scale: float = 100.0
+
+    def arms(self) -> tuple[str, ...]:
+        """As `Rule` says."""
+        return self.first, self.second
 
     def describe(self) -> str:
         """As `Rule` says."""
@@ -110,6 +117,10 @@ class RatioOfTimes:
     second: str
     claimed: float
     worth: float
+
+    def arms(self) -> tuple[str, ...]:
+        """As `Rule` says."""
+        return self.first, self.second
 
     def describe(self) -> str:
         """As `Rule` says."""
@@ -170,6 +181,10 @@ class Interaction:
     unit: str = "points"
     scale: float = 100.0
 
+    def arms(self) -> tuple[str, ...]:
+        """As `Rule` says."""
+        return (*self.without, *self.with_factor)
+
     def describe(self) -> str:
         """As `Rule` says."""
         pairs = " and ".join(
@@ -222,6 +237,10 @@ class AgainstReference:
     unit: str = ""
     scale: float = 1.0
 
+    def arms(self) -> tuple[str, ...]:
+        """As `Rule` says."""
+        return (self.arm,)
+
     def describe(self) -> str:
         """As `Rule` says."""
         return (
@@ -260,6 +279,10 @@ class NearNumber:
     number: float
     margin: float
     images: int = 10_000
+
+    def arms(self) -> tuple[str, ...]:
+        """As `Rule` says."""
+        return (self.arm,)
 
     def describe(self) -> str:
         """As `Rule` says."""

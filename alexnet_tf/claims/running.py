@@ -160,17 +160,25 @@ class Campaign:
                 self._jobs[future] = _Job(worker, began, trial=trial)
 
     def _waiting(self) -> list[Trial]:
-        """Trials that nobody has begun, the most important ones first."""
+        """Trials that nobody has begun, the most important ones first.
+
+        Arms that no rule looks at come after all others.
+        """
         busy = {job.trial.folder for job in self._jobs.values() if job.trial}
         wanted: dict[Path, Trial] = {}
+        beside: list[_Row] = []
         for claim in self._claims:
             for arm in claim.arms:
                 if (claim.name, arm.name) not in self._grids:
                     wanted |= {pilot.folder: pilot for pilot in self._pilots(claim, arm)}
             for row in self._open(claim):
+                if row.arm.name not in claim.rule.arms():
+                    beside.append(row)
+                    continue
                 first = row.before and not self._outcome(row.before)
                 group = [row.before] if row.before and first else row.trials
                 wanted |= {trial.folder: trial for trial in group}
+        wanted |= {trial.folder: trial for row in beside for trial in row.trials}
         return [
             trial
             for folder, trial in wanted.items()

@@ -1,6 +1,6 @@
 """Two columns that meet in conv3 against columns that never meet."""
 
-from alexnet_tf.claims.budgets import budgets
+from alexnet_tf.claims.budgets import LAPTOP, budgets
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.rules import PairedDifference
 
@@ -22,7 +22,7 @@ CLAIM = Claim(
     measure="validation_error",
     rule=PairedDifference("meeting", "apart", worth=0.005),
     budgets=budgets(
-        {"epochs": 20, "images": 5000, "seeds": 3},
+        LAPTOP | {"seeds": 3},
         {"epochs": 20, "images": 12800, "seeds": 5},
     ),
     confounders=(

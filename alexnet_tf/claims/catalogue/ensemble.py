@@ -1,6 +1,6 @@
 """Five networks against one."""
 
-from alexnet_tf.claims.budgets import budgets
+from alexnet_tf.claims.budgets import LAPTOP, budgets
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.rules import PairedDifference
 
@@ -17,7 +17,7 @@ CLAIM = Claim(
     measure="error_1_view",
     rule=PairedDifference("five", "single", worth=0.01),
     budgets=budgets(
-        {"epochs": 20, "images": 5000, "seeds": 2},
+        LAPTOP | {"seeds": 2},
         {"epochs": 20, "images": 12800, "seeds": 3},
     ),
     confounders=("members differ in their seed only",),

@@ -1,6 +1,6 @@
 """Weights of an ensemble, fitted on the images that it is scored on."""
 
-from alexnet_tf.claims.budgets import budgets
+from alexnet_tf.claims.budgets import LAPTOP, budgets
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.rules import PairedDifference
 
@@ -17,7 +17,7 @@ CLAIM = Claim(
     measure="error_fitted_here",
     rule=PairedDifference("fitted_here", "fitted_elsewhere", worth=0.002),
     budgets=budgets(
-        {"epochs": 20, "images": 5000, "seeds": 2},
+        LAPTOP | {"seeds": 2},
         {"epochs": 20, "images": 12800, "seeds": 3},
     ),
     confounders=("five networks alike but for their seed, on halves of 5,000 images",),

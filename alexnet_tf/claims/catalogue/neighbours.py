@@ -1,6 +1,6 @@
 """Nearest neighbours by the last hidden layer against neighbours by pixels."""
 
-from alexnet_tf.claims.budgets import budgets
+from alexnet_tf.claims.budgets import LAPTOP, budgets
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.rules import PairedDifference
 
@@ -20,7 +20,7 @@ CLAIM = Claim(
     measure="neighbours_by_fc7",
     rule=PairedDifference("by_pixels", "by_fc7", worth=0.10),
     budgets=budgets(
-        {"epochs": 20, "images": 5000, "seeds": 3},
+        LAPTOP | {"seeds": 3},
         {"epochs": 20, "images": 12800, "seeds": 5},
     ),
     confounders=(

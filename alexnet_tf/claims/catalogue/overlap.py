@@ -1,6 +1,6 @@
 """Overlapping pooling against windows side by side, at equal map sizes."""
 
-from alexnet_tf.claims.budgets import budgets
+from alexnet_tf.claims.budgets import LAPTOP, budgets
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.rules import PairedDifference
 
@@ -19,7 +19,7 @@ CLAIM = Claim(
     measure="validation_error",
     rule=PairedDifference("overlapping", "side_by_side", worth=0.004),
     budgets=budgets(
-        {"epochs": 20, "images": 5000, "seeds": 3},
+        LAPTOP | {"seeds": 3},
         {"epochs": 20, "images": 12800, "seeds": 10},
     ),
     confounders=(

@@ -1,6 +1,6 @@
 """The plateau rule against schedules that are planned."""
 
-from alexnet_tf.claims.budgets import budgets
+from alexnet_tf.claims.budgets import LAPTOP, budgets
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.rules import PairedDifference
 
@@ -25,7 +25,7 @@ CLAIM = Claim(
     measure="validation_error",
     rule=PairedDifference("plateau", "linear", worth=0.005),
     budgets=budgets(
-        {"epochs": 20, "images": 5000, "seeds": 3},
+        LAPTOP | {"seeds": 3},
         {"epochs": 20, "images": 12800, "seeds": 5},
         changes={"evaluation.every_epochs": 1},
     ),

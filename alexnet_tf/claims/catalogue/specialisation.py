@@ -1,6 +1,6 @@
 """One column's kernels are about colour, the other's are not, in every run."""
 
-from alexnet_tf.claims.budgets import budgets
+from alexnet_tf.claims.budgets import LAPTOP, budgets
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.rules import AgainstReference
 
@@ -17,7 +17,7 @@ CLAIM = Claim(
     measure="color_gap",
     rule=AgainstReference("two_columns", reference=0.798, worth=1.0, unit="deviations"),
     budgets=budgets(
-        {"epochs": 20, "images": 5000, "seeds": 3},
+        LAPTOP | {"seeds": 3},
         {"epochs": 20, "images": 12800, "seeds": 5},
     ),
     confounders=("kernels of 5x5 on 28 pixels are not those of 11x11 on 224",),

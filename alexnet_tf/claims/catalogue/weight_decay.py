@@ -1,6 +1,6 @@
 """Weight decay lowers the training error."""
 
-from alexnet_tf.claims.budgets import budgets
+from alexnet_tf.claims.budgets import LAPTOP, budgets
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.rules import PairedDifference
 
@@ -18,7 +18,7 @@ CLAIM = Claim(
     measure="training_loss",
     rule=PairedDifference("decay_5e-4", "none", worth=0.02, unit="nats", scale=1.0),
     budgets=budgets(
-        {"epochs": 20, "images": 5000, "seeds": 3},
+        LAPTOP | {"seeds": 3},
         {"epochs": 20, "images": 12800, "seeds": 5},
     ),
     confounders=(
