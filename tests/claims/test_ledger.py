@@ -149,7 +149,7 @@ def test_trials_share_what_they_have_in_common(tmp_path):
 
 def test_an_optimum_at_the_edge_of_its_grid_is_flagged():
     (relu, _) = CLAIMS["relu"].arms
-    assert trials.at_the_edge(relu, {"learning_rate.initial": 0.002})
+    assert trials.at_the_edge(relu, {"learning_rate.initial": 0.001})
     assert not trials.at_the_edge(relu, {"learning_rate.initial": 0.004})
 
 

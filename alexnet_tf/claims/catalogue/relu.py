@@ -32,7 +32,7 @@ CLAIM = Claim(
     measure="epochs_to_25",
     rule=RatioOfTimes("relu", "tanh", claimed=6.0, worth=2.0),
     budgets=budgets(
-        {"epochs": 50, "images": 2000, "batch_size": 32, "seeds": 2, "pilot_epochs": 10},
+        {"epochs": 80, "images": 500, "batch_size": 32, "seeds": 2, "pilot_epochs": 16},
         {"epochs": 30, "images": 0, "seeds": 5},
         # Figure 1 has no regularisation of any kind.
         changes={
