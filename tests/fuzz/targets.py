@@ -122,6 +122,19 @@ def record(content: bytes) -> None:
         found.close()
 
 
+def encoded_record(content: bytes) -> None:
+    """The reader of records of encoded images: what it names is a part of the record."""
+    path = _file("encoded_record", framed(content))
+    found = records.RecordReader(_split(path, len(content), "image/encoded"), "train")
+    buffer = np.zeros(found.bytes_of(np.array([0])), np.uint8)
+    try:
+        with refusals():
+            start, length, _ = found.read_contents(np.array([0]), buffer)[0]
+            assert 0 <= start <= start + length <= len(content)
+    finally:
+        found.close()
+
+
 def framed(payload: bytes) -> bytes:
     """A TFRecord file of one record."""
     head = struct.pack("<Q", len(payload))
@@ -165,6 +178,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "label_file": label_file,
     "dataset_json": dataset_json,
     "record": record,
+    "encoded_record": encoded_record,
     "foreign_record": foreign_record,
     "weights": weights,
     "image": image,
