@@ -21,7 +21,7 @@ Rows = Sequence[Mapping[str, Any]]
 INTRODUCTION = """\
 Each claim of the paper is one command, `python -m alexnet_tf.reproduce CLAIM`. Its arms are
 recipes that differ in the settings named, trained with paired seeds; its rule was written before
-its rows, and the verdict is computed from them: *reproduced*, *contradicted* (the effect that would
+its rows (where a condition came later, its confounders say so), and the verdict is computed from them: *reproduced*, *contradicted* (the effect that would
 be worth the claim is excluded), *inconclusive*, or *not run*. Looks at the data are fixed: at the
 planned number of seeds, at twice, at four times as many; they share a level of 5%. The rules' own
 rates of false verdicts, by simulation, stand in `tests/claims/test_rules.py`: at most 5% in all.
