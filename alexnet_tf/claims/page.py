@@ -21,14 +21,16 @@ Rows = Sequence[Mapping[str, Any]]
 INTRODUCTION = """\
 Each claim of the paper is one command, `python -m alexnet_tf.reproduce CLAIM`. Its arms are
 recipes that differ in the settings named, trained with paired seeds; its rule was written before
-its rows (where a condition came later, its confounders say so), and the verdict is computed from them: *reproduced*, *contradicted* (the effect that would
-be worth the claim is excluded), *inconclusive*, or *not run*. Looks at the data are fixed: at the
-planned number of seeds, at twice, at four times as many; they share a level of 5%. The rules' own
-rates of false verdicts, by simulation, stand in `tests/claims/test_rules.py`: at most 5% in all.
+its rows (where a condition came later, its confounders say so), and the verdict is computed from
+them: *reproduced*, *contradicted* (the effect that would be worth the claim is excluded),
+*inconclusive*, or *not run*. Looks at the data are fixed: at the planned number of seeds, at
+twice, at four times as many; they share a level of 5%. The rules' own rates of false verdicts, by
+simulation, stand in `tests/claims/test_rules.py`: at most 5% in all.
 
-A verdict is about the comparison that was run, at the size it was run: at the budget `laptop` most
-runs take half a minute, and no network is trained to its end. None of them is about ImageNet.
-`tools/claims_on_gpu.sh` tries those on CIFAR-10 with one GPU in minutes."""
+A verdict is about the comparison that was run, at the size it was run: at the budget `laptop`
+most runs take half a minute, and no network is trained to its end. None of them is about
+ImageNet. `tools/claims_on_gpu.sh` tries those on CIFAR-10 with one GPU in minutes.
+"""
 
 
 def markdown(claims: Mapping[str, Claim], rows: Rows) -> str:

@@ -27,8 +27,8 @@ CLAIM = Claim(
         "of varied images",
         "the size of the budget laptop was chosen after one pair of runs of 16 epochs of 2,500 "
         "images, which did not overfit (gaps of -2.6 and -1.2 points with and without)",
-        "of the runs at the budget laptop with seed 0 the one without crops and flips has the lower "
-        "validation error, 66.5% against 71.0%: the claim is about the gap",
+        "of the runs with seed 0 at the budget laptop the one without crops and flips has the "
+        "lower validation error, 66.5% against 71.0%: the claim is about the gap",
         "CIFAR-10 is not ImageNet, and its JPEGs here were encoded anew at quality 75",
     ),
     not_tested="the factor of 2048",
