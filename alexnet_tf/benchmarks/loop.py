@@ -46,6 +46,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     with config.unlocked():
         config.train_steps = flag_values.steps
         config.checkpoint.every_minutes = 0.0
+        # The bare step makes one update per call, too.
+        config.steps_per_call = config.steps_per_call or 1
     import_tensorflow()
     from alexnet_tf.runs.workdir import WorkFolder
 
