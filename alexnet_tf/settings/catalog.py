@@ -5,18 +5,18 @@ Options of the network (`network.*`) are listed with the networks, in alexnet_tf
 
 from __future__ import annotations
 
+from alexnet_tf.settings.input_settings import INPUT, PREPROCESS
+from alexnet_tf.settings.learning_settings import LEARNING_RATE, OPTIMIZER
 from alexnet_tf.settings.setting import (
+    AUTO,
     Form,
     Resume,
     Setting,
     device_names,
-    diary_entries,
-    epochs,
     first_and_last_step,
 )
 
 FREE, ROUNDING = Resume.FREE, Resume.ROUNDING
-_AUTO = "what was measured to be fastest where the run begins, and said there"
 
 _TOP = (
     Setting("name", "Of the recipe: the first line of a run's log."),
@@ -100,7 +100,7 @@ _TOP = (
         "How the columns are computed; the checkpoints are the same.",
         ROUNDING,
         choices={
-            "auto": _AUTO,
+            "auto": AUTO,
             "towers": "one convolution per column",
             "joint": "columns merged into one layer where they are alike, groups computed one by "
             "one (equal up to rounding)",
@@ -112,7 +112,7 @@ _TOP = (
         "How normalisation across maps is computed.",
         ROUNDING,
         choices={
-            "auto": _AUTO,
+            "auto": AUTO,
             "tf": "TensorFlow's own operation",
             "tf_fast_gradient": "the same with a faster gradient",
             "banded": "as a product with a banded matrix (equal to 3e-7)",
@@ -124,7 +124,7 @@ _TOP = (
         "How max pooling is computed.",
         ROUNDING,
         choices={
-            "auto": _AUTO,
+            "auto": AUTO,
             "tf": "TensorFlow's own operation",
             "shifted": "as maxima of shifted images, whose gradient needs no scatter under XLA "
             "(the same values; gradients equal to 1e-6)",
@@ -135,7 +135,7 @@ _TOP = (
         "How convolutions of images with a stride above 1 are computed: the paper's conv1.",
         ROUNDING,
         choices={
-            "auto": _AUTO,
+            "auto": AUTO,
             "direct": "TensorFlow's own operation",
             "space_to_depth": "blocks of stride x stride pixels become channels: 11x11 of 3 "
             "channels with stride 4 is 3x3 of 48 with stride 1, for tensor cores (equal to 1e-5)",
@@ -145,7 +145,7 @@ _TOP = (
         "precision",
         "Of activations and gradients; weights and normalisation are float32 always.",
         choices={
-            "auto": _AUTO,
+            "auto": AUTO,
             "float32": "32 bits; on GPUs products are rounded to TF32 (10 bits of fraction)",
             "float32_exact": "32 bits, products too",
             "mixed_bfloat16": "16 bits with the range of float32",
@@ -167,7 +167,7 @@ _TOP = (
         "Compile the update with XLA; with several replicas, what each computes before their "
         "gradients are summed.",
         ROUNDING,
-        choices={"auto": _AUTO, True: "compile", False: "run TensorFlow's own kernels"},
+        choices={"auto": AUTO, True: "compile", False: "run TensorFlow's own kernels"},
     ),
     Setting(
         "steps_per_call",
@@ -208,198 +208,6 @@ _TOP = (
     Setting(
         "initial_weights_partial",
         "Take from it what fits in name and shape, and draw the rest: for other classes, say.",
-    ),
-)
-
-_INPUT = (
-    Setting("input.random_crop", "Random crops of the network's input size (section 4.1)."),
-    Setting("input.random_flip", "Random mirror images (section 4.1)."),
-    Setting(
-        "input.crop_chunk",
-        "So many consecutive images of an epoch share one crop offset and one flip; 1: no sharing, "
-        "as in the paper. The 2012 code drew them for 32 at a time.",
-        least=1,
-    ),
-    Setting(
-        "input.prefetch_batches",
-        "Batches prepared ahead of the one that is being trained on.",
-        FREE,
-        least=0,
-    ),
-    Setting(
-        "input.threads",
-        "Threads that read and decode.",
-        FREE,
-        least=0,
-        zero="as many as the machine has cores",
-    ),
-    Setting(
-        "input.cache",
-        "Where images of the training set stay once they were decoded.",
-        FREE,
-        choices={
-            "auto": _AUTO,
-            "none": "nowhere",
-            "memory": "in this process' memory: images x size x size x 3 bytes",
-            "device": "in the device's memory, so that batches only name their images; for one "
-            "device and a small set",
-        },
-    ),
-)
-
-_PREPROCESS = (
-    Setting(
-        "preprocess.mean",
-        "What is subtracted from the pixels.",
-        choices={
-            "image": "the centre crop of the training set's mean image, as the 2012 code did for "
-            "every crop offset",
-            "channel": "the training set's three channel means",
-            "none": "nothing",
-            "torchvision": "the three numbers that go with torchvision's weights",
-            "caffe": "the three numbers that go with Caffe's weights",
-        },
-    ),
-    Setting(
-        "preprocess.color_noise",
-        "Colour noise along the principal components of RGB (section 4.1).",
-        choices={
-            "none": "no noise",
-            "paper": "draws times the eigenvalues of the covariance of pixels in [0, 1]",
-            "code2012": "draws times their square roots, and the image divided by 1 + stddev "
-            "afterwards, as the 2012 code did",
-        },
-    ),
-    Setting("preprocess.color_noise_stddev", "Standard deviation of the noise's draws.", least=0),
-)
-
-_OPTIMIZER = (
-    Setting(
-        "optimizer.name",
-        "The update rule. Decay and rate multipliers of each layer are the network's. A run with "
-        "another rule than the paper's says at its start by how much it differs.",
-        choices={
-            "sgd": "the paper's (section 5): v = momentum v - rate (gradient + decay w); w = w + v",
-            "lars": "each kernel's own rate is trust |w| / (|gradient| + decay |w|), for large "
-            "batches; needs other rates (You et al. 2017, arXiv:1708.03888)",
-            "sgd_decoupled": "decay outside the velocity, as Keras' `weight_decay`: at momentum "
-            "0.9 a tenth of the paper's",
-            "sgdw": "decay not multiplied by the rate, so that it does not fall with it; "
-            "tensorflow-addons only",
-        },
-    ),
-    Setting("optimizer.momentum", "Share of the velocity that an update keeps.", least=0, below=1),
-    Setting(
-        "optimizer.clip_global_norm",
-        "Upper limit of the l2 norm of all gradients together, summed over the replicas.",
-        least=0,
-        zero="none",
-    ),
-    Setting("optimizer.trust_coefficient", "`lars`: its trust.", above=0),
-    Setting(
-        "optimizer.averaging",
-        "Which weights are evaluated and kept in `best/`. Averages need tensorflow-addons and one "
-        "device; the paper's numbers are of the last weights.",
-        choices={
-            "none": "the last w",
-            "moving_average": "a <- decay a + (1 - decay) w of every update",
-            "swa": "the mean of w after every so many updates (Izmailov et al. 2018)",
-        },
-    ),
-    Setting("optimizer.averaging_decay", "`moving_average`: its decay.", least=0, below=1),
-    Setting("optimizer.averaging_first_step", "The update with which averaging begins.", least=0),
-    Setting("optimizer.averaging_every_steps", "`swa`: updates between two of its parts.", least=1),
-)
-
-_LEARNING_RATE = (
-    Setting("learning_rate.initial", "The rate that the schedule begins with.", above=0),
-    Setting(
-        "learning_rate.scaling",
-        "How `initial` grows with the batch.",
-        choices={
-            "none": "not at all",
-            "linear": "times batch_size / reference_batch_size (Goyal et al. 2017, "
-            "arXiv:1706.02677)",
-            "square_root": "times the root of that ratio (Krizhevsky 2014, arXiv:1404.5997)",
-        },
-    ),
-    Setting(
-        "learning_rate.reference_batch_size", "The batch that `initial` was meant for.", least=1
-    ),
-    Setting(
-        "learning_rate.warmup_steps",
-        "Updates over which the rate rises linearly to the schedule's.",
-        least=0,
-        zero="none",
-    ),
-    Setting(
-        "learning_rate.warmup_epochs",
-        "The same in epochs; only one of them may be given.",
-        least=0,
-        zero="none",
-    ),
-    Setting(
-        "learning_rate.schedule",
-        "How the rate changes.",
-        choices={
-            "plateau": "times `factor` when `monitor` has not improved for `patience_epochs`, at "
-            "most `max_drops` times (section 5); Keras' `ReduceLROnPlateau`, with a state that "
-            "survives a restart",
-            "constant": "not at all",
-            "steps": "times `factor` after each of `drop_epochs`",
-            "diary": "by hand after given epochs, also for single layers and for the colour noise, "
-            "as in 2012",
-            "step_exponential": "down to initial / target_factor at the end of the run, in "
-            "`stages` equal parts",
-            "exponential": "likewise, smoothly",
-            "polynomial": "down to `end`, as (1 - t)^power",
-            "cosine": "down to `end`, along half a cosine",
-        },
-    ),
-    Setting(
-        "learning_rate.factor",
-        "`plateau`, `steps`: what the rate is multiplied by.",
-        above=0,
-        below=1,
-    ),
-    Setting(
-        "learning_rate.drop_epochs",
-        "`steps`: epochs after which the rate drops.",
-        form=Form("numbers of epochs, such as (30, 60)", epochs),
-    ),
-    Setting("learning_rate.patience_epochs", "`plateau`: epochs without improvement.", least=0),
-    Setting("learning_rate.min_delta", "`plateau`: what counts as an improvement.", least=0),
-    Setting("learning_rate.max_drops", "`plateau`: how often the rate drops at most.", least=0),
-    Setting(
-        "learning_rate.monitor",
-        "`plateau`: what must improve: a mean that an epoch ends with.",
-        choices={
-            "val_top_1_error": "validation error",
-            "val_top_5_error": "validation error among the five best guesses",
-            "val_loss": "validation loss",
-            "top_1_error": "training error",
-            "top_5_error": "training error among the five best guesses",
-            "loss": "training loss",
-        },
-    ),
-    Setting(
-        "learning_rate.target_factor",
-        "`exponential`, `step_exponential`: the initial rate over the last one.",
-        above=0,
-    ),
-    Setting("learning_rate.stages", "`step_exponential`: its parts.", least=1),
-    Setting(
-        "learning_rate.end",
-        "`polynomial`, `cosine`: the rate at the end; at most the initial one.",
-        least=0,
-    ),
-    Setting("learning_rate.power", "`polynomial`: its exponent.", above=0),
-    Setting(
-        "learning_rate.diary",
-        '`diary`: what has which value from when so many epochs are done: `"rate"`, '
-        '`"color_noise"` (its standard deviation), or the rate of the variables that a pattern '
-        'such as `"conv1*/kernel*"` matches (0 freezes them).',
-        form=Form("entries (epoch, what, value), such as (25, 'rate', 0.001)", diary_entries),
     ),
 )
 
@@ -451,7 +259,7 @@ _WATCHING = (
 
 SETTINGS: dict[str, Setting] = {
     setting.key: setting
-    for section in (_TOP, _INPUT, _PREPROCESS, _OPTIMIZER, _LEARNING_RATE, _WATCHING)
+    for section in (_TOP, INPUT, PREPROCESS, OPTIMIZER, LEARNING_RATE, _WATCHING)
     for setting in section
 }
 """By key, in the order of configs/default.py."""

@@ -11,6 +11,8 @@ from typing import Any
 from alexnet_common.errors import UsageError
 from alexnet_common.suggestions import did_you_mean
 
+AUTO = "what was measured to be fastest where the run begins, and said there"
+
 
 class Resume(enum.Enum):
     """Whether a run may go on with another value."""
