@@ -17,6 +17,7 @@ _NAMES = {
     "dexp": ("tgtfactor", "noisestdev", "numsteps"),
     "jdexp": ("tgtfactor", "noisestdev", "numsteps"),
 }
+_OPTIONAL = "noisestdev"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def parse(text: str, *, strict: bool = False, jumps_back: bool = False) -> Sched
 
     Args:
         text: `dexp[tgtFactor=250, noiseStdev=0, numSteps=4]` and the like; unless `strict`, also
-            the older notations without names: T; T, s (linear, exp); T, n (dexp, jdexp); T, s, n.
+            in another order and without noise, and the older notations without names: T; T, s
+            (linear, exp); T, n (dexp, jdexp); T, s, n.
         strict: only the final notation: named, in this order.
         jumps_back: see `Schedule`.
 
@@ -88,7 +90,7 @@ def parse(text: str, *, strict: bool = False, jumps_back: bool = False) -> Sched
         raise UserError(f"unknown schedule; schedules are {', '.join(_NAMES)}")
     names = _NAMES[kind]
     parts = [part.strip() for part in (match.group(2) or "").split(",") if part.strip()]
-    values = _named(parts, names) if any("=" in part for part in parts) else None
+    values = _named(parts, names, strict) if any("=" in part for part in parts) else None
     if values is None and parts:
         if strict:
             raise UserError(f"needs named values: {kind}[{', '.join(names)}]")
@@ -114,9 +116,11 @@ def _number(text: str) -> float:
     return number
 
 
-def _named(parts: list[str], names: tuple[str, ...]) -> dict[str, float]:
+def _named(parts: list[str], names: tuple[str, ...], strict: bool) -> dict[str, float]:
     pairs = [[side.strip() for side in part.partition("=")[::2]] for part in parts]
-    if [name.lower() for name, _ in pairs] != list(names):
+    given = [name.lower() for name, _ in pairs]
+    wanted = [name for name in names if strict or name != _OPTIONAL or name in given]
+    if given != wanted if strict else sorted(given) != sorted(wanted):
         raise UserError(f"needs {', '.join(names)} in this order")
     return {name.lower(): _number(value) for name, value in pairs}
 

@@ -85,6 +85,21 @@ def test_old_notations_and_case(text, target, noise, steps):
 
 
 @pytest.mark.parametrize(
+    "text", ["dexp[numSteps=4, tgtFactor=250]", "dexp[noiseStdev=0,tgtFactor=250,numSteps=4]"]
+)
+def test_named_values_may_stand_in_any_order(text):
+    assert schedules.parse(text) == schedules.Schedule("dexp", 250, 0, 4)
+    with pytest.raises(UserError, match="needs tgtfactor, noisestdev, numsteps in this order"):
+        schedules.parse(text, strict=True)
+
+
+@pytest.mark.parametrize("values", ["noiseStdev=0", "tgtFactor=2,tgtFactor=2", "tgtFactor=2,n=3"])
+def test_names_that_are_missing_doubled_or_unknown(values):
+    with pytest.raises(UserError, match="needs tgtfactor, noisestdev"):
+        schedules.parse(f"exp[{values}]")
+
+
+@pytest.mark.parametrize(
     "text", ["dexp[1000,4]", "dexp[noiseStdev=0,tgtFactor=250,numSteps=4]", "linear[250,1]"]
 )
 def test_strict_reading_refuses_old_notations(text):

@@ -27,6 +27,7 @@ INPUTS = {
 
 _UNSUPPORTED = ("cost.crossent", "cost.msm", "cost.tica")
 _SQUARES = ("cost.sum2", "cost.gsum2")
+_REPORTED = (1, 5)
 # Types that may stand between the labels and a cost.
 _TAIL = ("eltsum", "eltmax", "concat", "neuron", "softmax")
 
@@ -43,6 +44,9 @@ class Net(Protocol):
     rows: dict[str, Row]
     tail: dict[str, Row]
     shapes: dict[str, Shape]
+
+    def vector(self, values: Values, name: str) -> str:
+        """A row that yields the image `name` as a vector."""
 
     def note(self, text: str) -> None:
         """Remembers something to tell the user, once."""
@@ -97,6 +101,8 @@ def cost(
     elif kind == "cost.logreg":
         if not isinstance(row, rows.Softmax):
             raise values.error(f"{output} must be a softmax layer", "inputs")
+        if row.neuron:
+            raise values.error(f"{output} must not change its softmax by a neuron", "inputs")
         output, from_logits = row.inputs[0], True
     elif kind == "cost.crossent2" and row and row.neuron == "logistic":
         if not any(output in other.inputs for other in net.rows.values()):
@@ -105,14 +111,17 @@ def cost(
             from_logits = True
     if kind == "cost.crossent2" and not from_logits and not _in_unit_interval(row):
         net.note(f"{values.section.name}: {output} is not kept in [0, 1] by a logistic function")
+    top_k = parameters.integer("topk", 1, low=1) if parameters else 1
+    if top_k not in _REPORTED:
+        net.note(f"topk={top_k}: evaluation reports the errors of the first guess and of five")
     if len(net.shapes[output]) != 1:
-        raise values.error(f"{output} must yield a vector, as an fc layer does", "inputs")
+        output = net.vector(values, output)
     return rows.Cost(
         name=values.section.name,
         kind=kind.removeprefix("cost."),
         output=output,
         coefficient=parameters.number("coeff") if parameters else 1.0,
-        top_k=parameters.integer("topk", 1, low=1) if parameters else 1,
+        top_k=top_k,
         from_logits=from_logits,
         tail=tail,
     )

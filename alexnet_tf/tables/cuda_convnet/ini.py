@@ -66,6 +66,8 @@ def read(path: str, *, strict: bool = False) -> dict[str, Section]:
     text = data.decode("utf-8", errors="replace")
     if not strict:
         text = text.removeprefix("\ufeff")
+        # Lines of old editors end with a carriage return alone.
+        text = text if "\n" in text else text.replace("\r", "\n")
     return parse(text, path)
 
 

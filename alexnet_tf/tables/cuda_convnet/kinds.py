@@ -78,7 +78,8 @@ def simple(layer: Layer, context: Context) -> rows.Row:
         case "softmax":
             return rows.Softmax(**common)
         case "neuron":
-            values.text("neuron")
+            if not values.text("neuron"):
+                raise values.error("must name a function", "neuron")
             return rows.Neuron(**common)
         case "eltsum":
             coefficients = values.numbers("coeffs", len(layer.inputs), 1.0)

@@ -8,15 +8,23 @@ rates of its beginning.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from alexnet_common.errors import UserError
 from alexnet_tf.tables import rows, schedules
+from alexnet_tf.tables.cuda_convnet.ini import Section
 from alexnet_tf.tables.cuda_convnet.values import Values
 
 MODES = ("auto", "file", "start")
 _DEAD_KEYS = ("wcNorm", "superMom")
+
+
+def _falls(values: Values) -> bool:
+    """Whether rates of a section follow a schedule: `default` is that of annealing by hand."""
+    named = {"schedw", "schedb", "sched"} & values.section.options.keys()
+    return any(values.section.options[key].value.lower() != "default" for key in named)
 
 
 @dataclass
@@ -41,10 +49,10 @@ class Rates:
     _resolved: str = ""
     _thawed: tuple[float, float] = (0.0, 0.0)
 
-    def resolve(self, sections: dict[str, Any], example_dialect: bool) -> None:
-        """Decides what "auto" means for these sections of a parameter file."""
+    def resolve(self, sections: Sequence[Section], example_dialect: bool) -> None:
+        """Decides what "auto" means for these sections of a parameter file, of weight layers."""
         self._resolved = self.mode
-        rates = [Values(s) for s in sections.values() if "epsw" in s.options]
+        rates = [Values(s) for s in sections if "epsw" in s.options]
         if not rates:
             return
         weights = [v.numbers("epsW", v.text("epsW").count(",") + 1) for v in rates]
@@ -54,7 +62,7 @@ class Rates:
             pass
         elif example_dialect:
             self._resolved = "file"
-        elif any({"schedw", "sched"} & set(v.section.options) for v in rates) and highest > 0:
+        elif any(map(_falls, rates)) and highest > 0:
             self._resolved = "scheduled"
             self._thawed = (highest, max(biases))
         else:
@@ -107,7 +115,7 @@ class Rates:
                 raise values.error("is not supported above 0 (no shipped file uses it)", "superEps")
             schedule = self._schedule(values, "schedW")
             for field, ball in zip(fields, values.numbers("wball", count, 0.0), strict=True):
-                field |= {"norm_ball": ball, "schedule": schedule}
+                field |= {"norm_ball": max(ball, 0.0), "schedule": schedule}
         if kind == "conv":
             lows = values.numbers("wcNormMin", count, 0.0)
             highs = values.numbers("wcNormMax", count, 0.0)

@@ -39,7 +39,10 @@ _COLOURS = {"rgb2yuv", "rgb2lab"}
 # Images of the run archive; a net of CIFAR-10 whose untied layers lie above pools had crops.
 _IMAGENET, _CIFAR, _CIFAR_CROP, _GRADIENT_CHECK = 224, 32, 24, 8
 _MOST_GPUS = 8
-_NEED_PARAMETERS = {"conv", "local", "fc", "treefc", "cmrnorm", "rnorm", "cnorm", "hs"}
+_WEIGHTS = {"conv", "local", "fc", "treefc"}
+_NORMS = {"cmrnorm", "rnorm", "cnorm"}
+# Names that rows cannot have: of the image, of the labels, and of Keras' input.
+_TAKEN = {rows.IMAGE, rows.LABELS, "image"}
 
 
 class _Reader:
@@ -57,7 +60,7 @@ class _Reader:
         # Rows that read the labels, themselves or through others.
         self.tail: dict[str, rows.Row] = {}
         self.costs: list[rows.Cost] = []
-        # Rows by the names of their sections: data have no rows of their own.
+        # Rows by the names of their sections, which some rows cannot have; data have no rows.
         self.row_names: dict[str, str] = {}
         self.read_sections: set[str] = set()
         self.shapes: dict[str, shapes.Shape] = {rows.IMAGE: (input_size, input_size, 3)}
@@ -68,13 +71,17 @@ class _Reader:
         return self.shapes[name]
 
     def row(self, name: str) -> rows.Row | None:
-        return self.rows.get(self.row_names.get(name, ""))
+        return self.rows.get(self.row_names.get(name, name))
 
     def above_weights(self, name: str) -> bool:
         row = self.rows.get(name)
         if row is None:
             return False
         return isinstance(row, rows.WeightRow) or any(map(self.above_weights, row.inputs))
+
+    def vector(self, values: Values, name: str) -> str:
+        """A row that yields the image `name` as the vector that it was in 2012."""
+        return self._reread(values, 1, self.rows[name].column, name, 0)
 
     def ask_for_import(self, target: str, source: str) -> None:
         self.imports[target] = source
@@ -87,6 +94,7 @@ class _Reader:
         kind = values.text("type")
         if kind == "data":
             self._data(values)
+            self._check_quantization(values, kind)
             return
         if kind not in _KINDS and kind not in cost_layers.INPUTS:
             types = [*_KINDS, *cost_layers.INPUTS, "data"]
@@ -157,9 +165,9 @@ class _Reader:
         if name in self.parameters:
             return Values(self.parameters[name])
         # In the dialect of 2011 the definition itself held what norms need.
-        in_definition = values.has("scale") and not self.strict
+        norm = kind in _NORMS and not (values.has("scale") and not self.strict)
         random = kind == "pool" and values.text("pool", "") == "rand"
-        if random or kind.startswith("cost.") or kind in _NEED_PARAMETERS and not in_definition:
+        if norm or random or kind.startswith("cost.") or kind in _WEIGHTS | {"hs"}:
             raise values.error(f"{kind} needs a section [{name}] in the parameter file")
         return None
 
@@ -181,6 +189,13 @@ class _Reader:
         except UserError as error:
             raise values.error(str(error), "neuron") from None
         reads = [self.row_names[section] for section in inputs]
+        if rows.LABELS in reads and kind in ("eltsum", "eltmax"):
+            reads = [
+                self._reread(values, i, column, read, 0)
+                if read in self.rows and len(self.shapes[read]) == 3
+                else read
+                for i, read in enumerate(reads)
+            ]
         if rows.LABELS in reads or self.tail.keys() & reads:
             width = cost_layers.check_tail(values, kind, reads, self.shapes)
             self.shapes[rows.LABELS] = width or self.shapes[rows.LABELS]
@@ -192,7 +207,7 @@ class _Reader:
                 for i, pair in enumerate(zip(reads, channels, strict=True))
             ]
         common = {
-            "name": name,
+            "name": self._unused(name),
             "inputs": tuple(reads),
             "column": column,
             "neuron": "" if neuron == "ident" else neuron,
@@ -207,8 +222,15 @@ class _Reader:
         self._add(values, row)
         if isinstance(row, rows.WeightRow):
             self._check_shared(values, row)
-        self.row_names[name] = name
+        self.row_names[name] = row.name
         self.columns[name] = column
+
+    def _unused(self, name: str) -> str:
+        """A name like that of a section which no row has, and which Keras takes for a layer."""
+        name = name.replace("/", "_")
+        while name in self.shapes or name in _TAKEN:
+            name += "_"
+        return name
 
     def _add(self, values: Values, row: rows.Row) -> None:
         try:
@@ -234,7 +256,7 @@ class _Reader:
         return self._reread(values, index, column, name, channels)
 
     def _reread(self, values: Values, index: int, column, name: str, channels: int) -> str:
-        title = f"{values.section.name}_input{index}"
+        title = self._unused(f"{values.section.name}_input{index}")
         self._add(
             values, rows.Reinterpret(name=title, inputs=(name,), column=column, channels=channels)
         )
@@ -355,7 +377,13 @@ def read(
     if parameters is None:
         chosen.note("without a parameter file, rates, decays and norms are stand-ins")
     else:
-        chosen.resolve(parameters, example_dialect)
+        # Sections of layers that are not there mean nothing.
+        learning = [
+            parameters[name]
+            for name, section in sections.items()
+            if name in parameters and Values(section).text("type", "") in _WEIGHTS
+        ]
+        chosen.resolve(learning, example_dialect)
     file_name = layers.replace("\\", "/").rsplit("/", 1)[-1]
     size = input_size or _usual_size(file_name, sections)
     if not input_size:

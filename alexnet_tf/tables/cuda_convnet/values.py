@@ -52,6 +52,9 @@ class Values:
 
     def _convert(self, key: str, text: str, convert: Callable[[str], T], what: str) -> T:
         try:
+            # Python 2 had no underscores in numbers.
+            if convert in (int, _finite) and "_" in text:
+                raise ValueError(text)
             return convert(text.strip())
         except (ValueError, KeyError):
             raise self.error(f"must be {what}, not {text!r}", key) from None

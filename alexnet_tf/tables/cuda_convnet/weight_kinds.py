@@ -204,8 +204,8 @@ def _source(layer: Layer, context: Context, before: list[str], text: str) -> str
         return ""
     match = _SOURCE.match(text)
     name, number = (match.group(1), int(match.group(2) or 0)) if match else (text, 0)
-    if name == layer.common["name"] and number < len(before):
-        return before[number] or f"{name}/kernel{number}"
+    if name == layer.values.section.name and number < len(before):
+        return before[number] or f"{layer.common['name']}/kernel{number}"
     owner = context.row(name)
     kinds = {"conv": rows.Conv, "local": rows.Local, "fc": rows.FullyConnected}
     if not isinstance(owner, kinds.get(layer.values.text("type"), rows.WeightRow)):
@@ -216,7 +216,7 @@ def _source(layer: Layer, context: Context, before: list[str], text: str) -> str
         raise layer.values.error(f"{name} has {has}", "weightSource")
     if context.strict and owner.column != layer.common["column"]:
         raise layer.values.error(f"{name} lies on another gpu", "weightSource")
-    own = f"{name}/{shapes.kernel_names(owner)[number]}"
+    own = f"{owner.name}/{shapes.kernel_names(owner)[number]}"
     return owner.kernels[number].source or own
 
 

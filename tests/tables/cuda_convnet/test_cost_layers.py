@@ -117,8 +117,11 @@ FILTERS = "[c]\ntype=conv\nchannels=1\nfilters=16\nfilterSize=1\ninitW=1\n"
             "[x]\ntype=eltsum\ninputs=labels,fc,g\n[cost]\ntype=cost.sum2\ninputs=x\n",
             r"with 2 layers \(fc, g\)",
         ),
-        (FILTERS.replace("=1\nf", "=3\nf") + "inputs=data\n"
-         "[cost]\ntype=cost.rflickr\ninputs=labels,c\n", "c must yield a vector"),
+        (
+            "[p]\ntype=softmax\ninputs=fc\nneuron=square\n"
+            "[cost]\ntype=cost.logreg\ninputs=labels,p\n",
+            "p must not change its softmax by a neuron",
+        ),
         (
             "[cost]\ntype=cost.rflickr\ninputs=labels,fc\n"
             "[two]\ntype=cost.rflickr\ninputs=labels,fc\n",
@@ -133,12 +136,49 @@ def test_what_has_no_meaning_is_refused_in_one_line(tmp_path, tail, message):
     assert "\n" not in str(error.value)
 
 
+HEAD = """
+[pool]
+type=pool
+pool=avg
+inputs=data
+channels=3
+sizeX=8
+stride=8
+[c]
+type=conv
+inputs=pool
+channels=3
+filters=10
+filterSize=1
+initW=0.1
+neuron=logistic
+"""
+
+
+@pytest.mark.parametrize(
+    "cost",
+    ["[cost]\ntype=cost.crossent2\ninputs=labels,c\n",
+     "[cost]\ntype=cost.rflickr\ninputs=labels,c\n",
+     "[d]\ntype=eltsum\ninputs=labels,c\ncoeffs=1,-1\n[cost]\ntype=cost.sum2\ninputs=d\n"],
+)  # fmt: skip
+def test_an_image_is_the_vector_that_a_cost_compares(tmp_path, cost):
+    # Section 1.12: every output is a vector per case; 1 x 1 x 10 values are 10 outputs.
+    text = SMALL.format(middle=HEAD, top="data", init="0.1").split("[fc]")[0]
+    net = reader.read(write(tmp_path, text + cost), input_size=8)
+    assert net.num_classes == 10 and net.shapes()[net.output_name] == (10,)
+    assert summary.parameter_count(net) == 3 * 10 + 10
+    # Of crossent2 the logistic function is the cost's own part.
+    assert net.cost.from_logits == ("crossent2" in cost)
+    assert net.row("c").neuron == ("" if "crossent2" in cost else "logistic")
+
+
 def test_coefficient_and_top_k_come_from_the_parameter_file(tmp_path):
     tail = "[cost]\ntype=cost.crossent2\ninputs=labels,fc\n"
     fc = "[fc]\nepsW=0.1\nepsB=0.1\nmomW=0.9\nmomB=0.9\n"
     params = write(tmp_path, fc + "[cost]\ncoeff=0.5\ntopk=3\n", "layer-params-x.cfg")
     net = with_cost(tmp_path, tail, layer_params=params)
     assert (net.cost.coefficient, net.cost.top_k) == (0.5, 3)
+    assert any("topk=3: evaluation reports" in note for note in net.notes)
     params = write(tmp_path, fc + "[cost]\n", "layer-params-x.cfg")
     with pytest.raises(ini.DefinitionError, match=r"\[cost\] coeff: is missing"):
         with_cost(tmp_path, tail, layer_params=params)

@@ -147,6 +147,42 @@ def test_limits_on_filters_are_those_of_convolutions(tmp_path):
     assert settings(tmp_path, "wcNormMin=2\nwcNormMax=1\n").kernels[0].norm_range == (0, 0)
 
 
+def test_a_default_schedule_is_that_of_annealing_by_hand(tmp_path):
+    # Section 4.5: `default` is b whatever the progress, so 4.6 holds: the file is the last state.
+    for schedules, begins in (
+        ("schedW=default\nschedB=Default\n", 1.0),
+        ("schedW=exp[250]\nschedB=default\n", 0.1),
+        ("schedB=exp[250]\n", 0.1),
+    ):
+        definition = "[x]\ntype=eltsum\ninputs=data\ngpu=0\n"
+        path = write(
+            tmp_path,
+            FC.format(more=schedules).replace("epsW=0.01", "epsW=0.001"),
+            "layer-params-x.cfg",
+        )
+        net = small(tmp_path, definition, "x", layer_params=path, base_rate=0.01)
+        assert net.row("fc").kernels[0].learning_rate_multiplier == pytest.approx(begins)
+
+
+def test_sections_of_other_nets_say_nothing_about_the_rates(tmp_path):
+    # Section 1.7: unknown parameter sections are ignored, as wrong as they may be.
+    definition = "[x]\ntype=eltsum\ninputs=data\ngpu=0\n"
+    more = "schedW=exp[250]\n"
+    for other in ("[y]\nepsW=what\n", "[y]\nepsW=7\nepsB=7\n", "[x]\nepsW=7\n"):
+        text = FC.format(more=more).replace("epsW=0.01", "epsW=0.01,0") + other
+        text = text.replace("momW=0.9", "momW=0.9,0.9")
+        path = write(tmp_path, text, "layer-params-x.cfg")
+        net = small(tmp_path, definition, "x,data", "0.1,0.1", layer_params=path, base_rate=0.01)
+        # What was frozen begins with the highest rate of the net's own layers.
+        multipliers = [k.learning_rate_multiplier for k in net.row("fc").kernels]
+        assert multipliers == pytest.approx([1, 1])
+
+
+def test_a_ball_below_zero_is_none(tmp_path):
+    # Section 4.4: "Then `wball` if >0".
+    assert settings(tmp_path, "wball=-1\n").kernels[0].norm_ball == 0
+
+
 def test_an_unknown_mode_is_refused(tmp_path):
     with pytest.raises(TableError, match="rates must be one of auto, file, start"):
         settings(tmp_path, "", rates="files")

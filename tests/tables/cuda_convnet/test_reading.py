@@ -4,6 +4,7 @@ import textwrap
 
 import pytest
 
+from alexnet_tf.tables import summary
 from alexnet_tf.tables.cuda_convnet import ini, reader
 from tests.tables.cuda_convnet.definitions import CONV, small, write
 
@@ -110,6 +111,25 @@ def test_byte_order_mark(tmp_path):
         ini.read(str(path), strict=True)
 
 
+def test_where_comments_continuations_and_names_begin():
+    # Sections 1.1, 1.3 and 1.4 of the page.
+    text = "[a]\nx=1\n  # goes on\ny = p:q=r\nREM no\nrem\tno\nremark=2\nu=1 ;c ;d\nv=;w\n"
+    text += "\n [b]\n[ c ]\nx=3\n"
+    sections = ini.parse(text, "x.cfg")
+    values = {name: {k: o.value for k, o in s.options.items()} for name, s in sections.items()}
+    assert values == {
+        "a": {"x": "1\n# goes on", "y": "p:q=r", "remark": "2", "u": "1", "v": ";w\n[b]"},
+        " c ": {"x": "3"},
+    }
+
+
+def test_line_ends_of_old_editors(tmp_path):
+    path = tmp_path / "x.cfg"
+    path.write_bytes(b"[a]\rx=1\ry=2\r")
+    values = {key: option.value for key, option in ini.read(str(path))["a"].options.items()}
+    assert values == {"x": "1", "y": "2"}
+
+
 def test_split_sections_are_merged(tmp_path):
     # Two files of the archive divide a section; one loses `enable` where the last one wins.
     params = (
@@ -207,6 +227,84 @@ def test_types_that_need_none_may_say_how_copies_are_rounded(tmp_path, kind):
     path = write(tmp_path, params + "[x]\nquantF=whole\n", "layer-params-x.cfg")
     with pytest.raises(ini.DefinitionError, match="quantF=whole: must be default or half"):
         small(tmp_path, text, "x", layer_params=path)
+
+
+@pytest.mark.parametrize("kind", ["conv", "fc"])
+def test_a_scale_in_the_definition_stands_for_a_section_of_norms_only(tmp_path, kind):
+    # Section 1.11: in the dialect of 2011 "no parameter section for norms".
+    params = "[fc]\nepsW=0.1\nepsB=0.1\nmomW=0.9\nmomB=0.9\n[logprob]\ncoeff=1\n"
+    path = write(tmp_path, params, "layer-params-x.cfg")
+    text = CONV.replace("type=conv", f"type={kind}\noutputs=3\nscale=1")
+    with pytest.raises(ini.DefinitionError, match=rf"{kind} needs a section \[conv\]"):
+        small(tmp_path, text, "conv", layer_params=path)
+
+
+NAMES = """
+[pixels]
+type=data
+dataIdx=0
+[truth]
+type=data
+dataIdx=1
+[v]
+type=fc
+inputs=pixels
+outputs=64
+initW=1
+[x]
+type=conv
+inputs=v
+channels=4
+filters=3
+filterSize=1
+initW=1
+[{name}]
+type=conv
+inputs=v,x
+channels=4,3
+filters=3,3
+filterSize=1,1
+initW=1,1
+[shared]
+type=conv
+inputs=v
+channels=4
+filters=3
+filterSize=1
+initW=1
+weightSource={name}
+[fc]
+type=fc
+inputs={name},shared
+outputs=10
+initW=1,1
+[probs]
+type=softmax
+inputs=fc
+[cost]
+type=cost.logreg
+inputs=truth,probs
+"""
+
+
+@pytest.mark.parametrize("name", ["data", "labels", "image", "conv1/7x7", "x_input0", "tower a"])
+def test_layers_may_have_any_name(tmp_path, name):
+    """Those of the image and of the labels are the table's own, and Keras takes no slash."""
+    layers = write(tmp_path, NAMES.format(name=name))
+    rates = {"v": "1", "x": "1", name: "0.25,0.5", "shared": "1", "fc": "1,1"}
+    params = "[cost]\ncoeff=1\n" + "".join(
+        f"[{layer}]\nepsW={rate}\nepsB=1\nmomW={rate}\nmomB=1\n" for layer, rate in rates.items()
+    )
+    net = reader.read(layers, write(tmp_path, params, "layer-params-x.cfg"), input_size=8)
+    # v: 8 x 8 x 3 x 64 + 64; x: 4 x 3 + 3; the layer: 4 x 3 + 3 x 3 + 3; shared: 3; both yield
+    # 4 x 4 x 3, so fc: 96 x 10 + 10.
+    assert summary.parameter_count(net) == 12352 + 15 + 24 + 3 + 970
+    momenta = [[kernel.momentum for kernel in getattr(row, "kernels", ())] for row in net.layers]
+    assert [0.25, 0.5] in momenta
+    pytest.importorskip("tensorflow")
+    from alexnet_tf.model import build
+
+    assert build.build(net).output_shape == (None, 10)
 
 
 def test_names_of_data(tmp_path):
