@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from alexnet_tf.tables.rows import TableError
 from alexnet_tf.tables.table import Table
 
 __all__ = ["VariableSettings", "build", "named_variables", "variable_settings"]
+
+_SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.-]*")
 
 
 def build(
@@ -75,6 +78,7 @@ def build(
     tensors: dict[str, Any] = {rows.IMAGE: image}
     made: dict[str, layers.RowLayer] = {}
     for row in _needed(table):
+        _check_name(row.name)
         kind = layers.LAYERS.get(type(row), layers.FunctionLayer)
         extra: dict[str, Any] = {}
         if isinstance(row, rows.WeightRow):
@@ -125,6 +129,15 @@ def _merged_initial(
 
 def _model_name(name: str) -> str:
     return "".join(c if c.isalnum() or c in "_.-" else "_" for c in name)
+
+
+def _check_name(name: str) -> None:
+    """Raises TableError for a row whose name Keras 2 makes no scope of."""
+    if keras.__version__.startswith("2.") and not _SCOPE.fullmatch(name):
+        raise TableError(
+            f"network: layer {name!r}: Keras {keras.__version__} takes names of ASCII letters, "
+            "digits and _.- that begin with a letter, a digit or a dot; rename it, or use Keras 3"
+        )
 
 
 def _needed(table: Table) -> list[rows.Row]:

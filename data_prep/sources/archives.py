@@ -25,6 +25,8 @@ _REFUSED = {
 }  # fmt: skip
 # Names and extended headers are short; a longer one is an attack on memory.
 _MAX_EXTENSION_BYTES = 1 << 20
+# What macOS puts into zips, Windows and network disks into folders, without a dot.
+_SYSTEMS = frozenset(["__macosx", "thumbs.db", "desktop.ini", "@eadir"])
 
 FOLDER = -1
 _COMPRESSED = (
@@ -205,9 +207,14 @@ def _checked_size(header: bytes, path: str, position: int) -> int:
     return size
 
 
+def is_hidden_part(part: str) -> bool:
+    """Whether a file or folder of this name is left by a system, and not an image or a class."""
+    return part.startswith(".") or part.casefold() in _SYSTEMS
+
+
 def is_hidden(name: str) -> bool:
-    """Whether any part of a relative path begins with a dot: left by systems, not an image."""
-    return any(part.startswith(".") for part in name.split("/"))
+    """Whether any part of a relative path is hidden."""
+    return any(map(is_hidden_part, name.split("/")))
 
 
 def compression(header: bytes) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from alexnet_common import files
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
-from data_prep.sources import class_list, labels, parquet, tfrecords, webdataset
+from data_prep.sources import archives, class_list, labels, parquet, tfrecords, webdataset
 from data_prep.sources.class_list import ClassList
 from data_prep.sources.image_table import FileTable, Images
 from data_prep.sources.imagenet import Devkit
@@ -157,7 +157,7 @@ def _children(folder: str) -> tuple[list[str], list[str]]:
     folders: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith("."):
+            if not archives.is_hidden_part(entry.name):
                 (folders if entry.is_dir() else names).append(entry.name)
     return sorted(names), sorted(folders)
 

@@ -14,7 +14,7 @@ from data_prep.sources import imagenet
 from data_prep.sources.imagenet import Devkit
 
 _KAGGLE_HEADER = ["imageid", "predictionstring"]
-# First cells of header lines; a file of that name would have to be among the images.
+# First cells of header lines, of any images.
 _HEADERS = frozenset(
     ["file", "filename", "file_name", "file name", "image", "image_id", "imageid", "id", "name",
      "path"]
@@ -59,7 +59,7 @@ def parse(path: str, content: bytes, names: Sequence[str], devkit: Devkit | None
         pair = _pair(line, image_names)
         if pair is None or not all(pair):
             raise UserError(f"{path}:{number}: expected 'filename class', found {line!r}")
-        if place == 0 and pair[0] not in image_names and pair[0].casefold() in _HEADERS:
+        if place == 0 and _is_header(pair[0], image_names):
             continue
         if labels.setdefault(pair[0], pair[1]) != pair[1]:
             raise UserError(f"{path}:{number}: a second class for {pair[0]}")
@@ -132,6 +132,19 @@ def _pair(line: str, names: Collection[str]) -> tuple[str, str] | None:
 def _name(cell: str, names: Collection[str]) -> str:
     """The cell as it stands where an image has that name, else without its folders."""
     return cell if cell in names else os.path.basename(cell)
+
+
+def _is_header(cell: str, names: Collection[str]) -> bool:
+    """Whether the first cell of a file stands for a column: no image has that name.
+
+    Words of any kind do where all images have endings and the cell has none.
+    """
+    if cell in names:
+        return False
+    ending = os.path.splitext
+    return cell.casefold() in _HEADERS or bool(
+        names and not ending(cell)[1] and all(ending(name)[1] for name in names)
+    )
 
 
 def _kaggle(path: str, lines: list[tuple[int, str]], names: Sequence[str]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Every file of a folder or of an archive by its relative path: the same for all of them.
 
 Archives are tars, tars of class tars, folders of class tars, zips and `.tar.gz`; their content
-says which. What systems leave behind (any part of a path that begins with a dot) is passed over
-and told.
+says which. What systems leave behind (any part of a path that begins with a dot, `__MACOSX`,
+`Thumbs.db` and the like) is passed over and told.
 """
 
 import functools
@@ -86,7 +86,7 @@ def scan(path: str, cache_folder: str | None = None) -> Tree:
 
 def class_tars(folder: str) -> list[str]:
     """The archives of a folder that holds nothing else, by name; empty for other folders."""
-    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    names = sorted(name for name in os.listdir(folder) if not archives.is_hidden_part(name))
     if not all(name.endswith(".tar") for name in names):
         return []
     paths = [os.path.join(folder, name) for name in names]
@@ -152,7 +152,7 @@ def _scan_folder(root: str) -> Tree:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 name = f"{below}/{entry.name}" if below else entry.name
-                if entry.name.startswith("."):
+                if archives.is_hidden_part(entry.name):
                     hidden.append(name)
                 elif entry.is_dir():
                     folders.append(name)
@@ -166,5 +166,5 @@ def _scan_folder(root: str) -> Tree:
 
 def _topmost_hidden(name: str) -> str:
     parts = name.split("/")
-    first = next(number for number, part in enumerate(parts) if part.startswith("."))
+    first = next(number for number, part in enumerate(parts) if archives.is_hidden_part(part))
     return "/".join(parts[: first + 1])

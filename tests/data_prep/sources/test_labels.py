@@ -23,6 +23,8 @@ EXPECTED = {"a.jpg": "cat", "b.jpg": "dog"}
         "a.jpg,   cat\nb.jpg  ,dog\n",
         "filename,label\na.jpg,cat\nb.jpg,dog\n",
         "Image Class\na.jpg cat\nb.jpg dog\n",
+        "image_name,label\na.jpg,cat\nb.jpg,dog\n",
+        "Datei;Klasse\na.jpg;cat\nb.jpg;dog\n",
         "val/a.jpg,cat\nval/b.jpg,dog\n",
         "a.jpg     cat\nb.jpg\t\tdog\n",
     ],
@@ -74,6 +76,16 @@ def test_errors_name_the_line_as_an_editor_does(
     (tmp_path / "labels.csv").write_bytes(text.encode())
     with pytest.raises(UserError, match=reason):
         labels.read(str(tmp_path / "labels.csv"), NAMES, None)
+
+
+def test_a_first_line_is_a_header_only_where_no_image_can_have_that_name() -> None:
+    """A file that lacks is told, not taken for the name of a column."""
+    content = b"x1,cat\nx2,dog\n"
+    for names in (["x1", "x2"], ["x2", "x3.jpg"], ["x2"]):
+        assert labels.parse("labels.csv", content, names, None) == {"x1": "cat", "x2": "dog"}
+    assert labels.parse("labels.csv", b"x1.jpg,cat\nx2.jpg,dog\n", ["x2.jpg"], None) == {
+        "x1.jpg": "cat", "x2.jpg": "dog",
+    }  # fmt: skip
 
 
 def test_kaggles_file_with_a_mark_and_any_ending(tmp_path: pathlib.Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import tarfile
 import unicodedata
 
@@ -53,6 +54,10 @@ LAYOUTS = {
         "cat/1.jpg", "cat/.DS_Store", "cat/.thumbs/1.jpg", "dog/2.jpg", ".ipynb_checkpoints/3.jpg",
         "._cat", "dog/x/.y/z/4.jpg",
     ],
+    "left by systems": [
+        "set/cat/1.jpg", "set/cat/Thumbs.db", "set/cat/@eaDir/1.jpg/x.jpg", "set/dog/2.jpg",
+        "set/Desktop.ini", "__MACOSX/set/cat/._1.jpg", "__MACOSX/set/more/",
+    ],
     "a class of hidden files": ["cat/1.jpg", "dog/.2.jpg"],
     "an empty class": ["cat/1.jpg", "dog/"],
     "an empty folder in a class": ["cat/1.jpg", "cat/more/", "dog/2.jpg"],
@@ -94,6 +99,19 @@ def test_what_is_hidden_is_ignored_and_told(
         assert outcome(path, capsys) == (
             [("cat/1.jpg", "cat"), ("dog/2.jpg", "dog")],
             "PATH: ignored 5 hidden files or folders (as '._cat')\n",
+        )
+
+
+def test_what_systems_leave_is_neither_an_image_nor_a_class(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made(tmp_path / "set", LAYOUTS["left by systems"])
+    zipped = pathlib.Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", folder))
+    for path in (folder, archived(folder), zipped):
+        assert outcome(path, capsys) == (
+            [("cat/1.jpg", "cat"), ("dog/2.jpg", "dog")],
+            "PATH: ignored 4 hidden files or folders (as '__MACOSX')\n"
+            "PATH: its images lie in 'set/', whose folders are the classes\n",
         )
 
 

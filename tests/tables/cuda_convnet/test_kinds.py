@@ -256,6 +256,22 @@ def test_constants_of_norms_stand_in_the_parameter_file(tmp_path):
             norm("scale=0.1\npow=0.5\n", f"size={size}\n")
 
 
+@pytest.mark.parametrize(("kind", "alpha"), [("cmrnorm", 3.0), ("rnorm", 1.0), ("cnorm", 1.0)])
+def test_norms_of_the_dialect_of_2011(tmp_path, kind, alpha):
+    # Section 1.11: `sizeX`, and scale and pow in the definition; scale / 3, or scale / 9.
+    path = write(tmp_path, WEIGHTS, "layer-params-x.cfg")
+    text = f"[n]\ntype={kind}\ninputs=data\nchannels=3\nsizeX=3\nscale=9\npow=0.5\ngpu=0\n"
+    row = small(tmp_path, text, "n", layer_params=path).row("n")
+    assert (row.size, row.alpha, row.beta) == (3, alpha, 0.5)
+    with pytest.raises(ini.DefinitionError, match=rf"{kind} needs a section \[n\]"):
+        small(tmp_path, text, "n", layer_params=path, strict=True)
+    if kind != "cmrnorm":
+        # Strictly the name is `size`; cmrnorm refuses 3 channels before.
+        both = write(tmp_path, WEIGHTS + "[n]\nscale=9\npow=0.5\n", "layer-params-x.cfg")
+        with pytest.raises(ini.DefinitionError, match="size: is missing"):
+            small(tmp_path, text, "n", layer_params=both, strict=True)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -6,6 +6,7 @@ import pytest
 
 from alexnet_tf.tables import summary
 from alexnet_tf.tables.cuda_convnet import ini, reader
+from alexnet_tf.tables.rows import TableError
 from tests.tables.cuda_convnet.definitions import CONV, small, write
 
 
@@ -301,10 +302,14 @@ def test_layers_may_have_any_name(tmp_path, name):
     assert summary.parameter_count(net) == 12352 + 15 + 24 + 3 + 970
     momenta = [[kernel.momentum for kernel in getattr(row, "kernels", ())] for row in net.layers]
     assert [0.25, 0.5] in momenta
-    pytest.importorskip("tensorflow")
+    keras = pytest.importorskip("keras")
     from alexnet_tf.model import build
 
-    assert build.build(net).output_shape == (None, 10)
+    if " " in name and keras.__version__.startswith("2."):
+        with pytest.raises(TableError, match="layer 'tower a.*': Keras 2.* rename it"):
+            build.build(net)
+    else:
+        assert build.build(net).output_shape == (None, 10)
 
 
 def test_names_of_data(tmp_path):
