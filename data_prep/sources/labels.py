@@ -107,7 +107,10 @@ def _cells(line: str, delimiter: str) -> list[str] | None:
 
 
 def _pair(line: str, names: Collection[str]) -> tuple[str, str] | None:
-    """File name and class of a line: the reading whose file is there, else the plain one."""
+    """File name and class of a line: the reading whose file is there, else the plain one.
+
+    The class may come first where the second column is the name of an image.
+    """
     plain: tuple[str, str] | None = None
     for delimiter in _DELIMITERS:
         cells = _cells(line, delimiter) if delimiter in line else None
@@ -116,10 +119,10 @@ def _pair(line: str, names: Collection[str]) -> tuple[str, str] | None:
         if delimiter.isspace():
             cells = [cell for cell in cells if cell]
         if len(cells) == 2:
-            name = _name(cells[0], names)
-            if name in names:
-                return name, cells[1]
-            plain = plain or (name, cells[1])
+            for cell, label in (cells, cells[::-1]):
+                if (name := _name(cell, names)) in names:
+                    return name, label
+            plain = plain or (_name(cells[0], names), cells[1])
     # A name or a class of several words, without quotes: the images say where one ends.
     words = line.split(" ")
     for count in range(1, len(words)):
@@ -130,8 +133,11 @@ def _pair(line: str, names: Collection[str]) -> tuple[str, str] | None:
 
 
 def _name(cell: str, names: Collection[str]) -> str:
-    """The cell as it stands where an image has that name, else without its folders."""
-    return cell if cell in names else os.path.basename(cell)
+    """The cell as it stands where an image has that name, else without its folders.
+
+    Windows writes these with backslashes.
+    """
+    return cell if cell in names else os.path.basename(cell.replace("\\", "/"))
 
 
 def _is_header(cell: str, names: Collection[str]) -> bool:

@@ -25,6 +25,8 @@ EXPECTED = {"a.jpg": "cat", "b.jpg": "dog"}
         "Image Class\na.jpg cat\nb.jpg dog\n",
         "image_name,label\na.jpg,cat\nb.jpg,dog\n",
         "Datei;Klasse\na.jpg;cat\nb.jpg;dog\n",
+        "label,filename\ncat,a.jpg\ndog,val/b.jpg\n",
+        "val\\a.jpg,cat\nD:\\set\\val\\b.jpg,dog\n",
         "val/a.jpg,cat\nval/b.jpg,dog\n",
         "a.jpg     cat\nb.jpg\t\tdog\n",
     ],
