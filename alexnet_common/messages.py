@@ -5,6 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import textwrap
+
+HEADING = 15
+# Of files, and of terminals that are wider: longer lines are hard to read.
+WIDEST = 100
 
 
 def log(text: str) -> None:
@@ -16,6 +21,34 @@ def log(text: str) -> None:
     terminal = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     with contextlib.suppress(OSError):
         print(f"\r\033[K{text}" if terminal else text, file=sys.stderr, flush=True)
+
+
+def width() -> int:
+    """Columns that a line may have: the terminal's if stderr is one, never more than WIDEST."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return WIDEST
+    # 0: a terminal that does not say, as a container's may.
+    return min(columns or WIDEST, WIDEST)
+
+
+def headed(heading: str, text: str, columns: int | None = None) -> str:
+    """A heading, and a text beside it that is broken at spaces, never within a word.
+
+    Args:
+        heading: shorter than HEADING characters; "": the text goes on below.
+        text: one paragraph.
+        columns: that a line may have; None: those of `width()`.
+    """
+    return textwrap.fill(
+        text,
+        max(columns or width(), 2 * HEADING),
+        initial_indent=heading.ljust(HEADING),
+        subsequent_indent=" " * HEADING,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def duration(seconds: float) -> str:

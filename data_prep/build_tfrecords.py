@@ -222,9 +222,9 @@ def report(result: dataset.Dataset) -> int:
         )
     log(
         f"labels in the records: {result.label_offset} ({result.class_names[0]}) to "
-        f"{result.label_offset + result.num_classes - 1} ({result.class_names[-1]}); predictions "
-        "count the same classes from 0"
+        f"{result.label_offset + result.num_classes - 1} ({result.class_names[-1]})"
     )
+    log("(predictions count the same classes from 0)")
     if skipped:
         log(
             f"{result.directory}: usable, but {len(skipped)} planned image{_s(len(skipped))} "

@@ -24,6 +24,15 @@ LARGEST_SET = 1 << 30
 # What a device computes of a small network in about a tenth of a second.
 CALL_FLOP = {"GPU": 1e12, "CPU": 1e10}
 MOST_STEPS_PER_CALL = 100
+# Values with which the network computes as it is written: no reader needs a reason for them.
+PLAIN_VALUES = {
+    "lrn_kernel": "tf",
+    "implementation": "towers",
+    "pool_kernel": "tf",
+    "strided_convolution": "direct",
+}
+PLAIN = "the plain operations"
+AS_BEGUN = "as the run began"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +43,16 @@ class Choice:
     value: Any
     reason: str
 
-    def __str__(self) -> str:
+    @property
+    def setting(self) -> str:
+        """As it is written on the command line."""
         value = str(self.value).lower() if isinstance(self.value, bool) else self.value
-        return f"{self.key}={value}: {self.reason}"
+        return f"{self.key}={value}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is done that would want a reason."""
+        return self.value == PLAIN_VALUES.get(self.key) and self.reason != AS_BEGUN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +204,7 @@ def _steps_per_call(place: Place, resident: bool) -> Choice:
     flop = CALL_FLOP["GPU" if place.gpu else "CPU"]
     steps = int(min(max(flop / max(place.step_flop, 1.0), 1), MOST_STEPS_PER_CALL))
     each = f"{place.step_flop / 1e9:,.2g} GFLOP"
-    return Choice("steps_per_call", steps, f"steps of {each}: a call of about a tenth of a second")
+    return Choice("steps_per_call", steps, f"{each} a step; calls stay short for Ctrl-C")
 
 
 def _precision(place: Place) -> Choice:
@@ -221,7 +237,7 @@ def resolve(config: ConfigDict, place: Place, begun: Mapping[str, Any] | None) -
             continue
         kept = "auto" if before is None else before.get(name, "auto")
         if not _is_open(kept):
-            choice = Choice(choice.key, kept, "as the run began")
+            choice = Choice(choice.key, kept, AS_BEGUN)
         section[name] = choice.value
         made.append(choice)
     return made

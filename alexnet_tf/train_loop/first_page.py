@@ -6,9 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_common.messages import headed
 from alexnet_tf.devices import distribution
 from alexnet_tf.input import pipeline
 from alexnet_tf.optim.schedules import planned_rates
+from alexnet_tf.train_loop import automatic
 from alexnet_tf.train_loop.run import Run
 
 
@@ -29,20 +31,40 @@ def first_page(run: Run) -> str:
         f"batch          {config.batch_size} in all, {examples} per replica; "
         f"{run.steps_per_epoch:,} steps per epoch",
         f"length         {run.epochs} epochs, {run.last_step:,} steps",
-        f"repeatable     {distribution.repeatable(config)}",
+        headed("repeatable", distribution.repeatable(config)),
         f"work folder    {run.folder.folder}",
+        *chosen(run.chosen),
     ]
-    lines += [f"chosen         {choice}" for choice in run.chosen]
     notes = [*run.table.notes, planned_rates.describe_scaling(config)]
-    lines += [f"note           {note}" for note in notes if note]
+    lines += [headed("note", note) for note in notes if note]
     if run.beginning:
-        lines += [f"{heading:14} {text}" for heading, text in run.beginning.lines]
+        lines += [headed(heading, text) for heading, text in run.beginning.lines]
     if position.step >= run.last_step and position.epoch >= run.epochs:
         unit = "steps" if config.train_steps else "epochs"
         lines.append(f"finished       nothing is left to do; more {unit}: --config.train_{unit}=N")
     elif position.step:
         lines.append(f"resumes        after epoch {position.epoch}, step {position.step:,}")
     return "\n".join(lines)
+
+
+def chosen(choices: list[automatic.Choice], columns: int | None = None) -> list[str]:
+    """What a recipe's `auto` became, in one block: what matters with its reason, the rest named.
+
+    Args:
+        choices: as `automatic.resolve` returns them.
+        columns: that a line may have; None: those of the terminal.
+    """
+    reasons: dict[str, list[str]] = {}
+    for choice in choices:
+        reason = automatic.PLAIN if choice.is_plain else choice.reason
+        reasons.setdefault(reason, []).append(choice.setting)
+    usual = reasons.pop(automatic.PLAIN, [])
+    if usual:
+        reasons[automatic.PLAIN] = usual
+    return [
+        headed("" if number else "chosen", f"{', '.join(settings)}: {reason}", columns)
+        for number, (reason, settings) in enumerate(reasons.items())
+    ]
 
 
 def where(run: Run) -> str:

@@ -11,7 +11,7 @@ from alexnet_tf.settings import checks
 from alexnet_tf.settings.catalog import SETTINGS
 from alexnet_tf.tables import summary, table
 from alexnet_tf.train_loop import automatic
-from alexnet_tf.train_loop.first_page import first_page
+from alexnet_tf.train_loop.first_page import chosen, first_page
 from alexnet_tf.train_loop.setup import set_up
 from tests.helpers import small_dataset
 
@@ -37,9 +37,9 @@ def test_every_auto_becomes_a_choice_that_is_allowed_and_has_a_reason(place):
         config.placement = "two_devices"
     wanted = {key for key, setting in SETTINGS.items() if "auto" in setting.choices}
     wanted.add("steps_per_call")
-    chosen = automatic.resolve(config, place, None)
-    assert {choice.key for choice in chosen} == wanted
-    for choice in chosen:
+    made = automatic.resolve(config, place, None)
+    assert {choice.key for choice in made} == wanted
+    for choice in made:
         assert value_of(config, choice.key) == choice.value
         assert choice.value is False or choice.value not in ("auto", 0)
         assert choice.reason
@@ -62,9 +62,9 @@ def test_what_xla_makes_fast_needs_xla():
     values = {}
     for compiled in (True, False):
         place = automatic.Place.of(paper, gpu=True, placed=False, compiled=compiled)
-        chosen = automatic.choices(place)
+        made = automatic.choices(place)
         keys = ("lrn_kernel", "pool_kernel", "strided_convolution", "implementation")
-        values[compiled] = [chosen[key].value for key in keys]
+        values[compiled] = [made[key].value for key in keys]
     assert values[True] == ["shifted", "shifted", "space_to_depth", "joint"]
     assert values[False] == ["banded", "tf", "direct", "joint"]
 
@@ -90,22 +90,22 @@ def test_columns_that_learn_in_different_ways_stay_towers():
 def test_small_sets_go_to_the_device_and_small_nets_make_many_steps_per_call():
     layers = table.from_config({"name": "cifar_quick"}, 10)
 
-    def chosen(gpu=False, size=154e6, **more):
+    def values(gpu=False, size=154e6, **more):
         place = automatic.Place.of(layers, gpu, False, set_bytes=int(size), **more)
         choice = automatic.choices(place)
         return choice["input.cache"].value, choice["steps_per_call"].value
 
     # 128 images of 12.35 million multiplications forward: 9.5 GFLOP per step.
-    assert chosen() == ("device", 1)
-    assert chosen(batch_size=8) == ("device", 16)
-    assert chosen(gpu=True) == ("device", 100)
-    assert chosen(gpu=True, batch_size=1024) == ("device", 13)
-    assert chosen(gpu=True, many_steps=False) == ("device", 1)
-    assert chosen(gpu=True, size=2e9) == ("none", 1)
-    assert chosen(gpu=True, size=0) == ("none", 1)
+    assert values() == ("device", 1)
+    assert values(batch_size=8) == ("device", 16)
+    assert values(gpu=True) == ("device", 100)
+    assert values(gpu=True, batch_size=1024) == ("device", 13)
+    assert values(gpu=True, many_steps=False) == ("device", 1)
+    assert values(gpu=True, size=2e9) == ("none", 1)
+    assert values(gpu=True, size=0) == ("none", 1)
     # Whatever the recipe names decides.
-    assert chosen(gpu=True, cache="none")[1] == 1
-    assert chosen(gpu=True, size=2e9, cache="device")[1] == 100
+    assert values(gpu=True, cache="none")[1] == 1
+    assert values(gpu=True, size=2e9, cache="device")[1] == 100
 
 
 def test_multiplications_by_hand():
@@ -124,9 +124,9 @@ def test_named_values_stay():
     config = recipes.resolve(
         recipes.load("demo"), [("jit_compile", "true"), ("lrn_kernel", "banded")]
     )
-    chosen = automatic.resolve(config, PLACES[0], None)
+    made = automatic.resolve(config, PLACES[0], None)
     assert config.jit_compile is True and config.lrn_kernel == "banded"
-    assert not {"jit_compile", "lrn_kernel"} & {choice.key for choice in chosen}
+    assert not {"jit_compile", "lrn_kernel"} & {choice.key for choice in made}
 
 
 def test_a_run_goes_on_as_it_began(tmp_path):
@@ -148,7 +148,45 @@ def test_a_run_goes_on_as_it_began(tmp_path):
     # The table would choose "tf" by now.
     again = begin()
     assert again.config.lrn_kernel == "banded"
-    assert "chosen         lrn_kernel=banded: as the run began" in first_page(again)
+    page = first_page(again)
+    block = page[page.index("chosen ") :].split("\n")
+    # One line of text, not one per setting.
+    text = " ".join(line.strip() for line in block)
+    assert text.count("as the run began") == 1 and "lrn_kernel=banded" in text
+    assert "steps_per_call=1" in text and "on CPUs" not in text
+
+
+def choices_on_the_page(gpu, columns):
+    layers = table.from_config({"name": "alexnet"}, 1000)
+    place = automatic.Place.of(layers, gpu=gpu, placed=False, set_bytes=10**6)
+    made = list(automatic.choices(place).values())
+    return made, chosen(made, columns)
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_choices_stand_in_one_block_within_the_terminal(gpu, columns):
+    made, block = choices_on_the_page(gpu, columns)
+    lines = "\n".join(block).split("\n")
+    assert max(map(len, lines)) <= columns
+    assert lines[0].startswith("chosen         ")
+    assert {line[:15].strip() for line in lines[1:]} == {""}
+    text = " ".join(line[15:].strip() for line in lines)
+    # Every setting is there, once; a reason with those that are not the plain operations.
+    for choice in made:
+        assert text.count(f"{choice.key}=") == 1
+
+
+def test_what_needs_no_reason_shares_the_last_line():
+    _, block = choices_on_the_page(gpu=False, columns=200)
+    plain = "lrn_kernel=tf, implementation=towers, pool_kernel=tf, strided_convolution=direct"
+    assert block[-1].strip() == f"{plain}: the plain operations"
+    assert [line[15:].split("=")[0] for line in block] == [
+        *("jit_compile", "precision", "input.cache", "steps_per_call", "lrn_kernel"),
+    ]
+    # On a GPU every one of them is something else, with its reason.
+    assert not any("plain operations" in line for line in choices_on_the_page(True, 200)[1])
+    assert chosen([]) == []
 
 
 def test_exact_float32_is_float32_for_keras():

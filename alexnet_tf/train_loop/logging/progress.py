@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-from alexnet_common.messages import duration, log
+from alexnet_common.messages import duration, log, width
 from alexnet_tf.train_loop.logging.records import Epoch, Interval, Means, Speed, Validation
 from alexnet_tf.train_loop.logging.watchers import Watcher
 
-# Names and widths of the table's columns; together with the stamp less than 100 characters.
+# Names and widths of the table's columns; together with the stamp less than 100 characters. A
+# narrow terminal has none of img/s, which the bar shows.
 COLUMNS = (
     ("epoch", 8),
     ("step", 10),
@@ -27,6 +28,7 @@ COLUMNS = (
     ("img/s", 7),
     ("left", 12),
 )
+NARROW = 88
 STAMP = "%m-%d %H:%M"
 BEST = "*"
 ROWS_PER_HEADER = 30
@@ -154,8 +156,13 @@ class Progress(Watcher):
 
     def _say(self, cells: list[str], mark: str = "") -> None:
         stamp = "" if self._terminal else f"{self._now():{STAMP}}"
-        texts = [f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True)]
-        log(stamp + "".join(texts) + mark)
+        texts = [
+            # One less in front: no column stands left of it.
+            f"{cell:>{wide - (name == 'epoch')}}"
+            for cell, (name, wide) in zip(cells, COLUMNS, strict=True)
+            if name != "img/s" or (self._columns or width()) >= NARROW
+        ]
+        log(stamp + ("" if self._terminal else " ") + "".join(texts) + mark)
 
     def _note_wait(self, speed: Speed | None) -> None:
         if speed is not None and speed.data_wait > LONG_WAIT and not self._noted_wait:

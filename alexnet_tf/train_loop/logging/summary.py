@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from alexnet_common.messages import log
+from alexnet_common.messages import headed, log
 from alexnet_tf.train_loop.logging.watchers import Watcher
 
 
@@ -30,11 +30,14 @@ class Summary(Watcher):
         if not epochs:
             return
         best = min(epochs, key=lambda line: line["val_top_1_error"])
-        for name, line in (("last", epochs[-1]), ("best", best)):
-            log(
-                f"{name:<14} epoch {line['epoch']}, step {line['step']:,}: top-1 error "
+        last = epochs[-1]
+        named = [("last and best", last)] if best is last else [("last", last), ("best", best)]
+        for name, line in named:
+            text = (
+                f"epoch {line['epoch']}, step {line['step']:,}: top-1 error "
                 f"{line['val_top_1_error']:.2%}, top-5 error {line['val_top_5_error']:.2%} "
                 f"on {line['val_count']:,} validation images, 1 view"
             )
+            log(headed(name, text))
         if self._expected:
-            log(f"{'expected':<14} {self._expected}")
+            log(headed("expected", self._expected))

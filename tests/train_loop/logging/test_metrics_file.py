@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import resource
 import signal
 
@@ -128,10 +129,23 @@ def test_the_summary_is_of_the_whole_run(tmp_path, capsys):
         validation = dataclasses.replace(VALIDATION, top_1_error=error)
         watcher.end_epoch(run_records.epoch(epoch=epoch, step=10 * epoch, validation=validation))
     Summary(path, "40.7% top-1 error").end_run()
-    last, best, expected = capsys.readouterr().err.splitlines()
+    # Continued lines are indented.
+    last, best, expected = re.split(r"\n(?! )", capsys.readouterr().err.strip())
     assert "epoch 3, step 30" in last and "50.00%" in last and "12.50%" in last
     assert best.startswith("best ") and "epoch 2, step 20" in best and "40.00%" in best
     assert expected.split(maxsplit=1) == ["expected", "40.7% top-1 error"]
+    # Where the last is the best, it is said once.
+    watcher.end_epoch(
+        run_records.epoch(
+            epoch=4,
+            step=40,
+            top_1_error=0.3,
+            validation=dataclasses.replace(VALIDATION, top_1_error=0.25),
+        )
+    )
+    Summary(path).end_run()
+    text = capsys.readouterr().err
+    assert text.startswith("last and best  epoch 4, step 40:") and text.count("epoch") == 1
     Summary(path, "x", quiet=True).end_run()
     Summary(tmp_path / "none").end_run()
     assert capsys.readouterr().err == ""

@@ -77,6 +77,20 @@ def test_the_longest_row_is_shorter_than_100_characters(capsys):
     ]
 
 
+@pytest.mark.parametrize(("columns", "fits", "speed"), [(80, 80, 0), (88, 88, 1), (160, 88, 1)])
+def test_rows_fit_the_terminal(monkeypatch, columns, fits, speed):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "dumb")
+    watcher = Progress(2503, 90, columns=columns)
+    watcher.end_epoch(run_records.epoch(epoch=90, step=225270, is_best=True, seconds_left=86399.0))
+    header, row = terminal.getvalue().splitlines()
+    assert len(header) <= fits and len(row) <= fits
+    assert header.count("img/s") == row.count("1,500") == speed
+    assert row.endswith("23 h 59 min*")
+
+
 def test_only_a_new_best_has_a_mark(capsys):
     watcher = Progress(1000, 90)
     for is_best in (True, False):
