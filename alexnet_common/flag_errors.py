@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from absl import flags
@@ -22,6 +23,8 @@ def in_plain_words(error: flags.Error, flag_values: flags.FlagValues) -> str:
     if isinstance(error, flags.UnrecognizedFlagError):
         # absl counts --noFLAG of truth values among the near misses too.
         near = did_you_mean(error.flagname, list(flag_values))
+        if full := [key for key in _settings(flag_values) if key.endswith(f".{error.flagname}")]:
+            near = f"; did you mean {' or '.join(full)}?"
         return f"there is no flag --{error.flagname}{_with_dashes(near)} (--help lists the flags)"
     if match := re.search(r"Flag --(\w+) must have a value other than None", text):
         flag = flag_values[match[1]]
@@ -32,6 +35,21 @@ def in_plain_words(error: flags.Error, flag_values: flags.FlagValues) -> str:
     if match := re.match(r"Missing value for flag -*(\w+)", text):
         return f"--{match[1]} needs a value: --{match[1]}=VALUE (--help lists the flags)"
     return f"{text} (--help lists the flags)"
+
+
+def name_settings(flag: Any, names: Iterable[str]) -> None:
+    """Names what may be written as a flag without being one, such as `config.data_dir`.
+
+    Args:
+        flag: the one that stands for them.
+        names: without dashes.
+    """
+    flag.settings = tuple(names)
+
+
+def _settings(flag_values: flags.FlagValues) -> list[str]:
+    every = (getattr(flag_values[name], "settings", ()) for name in flag_values)
+    return [setting for settings in every for setting in settings]
 
 
 def _right(flag: Any) -> str:
@@ -55,7 +73,7 @@ def _near(flag: Any, value: str) -> str:
 
 def _with_dashes(near: str) -> str:
     """`; did you mean A or B?` with the flags' dashes."""
-    return re.sub(r"(mean|or) (\w+)", r"\1 --\2", near)
+    return re.sub(r"(mean|or) ([\w.]+)", r"\1 --\2", near)
 
 
 def _first_sentence(text: str) -> str:

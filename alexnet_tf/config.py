@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import ml_collections
 from absl import flags
 
+from alexnet_common import flag_errors
 from alexnet_common.errors import UsageError, UserError, one_line
 from alexnet_common.suggestions import did_you_mean
 from alexnet_tf.settings import checks
@@ -107,7 +108,7 @@ def define_flags(flag_values: flags.FlagValues, *, required: bool = True) -> Non
     flags.DEFINE_string(
         "config",
         None,
-        "Recipe: a name or the path of its file, such as configs/alexnet_paper.py. "
+        "A recipe's name, or the path of its file, such as configs/alexnet_paper.py. "
         "Change a value with --config.section.key=value.",
         flag_values=flag_values,
     )
@@ -116,6 +117,7 @@ def define_flags(flag_values: flags.FlagValues, *, required: bool = True) -> Non
     flags.DEFINE_multi_string(
         "config_override", [], "The same as --config.KEY=VALUE: KEY=VALUE.", flag_values=flag_values
     )
+    flag_errors.name_settings(flag_values["config_override"], (f"config.{key}" for key in SETTINGS))
 
 
 def define_checkpoint_flag(flag_values: flags.FlagValues) -> None:

@@ -198,6 +198,8 @@ def _measure(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     at, bits = _whole("at", flag_values.at), _whole("bits", flag_values.bits)
     if not at:
         raise UsageError("--at names no k")
+    if flag_values.output:
+        files.check_writable(flag_values.output, "--output")
     network = network_flags.load(flag_values)
     from alexnet_tf.retrieval import measure
 

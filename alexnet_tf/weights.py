@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import flags
 
-from alexnet_common import command
+from alexnet_common import command, files
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
 from alexnet_common.suggestions import did_you_mean
@@ -81,6 +81,7 @@ def _export(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         raise UsageError(f"unexpected argument {arguments[0]!r}")
     if not flag_values.output.endswith(".npz"):
         raise UsageError(f"--output {flag_values.output} must end with .npz")
+    files.check_writable(flag_values.output, "--output")
     from alexnet_tf.runs.workdir import WorkFolder
     from alexnet_tf.weight_io import weights
 

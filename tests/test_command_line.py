@@ -14,7 +14,7 @@ import alexnet_tf
 import data_prep
 from alexnet_common import command, command_list
 from alexnet_tf import config as recipes
-from alexnet_tf import train
+from alexnet_tf import retrieve, train, weights
 
 ALL = [
     *(f"alexnet_tf.{name}" for name in command_list.commands(alexnet_tf.__path__)),
@@ -105,6 +105,34 @@ def test_every_command_says_its_version(module, repository):
     assert match
     common = (repository / "alexnet_common" / "__init__.py").read_text()
     assert f'__version__ = "{match[1]}"' in common
+
+
+@pytest.mark.parametrize(("call", "action"), [(retrieve.call, "measure"), (weights.call, "export")])
+def test_an_output_that_cannot_be_written_is_said_before_a_run_is_read(
+    call, action, tmp_path, capsys
+):
+    (tmp_path / "file").write_text("mine")
+    output = f"--output={tmp_path / 'file' / 'out.npz'}"
+    run = f"--workdir={tmp_path / 'no run'}"
+    assert call([action, run, output]) == 1
+    said = f"{output.replace('=', ' ')} cannot be written: a part of its path is a file"
+    assert said in capsys.readouterr().err
+
+
+def test_a_setting_written_as_a_flag_is_named(capsys):
+    for given, right in (
+        ("--data_dir=x", "--config.data_dir"),
+        ("--momentum=0.9", "--config.optimizer.momentum"),
+        ("--every_steps=5", "--config.checkpoint.every_steps or --config.log.every_steps"),
+    ):
+        assert (
+            command.call(recipes.define_flags, lambda *_: 0, "Doc.", ["--config=demo", given]) == 2
+        )
+        flag = given.partition("=")[0]
+        wanted = f"error: there is no flag {flag}; did you mean {right}? (--help lists the flags)"
+        assert capsys.readouterr().err.strip() == wanted
+    assert command.call(recipes.define_flags, lambda *_: 0, "Doc.", []) == 2
+    assert capsys.readouterr().err.startswith("error: --config is missing: a recipe's name, or the")
 
 
 def define_flags(flag_values):

@@ -40,7 +40,8 @@ def check(path: str, layers: list[str]) -> str:
 
     Raises:
         UsageError: another ending, or several layers in a `.npy` file.
-        UserError: `path` is there and no file that may be replaced, or Zarr is not installed.
+        UserError: `path` is there and no file that may be replaced, or cannot be written, or Zarr
+            is not installed.
     """
     kind = os.path.splitext(path.rstrip("/"))[1].lower()
     if kind not in FORMATS:
@@ -58,8 +59,8 @@ def check(path: str, layers: list[str]) -> str:
             raise UserError(f"--output {path} is a folder with other things; use a new name")
         if os.path.isfile(path):
             raise UserError(f"--output {path} is a file, not a Zarr folder")
-    elif os.path.isdir(path):
-        raise UserError(f"--output {path} is a folder")
+    if not (kind == ".zarr" and os.path.isdir(path)):
+        files.check_writable(path.rstrip("/"), "--output")
     return kind
 
 

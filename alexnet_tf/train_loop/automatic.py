@@ -189,7 +189,7 @@ def _strided_convolution(place: Place) -> Choice:
 
 def _cache(place: Place) -> Choice:
     if not place.set_bytes:
-        return Choice("input.cache", "none", "a whole set on the device is for one device and data")
+        return Choice("input.cache", "none", "only a run on one device keeps its dataset there")
     size = f"{place.set_bytes / 1e6:,.0f} MB of decoded images"
     if place.set_bytes > LARGEST_SET:
         return Choice("input.cache", "none", f"{size} are more than {LARGEST_SET / 1e6:,.0f}")

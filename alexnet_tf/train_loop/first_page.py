@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_common.counting import counted
 from alexnet_common.messages import headed
 from alexnet_tf.devices import distribution
 from alexnet_tf.input import pipeline
@@ -29,8 +32,8 @@ def first_page(run: Run) -> str:
         f"{validation.count if validation else 0:,} validation images, "
         f"{run.data.image_size}x{run.data.image_size}",
         f"batch          {config.batch_size} in all, {examples} per replica; "
-        f"{run.steps_per_epoch:,} steps per epoch",
-        f"length         {run.epochs} epochs, {run.last_step:,} steps",
+        f"{counted(run.steps_per_epoch, 'step')} per epoch",
+        f"length         {counted(run.epochs, 'epoch')}, {counted(run.last_step, 'step')}",
         headed("repeatable", distribution.repeatable(config)),
         f"work folder    {run.folder.folder}",
         *chosen(run.chosen),
@@ -47,7 +50,7 @@ def first_page(run: Run) -> str:
     return "\n".join(lines)
 
 
-def chosen(choices: list[automatic.Choice], columns: int | None = None) -> list[str]:
+def chosen(choices: Sequence[automatic.Choice], columns: int | None = None) -> list[str]:
     """What a recipe's `auto` became, in one block: what matters with its reason, the rest named.
 
     Args:

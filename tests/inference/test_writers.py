@@ -104,6 +104,8 @@ def test_the_same_features_are_the_same_bytes(tmp_path):
         ("folder.npz", ["fc"], UserError, "is a folder"),
         ("folder.zarr", ["fc"], UserError, "with other things"),
         ("file.zarr", ["fc"], UserError, "is a file, not a Zarr folder"),
+        ("file/out.npz", ["fc"], UserError, "a part of its path is a file, not a folder"),
+        ("file/out.zarr", ["fc"], UserError, "a part of its path is a file, not a folder"),
     ],
 )
 def test_outputs_that_cannot_be(tmp_path, name, layers, error, message):
@@ -113,6 +115,7 @@ def test_outputs_that_cannot_be(tmp_path, name, layers, error, message):
     (tmp_path / "folder.zarr").mkdir()
     (tmp_path / "folder.zarr" / "mine.txt").write_text("mine")
     (tmp_path / "file.zarr").write_text("mine")
+    (tmp_path / "file").write_text("mine")
     with pytest.raises(error, match="^[^\n]*$") as raised:
         writers.check(str(tmp_path / name), layers)
     assert message in str(raised.value)
