@@ -6,7 +6,9 @@ import ast
 import importlib.util
 import pkgutil
 import runpy
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -38,18 +40,25 @@ def commands(folders: Iterable[str]) -> dict[str, str]:
     return summaries
 
 
-def text(program: str, about: str, listed: Mapping[str, str]) -> str:
+def text(program: str, about: str, listed: Mapping[str, str], columns: int | None = None) -> str:
     """The list for people.
 
     Args:
         program: how it is called: "python -m PACKAGE", or the name of a console script.
         about: what it is; the first line is shown.
         listed: what `commands` found.
+        columns: that a line may have; None: a command has one line, for programs that read them.
     """
     between = "." if program.startswith("python -m ") else " "
     width = max(map(len, listed))
     lines = [about.strip().partition("\n")[0], "", "Commands:"]
-    lines += [f"  {program}{between}{name:{width}}  {line}" for name, line in listed.items()]
+    for name, line in listed.items():
+        start = f"  {program}{between}{name:{width}}  "
+        # Narrower, the words would stand below one another.
+        if columns is None or columns < len(start) + 20:
+            lines.append(start + line)
+        else:
+            lines.append(textwrap.fill(start + line, columns, subsequent_indent=" " * len(start)))
     return "\n".join([*lines, "", f"{program}{between}COMMAND --help says more."])
 
 
@@ -87,7 +96,8 @@ def run(program: str, packages: Iterable[str], about: str | None) -> NoReturn:
     def define_flags(flag_values: flags.FlagValues) -> None:
         """None of its own."""
 
-    page = text(program, about or "", listed)
+    columns = shutil.get_terminal_size().columns if sys.stdout and sys.stdout.isatty() else None
+    page = text(program, about or "", listed, columns)
     command.run(define_flags, main, page)
 
 

@@ -82,6 +82,26 @@ def test_a_package_runs_its_commands(package, name, module):
     assert dispatched.stderr == itself.stderr != ""
 
 
+def test_on_a_terminal_the_list_is_within_its_width():
+    listed = {
+        "train": "Trains a network on a dataset folder. Running the same command again resumes.",
+        "figures": "Draws the paper's figures of your own network.",
+    }
+    wide = command_list.text("python -m alexnet_tf", "About.", listed)
+    narrow = command_list.text("python -m alexnet_tf", "About.", listed, 80)
+    assert max(map(len, wide.splitlines())) > 80 >= max(map(len, narrow.splitlines()))
+    assert narrow.split() == wide.split()
+    continued = [line for line in narrow.splitlines() if line.startswith("   ")]
+    assert continued and {len(line) - len(line.lstrip()) for line in continued} == {32}
+
+
+@pytest.mark.parametrize("columns", [10, 40])
+def test_a_terminal_too_narrow_for_two_columns_breaks_the_lines_itself(columns):
+    listed = {"train": "Trains a network on a dataset folder."}
+    wide = command_list.text("python -m alexnet_tf", "About.", listed)
+    assert command_list.text("python -m alexnet_tf", "About.", listed, columns) == wide
+
+
 def test_the_script_lists_and_runs_all_commands():
     """What the console script `alexnet-tf` calls."""
     script = ("-c", "from alexnet_tf.__main__ import run; run()")
