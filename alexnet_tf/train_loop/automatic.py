@@ -15,6 +15,8 @@ from typing import Any
 
 from alexnet_tf.config import ConfigDict
 from alexnet_tf.model import grouped
+from alexnet_tf.settings.catalog import resume_of
+from alexnet_tf.settings.setting import Resume
 from alexnet_tf.tables import rows, summary
 from alexnet_tf.tables.rows import TableError
 from alexnet_tf.tables.table import Table
@@ -235,7 +237,9 @@ def resolve(config: ConfigDict, place: Place, begun: Mapping[str, Any] | None) -
             before = None if before is None else before.get(part)
         if not _is_open(section[name]):
             continue
-        kept = "auto" if before is None else before.get(name, "auto")
+        # What changes no result is chosen anew: a run may go on in another place.
+        free = resume_of(choice.key) is Resume.FREE
+        kept = "auto" if before is None or free else before.get(name, "auto")
         if not _is_open(kept):
             choice = Choice(choice.key, kept, AS_BEGUN)
         section[name] = choice.value

@@ -189,6 +189,15 @@ def test_what_needs_no_reason_shares_the_last_line():
     assert chosen([]) == []
 
 
+def test_where_images_stay_is_chosen_anew_in_another_place():
+    config = recipes.resolve(recipes.load("cifar10_quick"))
+    begun = recipes.to_dict(config)
+    begun["input"]["cache"] = "device"
+    begun["steps_per_call"] = 20
+    automatic.resolve(config, automatic.Place(False, False, 1, False), begun)
+    assert config.input.cache == "none" and config.steps_per_call == 20
+
+
 def test_exact_float32_is_float32_for_keras():
     assert automatic.keras_policy("float32_exact") == automatic.keras_policy("float32") == "float32"
     assert automatic.keras_policy("mixed_bfloat16") == "mixed_bfloat16"

@@ -76,6 +76,8 @@ def test_calls_of_several_updates_are_the_same_bits(data, tmp_path):
 def test_a_call_as_one_compiled_program_equals_compiled_updates(data, tmp_path, monkeypatch):
     """As on a GPU; XLA draws dropout masks of its own, the same in both."""
     settings = ("input.cache=device", "steps_per_call=4", "jit_compile=true")
+    settings += ("implementation=towers", "lrn_kernel=tf", "pool_kernel=tf")
+    settings += ("strided_convolution=direct", "precision=float32")
     single = run_of(data, tmp_path / "single", *settings)
     expected = one_by_one(single)
     monkeypatch.setattr(Distribution, "device_kinds", lambda self: {"GPU"})
