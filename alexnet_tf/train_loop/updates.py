@@ -112,7 +112,15 @@ class Updates:
         return self._one(batch, controls)
 
     def several(self, batches: Iterator, first: int, number: int, stop: bool = False) -> StepResult:
-        """`number` updates from `first` on, which take their batches inside the call."""
+        """`number` updates from `first` on, which take their batches inside the call.
+
+        With several replicas each is a call of its own: there TensorFlow (2.21) returns nothing of
+        what a loop around them has collected.
+        """
+        if self._run.distribution.replicas.total > 1:
+            steps = range(first, first + number)
+            results = [self.one(next(batches), step, stop) for step in steps]
+            return StepResult(*(tf.concat(column, 0) for column in zip(*results, strict=True)))
         controls = self._prepare(first, stop)
         first_step, count = tf.constant(first, tf.int64), tf.constant(number, tf.int64)
         return self._several(batches, first_step, count, controls)
