@@ -171,7 +171,8 @@ _TOP = (
     ),
     Setting(
         "steps_per_call",
-        "Updates inside one compiled call: less overhead for small networks.",
+        "Updates inside one compiled call: less overhead for small networks. On several replicas "
+        "they are made one by one.",
         ROUNDING,
         least=0,
         zero="chosen when the run begins, by how much a step computes",
