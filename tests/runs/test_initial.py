@@ -75,15 +75,20 @@ def assert_equal(found, expected):
         np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-25, err_msg=name)
 
 
+def unbroken(text):
+    """The lines of the first page without their breaks and columns."""
+    return " ".join(text.split())
+
+
 @pytest.mark.parametrize("implementation", ["towers", "grouped"])
 def test_a_run_begins_with_a_file(data, other, file, tmp_path, capsys, implementation):
     changes = {"initial_weights": file, "implementation": implementation}
     assert call(arguments(data, tmp_path / "run", **changes)) == 0
     assert_equal(weights_of(tmp_path / "run"), weights_of(other))
-    text = capsys.readouterr().err
-    assert f"begins with    {file}: .npz file, by our names; 23 of 23 variables" in text
+    text = unbroken(capsys.readouterr().err)
+    assert f"begins with {file}: .npz file, by our names; 23 of 23 variables" in text
     # It names no classes, so that theirs may be others.
-    line = f"classes        the weights do not name theirs; taken in the order of {data}"
+    line = f"classes the weights do not name theirs; taken in the order of {data}"
     assert line in text
 
 
@@ -91,7 +96,7 @@ def test_a_run_begins_with_a_work_folder(data, other, tmp_path, capsys):
     changes = {"initial_weights": other, "preprocess__mean": "channel"}
     assert call(arguments(data, tmp_path / "run", **changes)) == 0
     assert_equal(weights_of(tmp_path / "run"), weights_of(other, "best"))
-    text = capsys.readouterr().err
+    text = unbroken(capsys.readouterr().err)
     assert f"{other}: work folder, best checkpoint, step 3, by our names" in text
     assert "trained on pixels less" in text and "(image), RGB; this run subtracts" in text
 
@@ -129,7 +134,7 @@ def test_other_classes(file, tmp_path, capsys):
     assert "needs shape [8, 5], and the file has shape [8, 3]" in text
     assert "--config.initial_weights_partial=true takes what fits" in text
     assert call([*argv, "--config.initial_weights_partial=true"]) == 0
-    text = capsys.readouterr().err
+    text = unbroken(capsys.readouterr().err)
     kept = "fc5/kernel0, fc5/kernel1, fc5/bias (not in the file in that shape)"
     assert f"drawn at random {kept}" in text and "20 of 23 variables" in text
     # What is drawn is what a run without the file draws.
