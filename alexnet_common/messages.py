@@ -41,6 +41,7 @@ def headed(heading: str, text: str, columns: int | None = None) -> str:
         text: one paragraph.
         columns: that a line may have; None: those of `width()`.
     """
+    assert len(heading) < HEADING
     return textwrap.fill(
         text,
         max(columns or width(), 2 * HEADING),

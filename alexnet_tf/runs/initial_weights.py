@@ -123,7 +123,7 @@ def begin(
     lines = [("begins with", f"{wanted.path}: {file.description}; {taken}"), *classes]
     if choice.kept:
         why = "not asked for" if choice.requested else "not in the file in that shape"
-        lines.append(("drawn at random", f"{', '.join(choice.kept)} ({why})"))
+        lines.append(("drawn anew", f"{', '.join(choice.kept)} ({why})"))
     lines += [("note", note) for note in _notes(file, config, data) if not choice.requested]
     return Beginning(tuple(lines), _fingerprint(choice.values))
 

@@ -136,7 +136,7 @@ def test_other_classes(file, tmp_path, capsys):
     assert call([*argv, "--config.initial_weights_partial=true"]) == 0
     text = unbroken(capsys.readouterr().err)
     kept = "fc5/kernel0, fc5/kernel1, fc5/bias (not in the file in that shape)"
-    assert f"drawn at random {kept}" in text and "20 of 23 variables" in text
+    assert f"drawn anew {kept}" in text and "20 of 23 variables" in text
     # What is drawn is what a run without the file draws.
     assert call(arguments(data, tmp_path / "drawn")) == 0
     drawn, found = weights_of(tmp_path / "drawn"), weights_of(tmp_path / "run")
