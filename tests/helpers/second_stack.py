@@ -31,7 +31,6 @@ WITHOUT_TENSORFLOW = (
     "tests/tables/cuda_convnet/test_cost_layers.py",
     "tests/tables/cuda_convnet/test_page_rules.py",
     "tests/tables/cuda_convnet/test_rates.py",
-    "tests/tables/cuda_convnet/test_reading.py",
     "tests/tables/cuda_convnet/test_run_114.py",
     "tests/tables/cuda_convnet/test_shipped_files.py",
     "tests/tables/test_plain.py",
