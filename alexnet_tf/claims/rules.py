@@ -273,13 +273,10 @@ class AgainstReference:
 
     def verdict(self, values: Values, planned: int) -> Verdict:
         """As `Rule` says."""
-        missing = _missing(values, (self.arm,))
-        if missing:
-            return missing
-        numbers = [values[self.arm][seed] for seed in sorted(values[self.arm])]
-        if any(number is None or not math.isfinite(number) for number in numbers):
-            return Verdict("inconclusive", "a run has no finite measurement")
-        differences = [float(number) - self.reference for number in numbers if number is not None]
+        numbers = _finite_numbers(values, self.arm)
+        if isinstance(numbers, Verdict):
+            return numbers
+        differences = [number - self.reference for number in numbers]
         return _judged(differences, planned, self.worth, self.unit, self.scale)
 
 
@@ -316,18 +313,14 @@ class NearNumber:
 
     def verdict(self, values: Values, planned: int) -> Verdict:
         """As `Rule` says."""
-        missing = _missing(values, (self.arm,))
-        if missing:
-            return missing
-        numbers = [values[self.arm][seed] for seed in sorted(values[self.arm])]
-        if any(number is None or not math.isfinite(number) for number in numbers):
-            return Verdict("inconclusive", "a run has no finite measurement")
-        errors = [float(number) for number in numbers if number is not None]
-        counted, alpha = statistics.level_at(len(errors), planned, ALPHA)
+        numbers = _finite_numbers(values, self.arm)
+        if isinstance(numbers, Verdict):
+            return numbers
+        counted, alpha = statistics.level_at(len(numbers), planned, ALPHA)
         if not counted:
-            return Verdict("inconclusive", f"{len(errors)} of {planned} planned seeds are there")
+            return Verdict("inconclusive", f"{len(numbers)} of {planned} planned seeds are there")
         effect = statistics.of_images(
-            statistics.paired_effect(errors[:counted], alpha), self.images, alpha
+            statistics.paired_effect(numbers[:counted], alpha), self.images, alpha
         )
         text = (
             f"error {effect.mean:.2%}, {effect.confidence:.2%} interval {effect.low:.2%} to "
@@ -348,6 +341,18 @@ def _missing(values: Values, arms: Sequence[str]) -> Verdict | None:
     if absent:
         return Verdict("not run", f"no row of {', '.join(absent)}")
     return None
+
+
+def _finite_numbers(values: Values, arm: str) -> list[float] | Verdict:
+    """An arm's measurements in the order of their seeds, or why there is no verdict on them."""
+    missing = _missing(values, (arm,))
+    if missing:
+        return missing
+    numbers = [values[arm][seed] for seed in sorted(values[arm])]
+    finite = [float(number) for number in numbers if number is not None and math.isfinite(number)]
+    if len(finite) < len(numbers):
+        return Verdict("inconclusive", "a run has no finite measurement")
+    return finite
 
 
 def _judged(
