@@ -37,7 +37,7 @@ fi
 echo "data: $(($(date +%s) - began)) s"
 
 # Nets whose runs are long come before claims that are many short runs.
-claims="lrn relu net_18 crops_flips ten_views dropout weight_decay bias_init ensemble overlap \
+claims="lrn relu net_18 crops_flips ten_views dropout dropout_time weight_decay bias_init ensemble overlap \
 net_26 neighbours ensemble_weights depth columns color_noise schedules specialisation"
 claims_until() { # minutes that are left, further flags
     left=$(echo "$minutes $began $(date +%s)" | awk '{ print $1 - ($3 - $2) / 60 }')

@@ -26,6 +26,8 @@ class Arm:
         overrides: config keys and values, such as {"network.neuron": "tanh"}.
         grid: a further key with values, of which the one with the lowest training error after
             the pilot of the claim's first seed is taken: a learning rate of its own, say.
+        diary: entries (share of the run done, what, value) of a manual schedule, stretched over
+            the budget's epochs; empty: the claim's schedule.
         measure: what is taken from this arm's runs; empty: the claim's measure.
         members: runs that one row is made of (an ensemble's).
         pretrained: if not empty, the arm begins with the weights of a run on the images in
@@ -35,6 +37,7 @@ class Arm:
     name: str
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     grid: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+    diary: tuple[tuple[float, str, float], ...] = ()
     measure: str = ""
     members: int = 1
     pretrained: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -97,6 +97,10 @@ def of_arm(
         chosen: what the arm's grid was decided to be.
     """
     overrides = {**claim.budgets[budget].overrides, **arm.overrides, **(chosen or {})}
+    if arm.diary:
+        epochs = overrides["train_epochs"]
+        entries = tuple((int(share * epochs), what, value) for share, what, value in arm.diary)
+        overrides |= {"learning_rate.schedule": "diary", "learning_rate.diary": entries}
     seeds = range(seed * arm.members, (seed + 1) * arm.members)
     return [make(claim.recipe, overrides, member, data_dir, root) for member in seeds]
 

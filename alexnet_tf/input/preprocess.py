@@ -14,6 +14,13 @@ from alexnet_tf.input.resident import Resident
 from alexnet_tf.weight_io.means import MEANS
 from data_prep import dataset
 
+# The lighting noise of fb.resnet.torch (datasets/imagenet.lua), the first component first; vectors
+# are columns, in RGB. By their size the numbers are eigenvalues of ImageNet's pixels in [0, 1].
+POPULAR_EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
+POPULAR_VECTORS = np.array(
+    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+)
+
 
 def views(images: tf.Tensor, crop: int, count: int) -> tf.Tensor:
     """Cuts the test views of section 4.1 (end): the centre, or four corners, centre and mirrors.
@@ -76,7 +83,7 @@ def color_noise_directions(data: dataset.Dataset, kind: str) -> tuple[np.ndarray
 
     Args:
         data: holds the principal components of the training pixels.
-        kind: "none", "paper" or "code2012".
+        kind: "none", "paper", "code2012" or "popular".
 
     Returns:
         float32 [3, 3] (offset = draws @ matrix), or None, and by how much the draws' standard
@@ -85,16 +92,18 @@ def color_noise_directions(data: dataset.Dataset, kind: str) -> tuple[np.ndarray
     "paper" (section 4.1) multiplies each draw by the eigenvalue of the covariance of RGB. That
     trains only where pixels lie in [0, 1] (in grey levels the largest eigenvalue is about 15,000),
     so the eigenvalues are taken there and the offset is scaled back to grey levels. "code2012"
-    multiplies by the eigenvalues' square roots, and divides the image by 1 + stddev.
+    multiplies by the eigenvalues' square roots, and divides the image by 1 + stddev. "popular" is
+    "paper" with the components of fb.resnet.torch (`POPULAR_EIGENVALUES`) in place of the data's.
     """
-    deviations = data.pca_standard_deviations
+    deviations, vectors = data.pca_standard_deviations, data.pca_vectors
     if kind == "none":
         return None, 0.0
-    scales, shrink = {
-        "paper": (255.0 * (deviations / 255.0) ** 2, 0.0),
-        "code2012": (deviations, 1.0),
-    }[kind]
-    return (data.pca_vectors * scales).T.astype(np.float32), shrink
+    if kind == "code2012":
+        return (vectors * deviations).T.astype(np.float32), 1.0
+    eigenvalues = (deviations / 255.0) ** 2
+    if kind == "popular":
+        eigenvalues, vectors = POPULAR_EIGENVALUES, POPULAR_VECTORS
+    return (vectors * 255.0 * eigenvalues).T.astype(np.float32), 0.0
 
 
 def mean_pixels(data: dataset.Dataset, kind: str, crop: int) -> np.ndarray:

@@ -61,6 +61,8 @@ PREPROCESS = (
             "paper": "draws times the eigenvalues of the covariance of pixels in [0, 1]",
             "code2012": "draws times their square roots, and the image divided by 1 + stddev "
             "afterwards, as the 2012 code did",
+            "popular": "draws times fb.resnet.torch's constants, which many programs copied: "
+            "ImageNet's eigenvalues in [0, 1], whatever the dataset",
         },
     ),
     Setting("preprocess.color_noise_stddev", "Standard deviation of the noise's draws.", least=0),

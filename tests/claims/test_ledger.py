@@ -147,6 +147,24 @@ def test_trials_share_what_they_have_in_common(tmp_path):
     assert [dict(trial.overrides)["seed"] for trial in members] == [5, 6, 7, 8, 9]
 
 
+def test_a_manual_schedule_is_stretched_over_the_run(tmp_path):
+    """Run 145 dropped its rate after 25, 51 and 79 of 91 epochs (docs/fidelity.md)."""
+    claim = CLAIMS["schedules"]
+    (arm,) = (arm for arm in claim.arms if arm.diary)
+    whole = {"train_epochs": 91, "learning_rate.drop_epochs": ()}
+    (trial,) = trials.of_arm(claim, arm, "laptop", 0, "data", tmp_path, whole)
+    settings = dict(trial.overrides)
+    assert settings["learning_rate.schedule"] == "diary"
+    assert settings["learning_rate.diary"] == recipes.load("default").learning_rate.diary
+    noise = CLAIMS["color_noise"]
+    (arm,) = (arm for arm in noise.arms if arm.diary)
+    for budget, drops in (("laptop", (37, 45)), ("gpu", (15, 18))):
+        (trial,) = trials.of_arm(noise, arm, budget, 0, "data", tmp_path)
+        (steps,) = trials.of_arm(noise, noise.arms[0], budget, 0, "data", tmp_path)
+        rates = [e for e, what, _ in dict(trial.overrides)["learning_rate.diary"] if what == "rate"]
+        assert tuple(rates) == dict(steps.overrides)["learning_rate.drop_epochs"] == drops
+
+
 def test_an_optimum_at_the_edge_of_its_grid_is_flagged():
     (relu, _) = CLAIMS["relu"].arms
     assert trials.at_the_edge(relu, {"learning_rate.initial": 0.001})

@@ -84,6 +84,23 @@ def test_colour_noise(data, kind):
         assert np.allclose(image, expected, atol=1e-4)
 
 
+def test_the_popular_noise_whatever_the_data(data):
+    """fb.resnet.torch adds, to pixels in [0, 1], sum_i alpha_i lambda_i p_i, alpha ~ N(0, 0.1).
+
+    Its deviations in grey levels, by the reference page: 5.5, 0.48 and 0.11, the authors' 12.2.
+    """
+    images = np.full((4, 8, 8, 3), 100, np.uint8)
+    draws = np.array([[0.1, 0, 0], [0, 0.1, 0], [0, 0, 0.1], [0.1, 0.1, 0.1]], np.float32)
+    found = preprocess.Preprocess(data, settings(mean="none", color_noise="popular"), 8)
+    offsets = found(images, draws).numpy()[:, 0, 0] - 100
+    assert np.linalg.norm(offsets[:3], axis=1) == pytest.approx([5.546, 0.479, 0.115], rel=5e-3)
+    # Light and dark alike first; then red against blue; the three are at right angles.
+    assert np.ptp(offsets[0]) < 0.2 and abs(offsets[1, 1]) < 0.01 and offsets[1, 0] > 0
+    directions = offsets[:3] / np.linalg.norm(offsets[:3], axis=1, keepdims=True)
+    assert np.allclose(directions @ directions.T, np.eye(3), atol=2e-3)
+    assert np.allclose(offsets[3], offsets[:3].sum(axis=0), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("kind", "mean"),
     # torchvision's 0.485, 0.456, 0.406 of 255; the channels of Caffe's ilsvrc_2012_mean.npy.

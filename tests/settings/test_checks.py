@@ -72,7 +72,7 @@ def test_a_number_beyond_its_limits_is_named_with_what_would_be_right(changes, w
         ({"lrn_kernel": "bandit"}, "must be one of auto, tf, tf_fast_gradient, banded"),
         ({"precision": "float16"}, "did you mean .*mixed_float16"),
         ({"preprocess__mean": "median"}, "one of image, channel, none, torchvision, caffe, not"),
-        ({"preprocess__color_noise": "pca"}, "one of none, paper, code2012, not 'pca'"),
+        ({"preprocess__color_noise": "pca"}, "one of none, paper, code2012, popular, not 'pca'"),
         ({"learning_rate__monitor": "val_top1"}, "must be one of val_top_1_error, .*'val_top1'"),
         ({"learning_rate__scaling": "root"}, "one of none, linear, square_root, not 'root'"),
         ({"learning_rate__schedule": "cosinus"}, "not 'cosinus'; did you mean cosine"),

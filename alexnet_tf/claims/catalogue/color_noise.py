@@ -4,6 +4,9 @@ from alexnet_tf.claims.budgets import LAPTOP, budgets
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.rules import PairedDifference
 
+# The rates of the other arms; the 2012 runs ended without noise.
+NOISE_OFF = ((0.75, "rate", 0.001), (0.75, "color_noise", 0.0), (0.9, "rate", 0.0001))
+
 CLAIM = Claim(
     name="color_noise",
     section="4.1",
@@ -13,6 +16,12 @@ CLAIM = Claim(
     arms=(
         Arm("code2012", {"preprocess.color_noise": "code2012"}),
         Arm("paper", {"preprocess.color_noise": "paper"}),
+        Arm("popular", {"preprocess.color_noise": "popular"}),
+        Arm(
+            "code2012_off_at_the_end",
+            {"preprocess.color_noise": "code2012"},
+            diary=NOISE_OFF,
+        ),
         Arm("none", {"preprocess.color_noise": "none"}),
     ),
     measure="validation_error",

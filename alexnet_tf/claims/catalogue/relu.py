@@ -4,9 +4,10 @@ from alexnet_tf.claims.budgets import budgets
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.rules import RatioOfTimes
 
-# The rates around those that were best when this was tried before: 0.004 and 0.016.
+# Around the rates that were best when this was tried before: 0.004 and 0.016 with 50,000 images,
+# 0.002 and 0.016 with 500.
 RELU_RATES = (0.001, 0.002, 0.004, 0.008)
-TANH_RATES = (0.002, 0.004, 0.008, 0.016)
+TANH_RATES = (0.004, 0.008, 0.016, 0.032)
 
 CLAIM = Claim(
     name="relu",
@@ -32,7 +33,7 @@ CLAIM = Claim(
     measure="epochs_to_25",
     rule=RatioOfTimes("relu", "tanh", claimed=6.0, worth=2.0),
     budgets=budgets(
-        {"epochs": 80, "images": 500, "batch_size": 32, "seeds": 2, "pilot_epochs": 16},
+        {"epochs": 60, "images": 5000, "seeds": 2, "pilot_epochs": 8},
         {"epochs": 30, "images": 0, "seeds": 5},
         # Figure 1 has no regularisation of any kind.
         changes={
@@ -47,8 +48,9 @@ CLAIM = Claim(
     confounders=(
         "the paper does not say which four-layer network it used; here it is the one of the 2012 "
         "code's examples (three convolutions and fc10) without normalisation, decay and dropout",
-        "at the budget laptop the training set has 500 images, of which 25% training error is a "
-        "matter of memory; the paper's has 50,000",
+        "at the budget laptop the training set has 5,000 images, the paper's 50,000; with 500, "
+        "which both arms memorised within 25 epochs, tanh took 1.09 times as long as relu "
+        "(0.82 to 1.46, two seeds), which is why the set was made larger afterwards",
         "rates are chosen per arm from a grid by short pilots of one seed",
         "the error is the running one of an epoch, while the weights change",
     ),

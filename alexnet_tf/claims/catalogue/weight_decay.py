@@ -13,7 +13,12 @@ CLAIM = Claim(
     arms=(
         Arm("decay_5e-4", {"network.weight_decay": 0.0005}),
         Arm("none", {"network.weight_decay": 0.0}),
+        Arm("decay_5e-5", {"network.weight_decay": 0.00005}),
         Arm("decay_5e-3", {"network.weight_decay": 0.005}),
+        Arm(
+            "decoupled_5e-4",
+            {"network.weight_decay": 0.0005, "optimizer.name": "sgd_decoupled"},
+        ),
     ),
     measure="training_loss",
     rule=PairedDifference("decay_5e-4", "none", worth=0.02, unit="nats", scale=1.0),
