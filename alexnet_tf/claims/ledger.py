@@ -21,12 +21,30 @@ FILE = "ledger.jsonl"
 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:
-    """Adds a row; of several processes at once each writes its line whole."""
+    """Adds a row; of several processes at once each writes its line whole.
+
+    A half-written last line, of a process that was killed or of a full disk, is cut off before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab", buffering=0) as file:
+    with path.open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        complete, _, last = file.read().rpartition(b"\n")
+        if last and not _is_json(last):
+            file.truncate(len(complete) + 1 if complete else 0)
+        elif last:
+            file.write(b"\n")
         file.write(json.dumps(row, sort_keys=True).encode() + b"\n")
+        file.flush()
         os.fsync(file.fileno())
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def read(path: Path) -> list[dict[str, Any]]:

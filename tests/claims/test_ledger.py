@@ -58,6 +58,15 @@ def test_rows_survive_a_half_written_last_line_but_no_damage_before(tmp_path):
     with path.open("a") as file:
         file.write('{"a": 3')
     assert ledger.read(path) == [{"a": 1}, {"a": 2}]
+    # The next row takes the place of what was not written to its end.
+    ledger.append(path, {"a": 4})
+    assert ledger.read(path) == [{"a": 1}, {"a": 2}, {"a": 4}]
+    path.write_text('{"a": 1}')
+    ledger.append(path, {"a": 2})
+    assert path.read_text() == '{"a": 1}\n{"a": 2}\n'
+    path.write_text('{"a": 1')
+    ledger.append(path, {"a": 2})
+    assert path.read_text() == '{"a": 2}\n'
     path.write_text('{"a": 1\n{"a": 2}\n')
     with pytest.raises(UserError, match="ledger.jsonl:1: damaged"):
         ledger.read(path)
