@@ -34,6 +34,7 @@ from data_prep.shards import (
     conversion,
     dali,
     estimate,
+    ownership,
     plan,
     sidecars,
     statistics,
@@ -161,7 +162,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     }
     output_dir = _folder(flag_values.output_dir)
     inputs.check_paths(train, validation, output_dir)
-    conversion.refuse_foreign(output_dir)
+    ownership.refuse_foreign(output_dir)
     if not flag_values.dry_run:
         files.check_writable(files.join(output_dir, dataset.DATASET_FILE), "--output_dir")
     devkit = devkit or imagenet.find_devkit(train)
