@@ -5,7 +5,8 @@
 
 Changes one place of one module, such as `<` to `<=` or 5 to 6, in memory only, and runs that
 module's own fast tests. A mutant that no test notices shows a line that no test pins down.
-Messages, annotations, assertions and the making of errors are left alone.
+Messages, annotations, assertions and the making of errors are left alone, and so are arguments
+that only check or only make things faster (`strict=True`).
 
 TensorFlow is imported once: every mutant is a fork of this process, which then imports the changed
 module and runs pytest. So it needs a system that can fork, and takes seconds per mutant.
@@ -65,6 +66,8 @@ _OPERATORS = {
     ast.Mod: ast.Mult,
     ast.Pow: ast.Mult,
 }
+# Arguments that only check what is right anyway, or only make things faster.
+_IDLE_KEYWORDS = frozenset(["strict", "maxsize", "stateful", "parallel_iterations"])
 _CALLS = {"min": "max", "max": "min", "maximum": "minimum", "minimum": "maximum", "any": "all",
           "all": "any", "floor": "ceil", "ceil": "floor"}  # fmt: skip
 
@@ -123,6 +126,8 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
         return
     if isinstance(node, ast.ClassDef):
         yield from (n for part in node.body for n in _walk(part))
+        return
+    if isinstance(node, ast.keyword) and node.arg in _IDLE_KEYWORDS:
         return
     yield node
     for child in ast.iter_child_nodes(node):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from alexnet_tf.serving import bytes_graph, exif_graph, jpeg_graph
+from alexnet_tf.serving import bytes_graph, exif_graph, jpeg_graph, webp_graph
 from data_prep.pixels.headers import BMP_HEADER_BYTES, MAX_PNG_CHUNKS
 from data_prep.pixels.limits import MAX_PIXELS
 
@@ -20,8 +20,6 @@ JPEG, PNG, GIF, BMP, WEBP, UNKNOWN = range(6)
 # Bytes that all headers fit into.
 _HEAD = 64
 _GIF_END = b"\x3b"
-# Chunks of a WebP that are looked at for an orientation.
-_MAX_CHUNKS = 10_000
 
 NOT_AN_IMAGE = "not an image of a known kind"
 EMPTY = "empty file"
@@ -31,7 +29,6 @@ BMP_KIND = "BMP with a palette, 16 bits or compression: this model decodes 24 an
 PNG_CHUNK = "truncated PNG (a chunk reaches beyond the end of the file)"
 PNG_CHUNKS = f"PNG of more than {MAX_PNG_CHUNKS:,} chunks, which is not decoded"
 GIF_FRAME = "GIF whose first frame does not fill its canvas, which this model does not decode"
-WEBP_KIND = "WebP with transparency or of several frames, which this model does not decode"
 
 
 def inspect(
@@ -87,8 +84,11 @@ def inspect(
         return answer(BMP, reason, height, width, cut)
 
     def webp():
-        reason, height, width = _webp(padded, head)
-        exif = _webp_exif(content) if upright else None
+        reason, height, width, has_exif = webp_graph.inspect(content, padded, head)
+        exif = None
+        if upright:
+            nowhere = tf.constant(0, tf.int64)
+            exif = tf.cond(has_exif, lambda: webp_graph.exif(content), lambda: nowhere)
         return answer(WEBP, reason, height, width, exif=exif)
 
     def other():
@@ -158,39 +158,6 @@ def _bmp(content: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, ...]:
     return reason, height, width, tf.strings.substr(content, 0, end)
 
 
-def _webp(padded: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """Reason, height and width."""
-    first = tf.strings.substr(padded, 12, 4)
-
-    def extended():
-        flags = bytes_graph.unsigned(head, 20, 1)
-        moves, alpha = tf.equal(flags // 2 % 2, 1), tf.equal(flags // 16 % 2, 1)
-        width, height = bytes_graph.unsigned(head, 24, 3), bytes_graph.unsigned(head, 27, 3)
-        return bytes_graph.first_true([(moves | alpha, WEBP_KIND)]), height + 1, width + 1
-
-    def lossless():
-        bits = bytes_graph.unsigned(head, 21, 4)
-        reason = bytes_graph.first_true([(tf.equal(bits // (1 << 28) % 2, 1), WEBP_KIND)])
-        return reason, (bits // (1 << 14)) % (1 << 14) + 1, bits % (1 << 14) + 1
-
-    def lossy():
-        width, height = bytes_graph.unsigned(head, 26, 2), bytes_graph.unsigned(head, 28, 2)
-        return tf.constant(""), height % (1 << 14), width % (1 << 14)
-
-    def other():
-        one = tf.constant(1, tf.int64)
-        return tf.constant("damaged WebP (unknown first chunk)"), one, one
-
-    return tf.case(
-        [
-            (tf.equal(first, b"VP8X"), extended),
-            (tf.equal(first, b"VP8L"), lossless),
-            (tf.equal(first, b"VP8 "), lossy),
-        ],
-        default=other,
-    )
-
-
 def _png(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Why a PNG is refused (string), and where its EXIF block begins (int64; 0: it has none).
 
@@ -225,37 +192,6 @@ def _png(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         [(before_end & tf.logical_not(whole), PNG_CHUNK), (before_end & whole, PNG_CHUNKS)]
     )
     return reason, exif
-
-
-def _webp_exif(content: tf.Tensor) -> tf.Tensor:
-    """Where the TIFF structure of a WebP's EXIF chunk begins, int64; 0: it has none."""
-    data = bytes_graph.vector(content)
-
-    def next_chunk(at):
-        length = bytes_graph.unsigned(data, at + 4, 4)
-        return at + 8 + length + length % 2
-
-    begin = _chunk(content, tf.constant(12, tf.int64), 0, b"EXIF", next_chunk)
-    padded = tf.strings.join([content, b"\0" * 8])
-    prefixed = tf.equal(bytes_graph.text(padded, begin, 6), b"Exif\0\0")
-    return tf.where((begin > 0) & prefixed, begin + 6, begin)
-
-
-def _chunk(content, begin, name_at: int, name: bytes, next_chunk) -> tf.Tensor:
-    """Where the content of the first chunk called `name` begins, int64; 0: there is none."""
-    size = tf.cast(tf.strings.length(content), tf.int64)
-
-    def is_other(at):
-        inside = at + 8 <= size
-        return tf.cond(
-            inside,
-            lambda: tf.not_equal(bytes_graph.text(content, at + name_at, 4), name),
-            lambda: tf.constant(False),
-        )
-
-    at = _walk(is_other, next_chunk, begin, _MAX_CHUNKS)
-    there = (at + 8 <= size) & tf.logical_not(is_other(at))
-    return tf.where(there, at + 8, tf.zeros_like(at))
 
 
 def _walk(goes_on, step, begin: tf.Tensor, most: int | None = None) -> tf.Tensor:

@@ -11,7 +11,7 @@ documented by Microsoft and IBM, and the WebP container (RFC 9649).
 import dataclasses
 import struct
 
-from data_prep.pixels import exif, jpeg
+from data_prep.pixels import exif, jpeg, webp
 from data_prep.pixels.errors import ImageError
 from data_prep.pixels.limits import check_size
 
@@ -19,8 +19,6 @@ KINDS = ("JPEG", "PNG", "GIF", "BMP", "WebP")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-# Chunks of a WebP looked at for an orientation: a file with more is not a photograph.
-_MAX_CHUNKS = 10_000
 # The largest image of 8 bits, stored without compression, has 24,576 of libpng's pieces of 8 kB.
 MAX_PNG_CHUNKS = 30_000
 # The headers of Windows and of OS/2 version 2; the first one of OS/2, of 12 bytes, is another.
@@ -190,8 +188,10 @@ def _webp(data: bytes) -> Header:
         height = int.from_bytes(data[27:30], "little") + 1
         if len(data) < 30:
             raise ImageError("truncated header")
-        animated, alpha = bool(flags & 0x02), bool(flags & 0x10)
-        orientation = _webp_orientation(data) if flags & 0x08 else exif.AS_STORED
+        animated, alpha = bool(flags & webp.ANIMATION), bool(flags & webp.ALPHA)
+        if not animated and not alpha:
+            alpha = webp.has_transparency(data)
+        orientation = _webp_orientation(data) if flags & webp.EXIF else exif.AS_STORED
         return Header(
             "WebP", width, height, 4 if alpha else 3, orientation, animated=animated,
             in_tensorflow=not animated and not alpha,
@@ -210,8 +210,8 @@ def _webp(data: bytes) -> Header:
 
 
 def _webp_orientation(data: bytes) -> int:
-    position = 12
-    for _ in range(_MAX_CHUNKS):
+    position = webp.FIRST_CHUNK
+    for _ in range(webp.MAX_CHUNKS):
         if position + 8 > len(data):
             break
         chunk, length = struct.unpack_from("<4sI", data, position)

@@ -84,7 +84,9 @@ def test_chosen_examples_from_memory(data):
         assert_equal(list(kept.as_numpy_iterator()), list(plain.as_numpy_iterator()))
 
 
-def test_a_resident_set_completes_batches_to_the_same(data):
+def test_a_resident_set_completes_batches_to_the_same(data, monkeypatch):
+    # In three parts, of which the last is filled up with examples of weight 0.
+    monkeypatch.setattr(resident, "_DECODED_TOGETHER", 8)
     whole = resident.Resident(data, EXAMPLES)
     named = list(batches(data, "device"))
     assert all("image" not in batch and "label" not in batch for batch in named)

@@ -179,3 +179,22 @@ def test_cropping_a_jpeg_equals_cropping_its_decoded_pixels(tmp_path):
         windows = [image[y : y + 44, x : x + 44] for y in range(5) for x in range(5)]
         windows += [window[:, ::-1] for window in windows]
         assert any(np.array_equal(part, window) for window in windows)
+
+
+def test_a_split_of_one_image_fills_its_batch_with_that_image(tmp_path):
+    folder = small_dataset.make(tmp_path / "data", image_size=12, validation=1, shards=1)
+    span = Span(1, 4)
+    (batch,) = pipeline.evaluation_batches(dataset.load(folder), "validation", span)
+    assert batch["weight"].numpy().tolist() == [1, 0, 0, 0]
+    assert np.all(batch["image"] == batch["image"][0])
+
+
+def test_seeds_of_epochs_do_not_meet():
+    """2^20 epochs of 2^43 examples share the 63 bits of a positive int64."""
+
+    def number(epoch, example):
+        return int(pipeline._numbers(tf.constant(epoch, tf.int64), tf.constant(example, tf.int64)))
+
+    assert number(0, 5) == 5
+    assert number(1, 0) == number(0, 2**43 - 1) + 1 == 2**43
+    assert number(2**20 - 1, 2**43 - 1) == 2**63 - 1

@@ -179,3 +179,34 @@ def test_a_training_batch_without_draws_is_the_centre(data):
     mirrored = prepare.training({"image": images, "flip": tf.constant([True, False, True])})
     expected = tf.stack([images[0, :, ::-1], images[1], images[2, :, ::-1]])
     assert np.array_equal(mirrored, prepare(expected[:, 2:10, 2:10]))
+
+
+def test_the_one_view_is_the_centre_among_the_ten():
+    images = np.random.default_rng(1).integers(0, 256, (1, 13, 13, 3), np.uint8)
+    for count in (1, 10):
+        found = np.asarray(preprocess.views(images, 8, count)).reshape(count, 8, 8, 3)
+        assert np.array_equal(found[preprocess.centre_view(count)], images[0, 2:10, 2:10])
+
+
+def test_images_may_be_as_small_as_the_crop(data):
+    prepare = preprocess.Preprocess(data, settings(), 12)
+    images = np.random.default_rng(0).integers(0, 256, (2, 12, 12, 3), np.uint8)
+    assert np.allclose(prepare(images), images.astype(np.float32) - data.mean_image(), atol=1e-5)
+
+
+def test_without_colour_noise_nothing_is_drawn(data):
+    assert preprocess.Preprocess(data, settings(), 8).noise_stddev == 0
+    assert preprocess.Preprocess(data, settings(color_noise="paper"), 8).noise_stddev == 0.1
+
+
+def test_batches_that_name_their_images_are_completed(data):
+    prepare = preprocess.Preprocess(data, settings(), 8)
+    batch = {"image": tf.zeros([1, 8, 8, 3])}
+    assert prepare.complete(batch) is batch
+
+    class Set:
+        def complete(self, batch):
+            return {"image": tf.gather([3.0, 5.0], batch["example"])}
+
+    prepare.resident = Set()
+    assert prepare.complete({"example": tf.constant([1, 0])})["image"].numpy().tolist() == [5, 3]

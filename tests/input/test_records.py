@@ -220,3 +220,60 @@ def test_labels_are_read_as_protocol_buffers_write_them(label):
     record = tf.train.Example(features=features).SerializeToString()
     assert records._label(record) == label
     assert records._label(record.replace(b"label", b"other")) is None
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 128, 300, 16_383, 16_384, 2**31])
+def test_lengths_are_read_as_protocol_buffers_write_them(value):
+    text = b"?" + records.varint(value)
+    assert records._varint_at(text + b"\xff", 1) == (value, len(text))
+
+
+def test_a_label_in_the_older_encoding_is_left_to_the_parser():
+    # proto2 wrote each number of a list behind a tag of its own, 0x08; both are valid.
+    key = dataset.LABEL_KEY.encode()
+    for of_the_list, expected in ((b"\x0a\x01\x07", 7), (b"\x08\x07", None)):
+        feature = b"\x1a" + records.varint(len(of_the_list)) + of_the_list
+        entry = b"\x0a" + records.varint(len(key)) + key + b"\x12"
+        head = entry + records.varint(len(feature)) + feature
+        assert records._label(head + b"more") == expected
+
+
+@pytest.mark.parametrize("jpeg_folder", ["converter"], indirect=True)
+def test_encoded_records_are_read_without_parsing_them(jpeg_folder, monkeypatch):
+    reader = records.RecordReader(dataset.load(jpeg_folder), "train")
+    monkeypatch.delattr(reader.__class__, "_parsed_content")
+    numbers = np.arange(7)
+    found = reader.read_contents(numbers, np.zeros(reader.bytes_of(numbers), np.uint8))
+    assert sorted(found[:, 2]) != [0] * 7
+
+
+@pytest.mark.parametrize("raw_folder", ["converter"], indirect=True)
+def test_an_image_may_be_the_last_of_a_record(raw_folder, monkeypatch):
+    """Nothing behind it, and nothing but the label before it; it is not parsed for that."""
+    data = dataset.load(raw_folder)
+    reader = records.RecordReader(data, "train")
+    parts = []
+    for key, value in (
+        ("image/class/label", {"int64_list": tf.train.Int64List(value=[300])}),
+        (data.image_key, {"bytes_list": tf.train.BytesList(value=[b"pixels"])}),
+    ):
+        features = tf.train.Features(feature={key: tf.train.Feature(**value)})
+        parts.append(tf.train.Example(features=features).SerializeToString())
+    # One message: the entries of both, behind one tag and length.
+    entries = b"".join(part[2:] for part in parts)
+    record = b"\x0a" + records.varint(len(entries)) + entries
+    assert tf.train.Example.FromString(record).features.feature.keys() == {
+        "image/class/label", data.image_key,
+    }  # fmt: skip
+    expected = (len(record) - 6, 6, 300)
+    assert reader._content(np.frombuffer(record, np.uint8)) == expected
+    # A length that reaches beyond the record is not believed.
+    assert reader._content(np.frombuffer(record[:-1], np.uint8)) is None
+
+
+def test_a_split_of_one_image_is_read(tmp_path):
+    folder = small_dataset.make(tmp_path / "data", train=1, shards=1, store="uint8")
+    pixels = np.zeros((1, 16 * 16 * 3), np.uint8)
+    labels = records.RecordReader(dataset.load(folder), "train").read_pixels(np.array([0]), pixels)
+    expected, _ = small_dataset.pixels("train", 1, 16, 3)
+    assert labels.tolist() == [1] and np.array_equal(pixels[0], expected[0].ravel())

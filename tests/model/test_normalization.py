@@ -159,3 +159,33 @@ def test_contrast_gradient_holds_the_mean_constant():
         loss = tf.reduce_sum(y * g.astype(np.float32))
     ours = tape.gradient(loss, variable).numpy()[0, :, :, 0]
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("implementation", "size", "blocked", "operation"),
+    [
+        ("tf", 5, False, "LRN"),
+        ("tf_fast_gradient", 5, False, "LRN"),
+        ("banded", 5, False, "MatMul"),
+        ("shifted", 5, False, "AddN"),
+        # TensorFlow's has no even windows; none but the product has blocks.
+        ("tf", 4, False, "MatMul"),
+        ("tf_fast_gradient", 4, False, "MatMul"),
+        ("shifted", 4, False, "AddN"),
+        ("tf", 5, True, "MatMul"),
+        ("tf_fast_gradient", 5, True, "MatMul"),
+        ("shifted", 5, True, "MatMul"),
+    ],
+)
+def test_implementations_are_what_they_are_called(implementation, size, blocked, operation):
+    """They compute the same, at other speeds: what runs is the difference."""
+
+    @tf.function
+    def value(x):
+        return normalization.across_maps(
+            x, size=size, alpha=1e-4, beta=0.75, k=2, blocked=blocked, implementation=implementation
+        )
+
+    graph = value.get_concrete_function(tf.TensorSpec([2, 3, 3, 12])).graph
+    kinds = {operation.type for operation in graph.get_operations()}
+    assert kinds & {"LRN", "MatMul", "AddN"} == {operation}

@@ -127,3 +127,10 @@ def test_noise_of_a_schedule_is_a_function_of_the_step():
     assert [second.multipliers_at(step)[0] for step in (909, 3)] == [found[909], found[3]]
     assert found.min() >= 1
     assert abs(found.mean() - (1 + 0.5 * np.sqrt(2 / np.pi))) < 0.05
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_a_resumed_run_begins_at_any_epoch(epoch):
+    """Nothing was asked of the rule before."""
+    rule = make(diary=((0, "*/bias", 0.05),))
+    assert np.allclose(rule.multipliers_at(epoch * 10), [1, 5, 1, 1, 1, 5])

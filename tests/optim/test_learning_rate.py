@@ -128,6 +128,8 @@ def test_an_epoch_that_is_cut_short_changes_nothing():
 
 
 def test_planned_drops_are_said():
+    later = learning_rate.make(config(schedule="steps", drop_epochs=(2,)), steps_per_epoch=3)
+    assert [later.end_epoch(step, {}) != [] for step in (3, 6, 9)] == [False, True, False]
     made = config(schedule="steps", drop_epochs=(1,))
     rule = learning_rate.make(made, steps_per_epoch=3)
     said = [rule.end_epoch(step, {}) for step in (2, 3, 6)]

@@ -71,3 +71,9 @@ def test_the_recipe_chooses():
     assert loss_scale.make(config).dynamic
     config.loss_scale = 128.0
     assert float(loss_scale.make(config).factor()) == 128
+
+
+def test_more_updates_are_left_out_than_lead_from_the_largest_factor_to_1():
+    """2^24 to 1 are 24 halvings; docs/reliability.md promises 50."""
+    assert loss_scale.LARGEST == 2**24 and loss_scale.SMALLEST == 1
+    assert loss_scale.MAX_SKIPPED_IN_A_ROW == 50 > 2 * 24

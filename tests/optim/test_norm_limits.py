@@ -185,3 +185,14 @@ def test_kernels_with_limits_are_not_merged():
     free = rows.Weights(init_stddev=1)
     top = rows.FullyConnected(name="top", inputs=("ha", "hb"), outputs=2, kernels=(free,) * 2)
     assert "ha/kernel" not in grouped.merge(table.Table("two", (*column, top), 3, 2)).assemblies
+
+
+def test_units_along_the_first_axis_by_hand():
+    """Rows (1, 3) and (5, 5, ...): each is scaled by its own spread and norm."""
+    weights = tf.constant([[1.0, 3.0, 1.0, 3.0], [10.0, 10.0, 30.0, 30.0]])
+    # Deviations 1 and 10: root 2 and 20, divided by n = 4: 0.5 and 5; the limits are 1 and 2.
+    found = norm_limits.within_range(weights, 1.0, 2.0, (0,)).numpy()
+    assert np.allclose(found, [[2, 6, 2, 6], [4, 4, 12, 12]])
+    # Norms sqrt(20) and sqrt(2000); at most 4 * 1.25 = 5 = sqrt(25).
+    found = norm_limits.within_ball(weights, 1.25, (0,)).numpy()
+    assert np.allclose(found[0], weights[0]) and np.isclose(np.linalg.norm(found[1]), 5)

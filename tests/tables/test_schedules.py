@@ -109,7 +109,18 @@ def test_strict_reading_refuses_old_notations(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["cosine[3]", "dexp[]", "dexp[a,b]", "exp[-1]", "dexp[2,1.5]", "exp[nan]", "dexp[2,inf]"],
+    [
+        "cosine[3]",
+        "dexp[]",
+        "dexp[a,b]",
+        "exp[-1]",
+        "dexp[2,1.5]",
+        "exp[nan]",
+        "dexp[2,inf]",
+        "exp[0]",
+        "exp[2,-0.5]",
+        "dexp[2,0,0]",
+    ],
 )
 def test_nonsense_is_refused(text):
     with pytest.raises(UserError):
@@ -132,3 +143,9 @@ def test_named_values_beside_others_are_refused():
     with pytest.raises(UserError) as strict:
         schedules.parse("linear[tgtFactor=10, 2]", strict=True)
     assert str(mixed.value) == str(strict.value)
+
+
+def test_nothing_falls_unless_a_schedule_says_so():
+    for kind in ("default", "linear", "exp", "dexp", "jdexp"):
+        schedule = schedules.Schedule(kind)
+        assert [schedule.rate(0.3, t, normal=1.0) for t in (0, 0.5, 1)] == [0.3] * 3

@@ -14,6 +14,7 @@ def f(a: int = 3, *, flag: bool = True) -> int:
         raise ValueError("a" * 3 if a > 4 else f"{a + 1}")
     assert a != 7
     log(a * 2)
+    cached = cache(f, maxsize=4096)
     return -min(a, 2.5) // 2
 """
 

@@ -62,13 +62,14 @@ def test_sides_are_rounded_and_the_square_is_central(
 
 
 @pytest.mark.parametrize(("height", "width"), [(75, 100), (64, 64), (97, 51), (33, 200)])
-def test_shrinking_averages_areas(height: int, width: int) -> None:
+@pytest.mark.parametrize("size", [32, 13])
+def test_shrinking_averages_areas(height: int, width: int, size: int) -> None:
     image = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
-    shape = resize.geometry(height, width, 32)
+    shape = resize.geometry(height, width, size)
     exact = area_by_repetition(image, shape.new_height, 0)
     exact = area_by_repetition(exact, shape.new_width, 1)
-    square = exact[shape.top : shape.top + 32, shape.left : shape.left + 32]
-    result = whole(image, 32).astype(np.float64)
+    square = exact[shape.top : shape.top + size, shape.left : shape.left + size]
+    result = whole(image, size).astype(np.float64)
     # Half a level of rounding, and a little for weights of 15 bits.
     assert np.abs(result - square).max() <= 0.51
 

@@ -213,3 +213,12 @@ def test_a_million_images_take_columns_not_objects() -> None:
     assert done.returncode == 0, done.stderr
     # 14 million in 4 GB, with 100 MB for the program, are 290 bytes each.
     assert float(done.stdout) < 290
+
+
+def test_later_settings_stand_in_a_fingerprint_only_where_they_are_used() -> None:
+    """So that a conversion that an older version began is finished."""
+    first = {"image_size", "store", "jpeg_quality", "seed", "label_order", "label_offset"}
+    assert plan.Settings().summary().keys() == first
+    used = plan.Settings(exif_orientation="apply", validation_fraction=0.1)
+    assert used.beyond_the_first() == {"exif_orientation": "apply", "validation_fraction": 0.1}
+    assert used.summary().keys() == first | used.beyond_the_first().keys()

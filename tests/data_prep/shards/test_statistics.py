@@ -86,3 +86,24 @@ def test_the_authors_figures_are_those_of_his_file() -> None:
     # cuda-convnet2's input_meta, printed beside a dataset's own: RGB, and ascending.
     assert statistics.AUTHOR_CHANNEL_MEAN == (127.305, 119.715, 104.913)
     assert statistics.AUTHOR_PCA_STANDARD_DEVIATIONS == (19.7208, 37.0939, 121.7801)
+
+
+def test_the_largest_component_of_every_vector_is_positive() -> None:
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        mixed = random.normal(size=(1, 8, 8, 3)) @ random.normal(size=(3, 3)) * 40 + 128
+        summary = statistics.summarize(summed(np.clip(mixed, 0, 255).astype(np.uint8)))
+        for vector in np.array(summary["pca_vectors"]).T:
+            assert vector[np.abs(vector).argmax()] > 0
+
+
+def test_components_are_kept_to_nine_decimals(pictures: np.ndarray) -> None:
+    """Beyond them libraries of linear algebra differ, and two conversions would."""
+    summary = statistics.summarize(summed(pictures))
+    covariance = np.cov(pictures.reshape(-1, 3).T.astype(np.float64), bias=True)
+    expected = np.sqrt(np.linalg.eigvalsh(covariance))
+    for value, exact in zip(summary["pca_standard_deviations"], expected, strict=True):
+        assert f"{value:.9f}" == f"{exact:.9f}" and value == float(f"{value:.9f}")
+    values = np.ravel(summary["pca_vectors"])
+    assert all(value == float(f"{value:.9f}") for value in values)
+    assert any(value != float(f"{value:.8f}") for value in values)
