@@ -36,6 +36,9 @@ def import_tensorflow() -> None:
             with environment.without_keras_settings():
                 importlib.import_module("tensorflow")
                 importlib.import_module("keras")
+        except KeyboardInterrupt:
+            # Whoever stops a command asked for no notes.
+            raise
         except BaseException:
             notes.seek(0)
             os.write(stderr, notes.read())

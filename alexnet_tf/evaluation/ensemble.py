@@ -233,6 +233,13 @@ def table_text(report: dict[str, Any]) -> str:
                 f"{error['top_5_error']:>10.2%}  {error['loss']:>7.4f}"
             )
             name = ""
+            for cost, found in error.get("costs", {}).items():
+                own = found.get("top_1_error")
+                lines.append(
+                    f"{'  cost ' + cost:{width}}  {'':>5}  "
+                    f"{'' if own is None else format(own, '.2%'):>10}   {'':>10}  "
+                    f"{found['loss']:>7.4f}"
+                )
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -15,18 +15,28 @@ from alexnet_tf.devices.distribution import Distribution
 from alexnet_tf.evaluation import metrics, predict
 from alexnet_tf.input import pipeline, preprocess
 from alexnet_tf.model import costs
+from alexnet_tf.tables import rows
 from alexnet_tf.tables.table import Table
 from data_prep import dataset
 
 
 @dataclasses.dataclass(frozen=True)
 class Errors:
-    """Totals over `count` images; the properties are means."""
+    """Totals over `count` images; the properties are means.
+
+    Attributes:
+        loss_sum: of the costs' sum.
+        top_1_errors, top_5_errors: images whose class is not the best, or among the five best.
+        count: images.
+        costs: of a network with several costs, by their names: the sum of the cost, and the top-1
+            errors of its own scores, where it is a softmax (else None).
+    """
 
     loss_sum: float
     top_1_errors: int
     top_5_errors: int
     count: int
+    costs: dict[str, tuple[float, int | None]] = dataclasses.field(default_factory=dict)
 
     def __add__(self, other: Errors) -> Errors:
         """Totals over the images of both."""
@@ -35,15 +45,34 @@ class Errors:
             self.top_1_errors + other.top_1_errors,
             self.top_5_errors + other.top_5_errors,
             self.count + other.count,
+            {
+                name: (loss + other.costs[name][0], _sum(wrong, other.costs[name][1]))
+                for name, (loss, wrong) in self.costs.items()
+            },
         )
 
     @classmethod
-    def from_sums(cls, sums: np.ndarray) -> Errors:
-        """Totals from the vector that `metrics.SUMS` names."""
-        return cls(float(sums[0]), int(sums[1]), int(sums[2]), int(sums[3]))
+    def from_sums(cls, sums: np.ndarray, costs: Sequence[rows.Cost] = ()) -> Errors:
+        """Totals from the vector that `metrics.SUMS` names, and behind them two for each cost."""
+        first, others = sums[: len(metrics.SUMS)], sums[len(metrics.SUMS) :]
+        of_costs = {
+            cost.name: (float(loss), int(wrong) if predict.is_softmax(cost) else None)
+            for cost, (loss, wrong) in zip(costs, np.reshape(others, (-1, 2)), strict=True)
+        }
+        return cls(float(first[0]), int(first[1]), int(first[2]), int(first[3]), of_costs)
 
-    def as_dict(self) -> dict[str, float | int]:
-        """Shares, mean loss and counts, for JSON."""
+    @property
+    def cost_means(self) -> dict[str, dict[str, float]]:
+        """Of several costs by their names: `loss`, and of a softmax `top_1_error`."""
+        return {
+            name: {"loss": loss / self.count}
+            | ({} if wrong is None else {"top_1_error": wrong / self.count})
+            for name, (loss, wrong) in self.costs.items()
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Shares, mean loss and counts, for JSON; of several costs `costs` as well."""
+        costs = {"costs": self.cost_means} if self.costs else {}
         return {
             "top_1_error": self.top_1_error,
             "top_5_error": self.top_5_error,
@@ -51,6 +80,7 @@ class Errors:
             "top_1_errors": self.top_1_errors,
             "top_5_errors": self.top_5_errors,
             "count": self.count,
+            **costs,
         }
 
     @property
@@ -67,6 +97,10 @@ class Errors:
     def top_5_error(self) -> float:
         """Share of images whose class is not among the five best, 0..1."""
         return self.top_5_errors / self.count
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
 
 
 class Interrupted(Exception):
@@ -106,6 +140,8 @@ class Collected:
 
 def errors_of(table: Table, probabilities: np.ndarray, labels: np.ndarray) -> Errors:
     """Errors of given probabilities: those of an ensemble, say.
+
+    Of several costs the loss is that of the classes' scores alone: no other scores are given.
 
     Args:
         table: the network, for its cost.
@@ -184,6 +220,7 @@ class Evaluator:
             return distribution.sum(per_replica), probabilities
 
         self._step = compiled
+        self._costs = costs.all_costs(table) if table.more_costs else ()
         # By number of views, of the last time that the split was run over to its end.
         self.errors: dict[int, Errors] = {}
 
@@ -241,7 +278,8 @@ class Evaluator:
 
     def _run(self, wants_to_stop: Callable[[], bool] = lambda: False) -> Iterator[tuple[Any, Any]]:
         """Yields batches and their probabilities; then the totals are in `errors`."""
-        totals = np.zeros((len(self.view_counts), len(metrics.SUMS)), np.float64)
+        width = len(metrics.SUMS) + 2 * len(self._costs)
+        totals = np.zeros((len(self.view_counts), width), np.float64)
         for batch in self._batches():
             totals_and_wish, probabilities = self._step(
                 batch, tf.constant([float(wants_to_stop())])
@@ -251,7 +289,7 @@ class Evaluator:
                 raise Interrupted
             totals += np.reshape(sums, totals.shape)
             yield batch, probabilities
-        errors = [Errors.from_sums(total) for total in totals]
+        errors = [Errors.from_sums(total, self._costs) for total in totals]
         for total in errors:
             if total.count != self.examples:
                 raise RuntimeError(f"evaluated {total.count} of {self.examples} images")

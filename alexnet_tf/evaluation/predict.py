@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -10,6 +11,7 @@ import tensorflow as tf
 from alexnet_tf.evaluation import metrics
 from alexnet_tf.input import preprocess
 from alexnet_tf.model import costs
+from alexnet_tf.tables import rows
 from alexnet_tf.tables.table import Table
 
 
@@ -26,17 +28,35 @@ def make_evaluation_step(
     Returns:
         A function of the batch. With V = len(view_counts(views)) it returns the `SUMS` of its rows,
         float32 [V, 4], and the probabilities averaged over so many views, float32 [V, B, classes].
-        The loss is the network's cost of the averaged probabilities.
+        The loss is the network's cost of the averaged probabilities. Of C costs behind the four
+        sums stand two of each (`Errors.costs`), [V, 4 + 2 C], and the loss is the costs' sum.
     """
+    centre_view = preprocess.centre_view(views)
 
     def evaluation_step(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        of_views = predict_views(model, prepare, batch["image"], table=table, views=views)
-        centre = of_views[preprocess.centre_view(views)]
-        averaged = [centre] if views == 1 else [centre, tf.reduce_mean(of_views, axis=0)]
+        labels, weights = batch["label"], batch["weight"]
+
+        def averages(of_views: tf.Tensor) -> list[tf.Tensor]:
+            centre = of_views[centre_view]
+            return [centre] if views == 1 else [centre, tf.reduce_mean(of_views, axis=0)]
+
+        outputs = view_outputs(model, prepare, batch["image"], table=table, views=views)
+        averaged = averages(_by_view(costs.probabilities(table, outputs), views))
+        if not table.more_costs:
+            losses = [costs.of_probabilities(table, scores, labels) for scores in averaged]
+            of_costs: list[list[Any]] = [[] for _ in averaged]
+        else:
+            of_costs = [
+                list(costs.of_scores(table, scores, labels))
+                for scores in averages(_by_view(costs.scores(table, outputs), views))
+            ]
+            losses = [sum(loss for _, _, loss in found) for found in of_costs]
         sums = []
-        for probabilities in averaged:
-            losses = costs.of_probabilities(table, probabilities, batch["label"])
-            sums.append(metrics.sums(losses, probabilities, batch["label"], batch["weight"]))
+        for loss, scores, found in zip(losses, averaged, of_costs, strict=True):
+            vector = [metrics.sums(loss, scores, labels, weights)]
+            for cost, part, own in found:
+                vector.append(_of_cost(cost, part, own, labels, weights))
+            sums.append(tf.concat(vector, 0))
         return tf.stack(sums), tf.stack(averaged)
 
     return evaluation_step
@@ -73,6 +93,34 @@ def predict_views(
 
     Arguments as those of `predict`; the order of the views is that of `preprocess.views`.
     """
-    outputs = model(prepare(preprocess.views(images, table.input_size, views)), training=False)
-    probabilities = costs.probabilities(table, outputs)
-    return tf.reshape(probabilities, [views, -1, probabilities.shape[-1]])
+    outputs = view_outputs(model, prepare, images, table=table, views=views)
+    return _by_view(costs.probabilities(table, outputs), views)
+
+
+def view_outputs(
+    model: keras.Model,
+    prepare: preprocess.Preprocess,
+    images: tf.Tensor,
+    *,
+    table: Table,
+    views: int,
+) -> tf.Tensor:
+    """What the model yields of each view, one view after another: float32 [views B, outputs]."""
+    return model(prepare(preprocess.views(images, table.input_size, views)), training=False)
+
+
+def _by_view(scores: tf.Tensor, views: int) -> tf.Tensor:
+    return tf.reshape(scores, [views, -1, scores.shape[-1]])
+
+
+def _of_cost(
+    cost: rows.Cost, scores: tf.Tensor, losses: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+) -> tf.Tensor:
+    """Sums of one of several costs: of its losses, and of a softmax's wrong best classes."""
+    wrong = metrics.errors(scores, labels, 1) if is_softmax(cost) else tf.zeros_like(losses)
+    return tf.stack([tf.reduce_sum(tf.where(weights > 0, v, 0.0)) for v in (losses, wrong)])
+
+
+def is_softmax(cost: rows.Cost) -> bool:
+    """Whether errors of a cost's scores are reported, as in 2012."""
+    return cost.kind == "logreg"

@@ -34,6 +34,9 @@ def build(
 ) -> keras.Model:
     """A functional model from float32 [B, S, S, 3] mean-subtracted pixels to float32 logits.
 
+    Where the table has several costs, behind the logits come what the others read; `model.costs`
+    tells them apart.
+
     Args:
         table: the network; layers of the model bear the names of its rows.
         placement: "one_device", or the device of each column: its variables and the forward
@@ -69,10 +72,16 @@ def build(
         raise TableError(f"implementation={implementation} has no columns to place: use one_device")
     native = implementation == "grouped"
     choices = layers.Options(seed, lrn, pool, native, tuple(devices), space_to_depth)
+    wide = policy if policy == "float64" else "float32"
     initial = None
     if merged := grouped.merged(table, implementation):
         initial = _merged_initial(table, merged, seed)
         table = merged.table
+        if lost := set(table.cost_outputs) - {row.name for row in table.layers}:
+            raise TableError(
+                f"implementation={implementation} merges columns, and a cost reads one alone "
+                f"({', '.join(sorted(lost))}): use towers"
+            )
     row_shapes = table.shapes()
     image = keras.Input((*row_shapes[rows.IMAGE],), name="image", dtype="float32")
     tensors: dict[str, Any] = {rows.IMAGE: image}
@@ -83,13 +92,16 @@ def build(
         extra: dict[str, Any] = {}
         if isinstance(row, rows.WeightRow):
             extra = {"find_source": made.__getitem__, "initial": initial}
-        wide = policy if policy == "float64" else "float32"
-        dtype = wide if row.name == table.output_name else policy
+        dtype = wide if row.name in table.cost_outputs else policy
         layer = kind(row, [row_shapes[name] for name in row.inputs], choices, dtype=dtype, **extra)
         made[row.name] = layer
         values = [tensors[name] for name in row.inputs]
         tensors[row.name] = layer(values[0] if len(values) == 1 else values)
-    return keras.Model(image, tensors[table.output_name], name=_model_name(table.name))
+    outputs = [tensors[name] for name in table.cost_outputs]
+    output = outputs[0]
+    if len(outputs) > 1:
+        output = keras.layers.Concatenate(name="cost_outputs", dtype=wide)(outputs)
+    return keras.Model(image, output, name=_model_name(table.name))
 
 
 def unsupported(implementation: str, policy: str, jit_compile: bool) -> str:
@@ -141,9 +153,9 @@ def _check_name(name: str) -> None:
 
 
 def _needed(table: Table) -> list[rows.Row]:
-    """Rows that the output depends on, in the table's order."""
+    """Rows that costs depend on, in the table's order."""
     by_name = {row.name: row for row in table.layers}
-    wanted, needed = [table.output_name], set()
+    wanted, needed = list(table.cost_outputs), set()
     while wanted:
         name = wanted.pop()
         if name in by_name and name not in needed:

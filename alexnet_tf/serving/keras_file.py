@@ -69,12 +69,12 @@ class Network(keras.layers.Layer):
 
     @tf.autograph.experimental.do_not_convert
     def call(self, pixels: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """What the last layer yields, float32 [B, classes]."""
+        """What the last layer yields, float32 [B, classes], and what other costs read."""
         return self.inner(pixels, training=training)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """[B, classes]."""
-        return (input_shape[0], *self.table.shapes()[self.table.output_name])
+        """[B, classes], and what other costs read."""
+        return (input_shape[0], self.inner.output_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
         """What the constructor takes."""
@@ -99,7 +99,7 @@ class Probabilities(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """[B, classes]; one output tells two classes apart."""
-        return (input_shape[0], max(input_shape[-1], 2))
+        return (input_shape[0], self.table.num_classes)
 
     def get_config(self) -> dict[str, Any]:
         """What the constructor takes."""

@@ -348,7 +348,7 @@ class Cost:
         from_logits: whether the cost applies the softmax or the logistic function itself.
         tail: rows without weights between `output`, the labels and the squares of "sum2" and
             "gsum2"; the last one is squared. They belong to the cost, since predictions have no
-            labels.
+            labels. Without them "sum2" squares `output` itself.
     """
 
     name: str
@@ -358,3 +358,8 @@ class Cost:
     top_k: int = 1
     from_logits: bool = True
     tail: tuple[Row, ...] = ()
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether it compares something with the labels; "sum2" of a row alone does not."""
+        return self.kind != "sum2" or bool(self.tail)

@@ -183,6 +183,9 @@ def text(table: Table) -> str:
         f"(outputs of layers with weights; the {math.prod(table.shapes()[rows.IMAGE]):,} inputs "
         f"not counted), {counted(table.num_columns, 'column')}",
     ]
-    if cost is not None and cost.kind != "logreg":
-        formatted.append(f"cost {cost.kind} of {cost.output}, times {cost.coefficient:g}")
+    if cost is not None and (cost.kind != "logreg" or table.more_costs):
+        formatted += [
+            f"cost {one.kind} of {one.output}, times {one.coefficient:g}"
+            for one in (cost, *table.more_costs)
+        ]
     return "\n".join(formatted + [f"note: {note}" for note in table.notes])

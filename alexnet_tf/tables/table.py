@@ -28,6 +28,8 @@ class Table:
         channels: channels of the input image.
         output: name of the row that yields the logits; empty: the last row.
         cost: what training minimises; None: softmax cross-entropy of the output.
+        more_costs: added to `cost` in training (definition files of 2012 may have several); what
+            they say of the classes is reported, but predicts nothing.
         imports: (variable, variable of another network) pairs: what the network asks to begin
             with (the 2012 nets that went on from pretrained ones; `weights.choose`).
         notes: what the reader of a definition file has to say about it.
@@ -40,6 +42,7 @@ class Table:
     channels: int = 3
     output: str = ""
     cost: rows.Cost | None = None
+    more_costs: tuple[rows.Cost, ...] = ()
     imports: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -52,6 +55,11 @@ class Table:
     def output_name(self) -> str:
         """Name of the row that yields the logits."""
         return self.output or self.layers[-1].name
+
+    @property
+    def cost_outputs(self) -> tuple[str, ...]:
+        """Names of the rows that costs read: first that of the logits, each once."""
+        return tuple(dict.fromkeys([self.output_name, *(c.output for c in self.more_costs)]))
 
     def row(self, name: str) -> rows.Row:
         """The row called `name`; raises TableError with near misses."""

@@ -23,19 +23,29 @@ def first_page(run: Run) -> str:
     parameters = sum(int(np.prod(variable.shape)) for variable in run.variables.values())
     examples = pipeline.per_replica_batch_size(config.batch_size, run.distribution.replicas.total)
     validation = run.data.splits.get("validation")
+    # Every line is wrapped: a terminal would break words.
     lines = [
-        f"recipe         {config.name}, seed {config.seed}",
-        f"computes on    {where(run)}",
-        f"network        {run.table.name}: {parameters:,} parameters, input "
-        f"{run.crop}x{run.crop}, {run.data.num_classes} classes",
-        f"data           {run.data.directory}: {run.examples:,} training images, "
-        f"{validation.count if validation else 0:,} validation images, "
-        f"{run.data.image_size}x{run.data.image_size}",
-        f"batch          {config.batch_size} in all, {examples} per replica; "
-        f"{counted(run.steps_per_epoch, 'step')} per epoch",
-        f"length         {counted(run.epochs, 'epoch')}, {counted(run.last_step, 'step')}",
+        headed("recipe", f"{config.name}, seed {config.seed}"),
+        headed("computes on", where(run)),
+        headed(
+            "network",
+            f"{run.table.name}: {parameters:,} parameters, input {run.crop}x{run.crop}, "
+            f"{run.data.num_classes} classes",
+        ),
+        headed(
+            "data",
+            f"{run.data.directory}: {run.examples:,} training images, "
+            f"{validation.count if validation else 0:,} validation images, "
+            f"{run.data.image_size}x{run.data.image_size}",
+        ),
+        headed(
+            "batch",
+            f"{config.batch_size} in all, {examples} per replica; "
+            f"{counted(run.steps_per_epoch, 'step')} per epoch",
+        ),
+        headed("length", f"{counted(run.epochs, 'epoch')}, {counted(run.last_step, 'step')}"),
         headed("repeatable", distribution.repeatable(config)),
-        f"work folder    {run.folder.folder}",
+        headed("work folder", str(run.folder.folder)),
         *chosen(run.chosen),
     ]
     notes = [*run.table.notes, planned_rates.describe_scaling(config)]
@@ -44,9 +54,11 @@ def first_page(run: Run) -> str:
         lines += [headed(heading, text) for heading, text in run.beginning.lines]
     if position.step >= run.last_step and position.epoch >= run.epochs:
         unit = "steps" if config.train_steps else "epochs"
-        lines.append(f"finished       nothing is left to do; more {unit}: --config.train_{unit}=N")
+        lines.append(
+            headed("finished", f"nothing is left to do; more {unit}: --config.train_{unit}=N")
+        )
     elif position.step:
-        lines.append(f"resumes        after epoch {position.epoch}, step {position.step:,}")
+        lines.append(headed("resumes", f"after epoch {position.epoch}, step {position.step:,}"))
     return "\n".join(lines)
 
 

@@ -231,7 +231,12 @@ class Loop:
             raise explain(error, run.distribution.workers, "the evaluation") from error
         seconds = time.monotonic() - began
         return Validation(
-            errors.loss, errors.top_1_error, errors.top_5_error, errors.count, seconds
+            errors.loss,
+            errors.top_1_error,
+            errors.top_5_error,
+            errors.count,
+            seconds,
+            errors.cost_means,
         )
 
     def _adjust_rates(self, record: Epoch) -> None:

@@ -4,8 +4,10 @@ Read by the csv module, line by line, so that an error can name its line: commas
 or spaces between the columns, with or without quotes, a header, and a byte-order mark.
 """
 
+import codecs
 import csv
 import os
+import re
 from collections.abc import Collection, Sequence
 
 from alexnet_common import files
@@ -19,6 +21,10 @@ _HEADERS = frozenset(
     ["file", "filename", "file_name", "file name", "image", "image_id", "imageid", "id", "name",
      "path"]
 )  # fmt: skip
+# The line by which Excel is told of the delimiter.
+_DELIMITER_LINE = re.compile(r"sep=.?", re.IGNORECASE)
+# Characters of a line that an error shows.
+_SHOWN = 80
 _DELIMITERS = ("\t", ",", ";", " ")
 
 
@@ -42,6 +48,8 @@ def parse(path: str, content: bytes, names: Sequence[str], devkit: Devkit | None
     lines = numbered_lines(path, content)
     if not lines:
         raise UserError(f"{path}: is empty; expected one label per line")
+    if len(lines) > 1 and _DELIMITER_LINE.fullmatch(lines[0][1]):
+        del lines[0]
     if all(line.isdigit() for _, line in lines):
         if devkit is None:
             raise UserError(
@@ -58,7 +66,7 @@ def parse(path: str, content: bytes, names: Sequence[str], devkit: Devkit | None
     for place, (number, line) in enumerate(lines):
         pair = _pair(line, image_names)
         if pair is None or not all(pair):
-            raise UserError(f"{path}:{number}: expected 'filename class', found {line!r}")
+            raise UserError(f"{path}:{number}: expected 'filename class', found {_short(line)}")
         if place == 0 and _is_header(pair[0], image_names):
             continue
         if labels.setdefault(pair[0], pair[1]) != pair[1]:
@@ -85,16 +93,25 @@ def numbered_lines(path: str, content: bytes) -> list[tuple[int, str]]:
     Raises:
         UserError: it is no text.
     """
+    # Spreadsheets write "Unicode text" as UTF-16; its byte-order mark is no UTF-8.
+    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    name = "UTF-16" if is_utf_16 else "UTF-8"
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}: cannot be read as a label file, it is not UTF-8 text ({error.reason} at byte "
-            f"{error.start})"
+            f"{path}: cannot be read as a label file, it is not {name} text "
+            f"({error.reason} at byte {error.start})"
         ) from error
+    if "\0" in text:
+        raise UserError(f"{path}: is not a text file, or not in UTF-8: it holds zero bytes")
     # Not by splitlines(), which ends lines at characters that names may hold.
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _short(line: str) -> str:
+    return repr(line if len(line) <= _SHOWN else line[:_SHOWN] + "...")
 
 
 def _cells(line: str, delimiter: str) -> list[str] | None:
@@ -118,6 +135,9 @@ def _pair(line: str, names: Collection[str]) -> tuple[str, str] | None:
             continue
         if delimiter.isspace():
             cells = [cell for cell in cells if cell]
+        elif not any(cells[2:]):
+            # Spreadsheets end lines with the delimiters of empty columns.
+            del cells[2:]
         if len(cells) == 2:
             for cell, label in (cells, cells[::-1]):
                 if (name := _name(cell, names)) in names:
@@ -160,7 +180,9 @@ def _kaggle(path: str, lines: list[tuple[int, str]], names: Sequence[str]) -> di
         cells = _cells(line, ",")
         words = cells[1].split() if cells is not None and len(cells) == 2 else []
         if not cells or not cells[0] or not words:
-            raise UserError(f"{path}:{number}: expected 'ImageId,class box ...', found {line!r}")
+            raise UserError(
+                f"{path}:{number}: expected 'ImageId,class box ...', found {_short(line)}"
+            )
         # Kaggle leaves the ending out; ILSVRC's is .JPEG.
         labels[by_stem.get(cells[0], f"{cells[0]}.JPEG")] = words[0]
     return labels

@@ -77,27 +77,71 @@ def check_tail(
     return others[0]
 
 
-def cost(
-    values: Values, kind: str, parameters: Values | None, reads: Sequence[str], net: Net
-) -> rows.Cost:
-    """The cost of a section; takes a logistic function that only it reads into the cost.
+@dataclasses.dataclass(frozen=True)
+class CostSection:
+    """A section of a cost on its way to the table.
 
-    Args:
+    Attributes:
         values: the section of the definition file.
         kind: its type.
         parameters: its section of the parameter file, if there is one.
-        reads: rows that it reads.
-        net: whose row of a logistic function is changed.
+        reads: names of the rows that it reads.
     """
+
+    values: Values
+    kind: str
+    parameters: Values | None
+    reads: tuple[str, ...]
+
+
+def costs(sections: Sequence[CostSection], net: Net) -> list[rows.Cost]:
+    """The costs of all sections, first the one that the classes of an image come from.
+
+    In 2012 the gradients of all costs were added up, and no cost was the first among them. Here
+    that is the one with the most layers with weights below it, of equals the first of the file.
+
+    Args:
+        sections: in the file's order.
+        net: whose rows of logistic functions are changed where only a cost reads them.
+    """
+    made = [_cost(section, sections, net) for section in sections]
+    if len(made) < 2:
+        return made
+    labelled = [cost for cost in made if cost.reads_labels]
+    if not labelled:
+        raise sections[0].values.error(
+            "one of the costs must compare a layer with the labels: no other cost says what the "
+            "classes of an image are"
+        )
+    first = max(labelled, key=lambda cost: _depth(cost.output, net))
+    net.note(f"its {len(made)} costs are added up; the classes of an image come from {first.name}")
+    return [first, *(cost for cost in made if cost is not first)]
+
+
+def _depth(output: str, net: Net) -> int:
+    """Number of layers with weights on the longest way from the image to `output`."""
+    depths: dict[str, int] = {}
+    for name, row in net.rows.items():
+        below = max((depths.get(read, 0) for read in row.inputs), default=0)
+        depths[name] = below + isinstance(row, rows.WeightRow)
+    return depths.get(output, 0)
+
+
+def _cost(section: CostSection, sections: Sequence[CostSection], net: Net) -> rows.Cost:
+    values, kind, parameters = section.values, section.kind, section.parameters
+    reads = section.reads
     if kind in _UNSUPPORTED:
         raise values.error("is not supported (the archive's files do not use it)", "type")
     first, output = reads[0], reads[-1]
-    _check_inputs(values, kind, first, output, net)
+    alone = len(sections) == 1
+    _check_inputs(values, kind, first, output, net, alone)
     tail: tuple[Row, ...] = ()
     from_logits = False
     row = net.rows.get(output)
     if kind in _SQUARES:
-        tail, output = _tail_to(values, output, net)
+        # Squares of a row that does not depend on the labels (a penalty) are of the row itself.
+        if output in net.tail:
+            tail, output = _tail_to(values, output, net)
     elif kind == "cost.logreg":
         if not isinstance(row, rows.Softmax):
             raise values.error(f"{output} must be a softmax layer", "inputs")
@@ -105,7 +149,9 @@ def cost(
             raise values.error(f"{output} must not change its softmax by a neuron", "inputs")
         output, from_logits = row.inputs[0], True
     elif kind == "cost.crossent2" and row and row.neuron == "logistic":
-        if not any(output in other.inputs for other in net.rows.values()):
+        others = [row.inputs for row in (*net.rows.values(), *net.tail.values())]
+        others += [other.reads for other in sections if other is not section]
+        if not any(output in inputs for inputs in others):
             # The cost applies the function itself, which keeps large outputs exact.
             net.rows[output] = dataclasses.replace(row, neuron="")
             from_logits = True
@@ -131,7 +177,9 @@ def _in_unit_interval(row: Row | None) -> bool:
     return isinstance(row, rows.Softmax) or row is not None and row.neuron == "logistic"
 
 
-def _check_inputs(values: Values, kind: str, first: str, output: str, net: Net) -> None:
+def _check_inputs(
+    values: Values, kind: str, first: str, output: str, net: Net, alone: bool
+) -> None:
     if kind == "cost.gsum2" and first != rows.LABELS:
         raise values.error(
             "needs a gate for each image from the data provider; of labelled images only the class "
@@ -139,7 +187,8 @@ def _check_inputs(values: Values, kind: str, first: str, output: str, net: Net) 
             "inputs",
         )
     if kind in _SQUARES:
-        if output not in net.tail:
+        penalty = kind == "cost.sum2" and not alone and output in net.rows
+        if output not in net.tail and not penalty:
             raise values.error(
                 "must end with an eltsum of labels and a layer, or with what is made of one: "
                 f"{output} does not depend on the labels",
@@ -166,13 +215,37 @@ def _tail_to(values: Values, last: str, net: Net) -> tuple[tuple[Row, ...], str]
 
 
 def fit(sections: Mapping[str, Section], count: int) -> None:
-    """Gives the layer that the labels are compared with `count` outputs instead of its own.
+    """Gives the layers that the labels are compared with `count` outputs instead of their own.
 
     Raises:
         DefinitionError: it is not a fully connected layer.
     """
     kinds = {name: Values(section).text("type", "") for name, section in sections.items()}
-    name = next((name for name, kind in kinds.items() if kind.startswith("cost.")), "")
+    for name, kind in kinds.items():
+        if kind.startswith("cost.") and _reads_labels(name, sections, kinds):
+            _fit_below(name, sections, kinds, count)
+
+
+def _reads_labels(name: str, sections: Mapping[str, Section], kinds: Mapping[str, str]) -> bool:
+    """Whether a section depends on the labels by way of layers without weights."""
+    wanted, seen = [name], set()
+    while wanted:
+        name = wanted.pop()
+        if name in seen or name not in sections:
+            continue
+        seen.add(name)
+        values = Values(sections[name])
+        if kinds[name] == "data":
+            if values.text("dataIdx", "0") != "0":
+                return True
+        elif kinds[name] in (*INPUTS, *_TAIL) and "inputs" in values.section.options:
+            wanted += values.names("inputs")
+    return False
+
+
+def _fit_below(
+    name: str, sections: Mapping[str, Section], kinds: Mapping[str, str], count: int
+) -> None:
     # No more steps than layers: the reader finds what reads itself.
     for _ in sections:
         values = Values(sections[name]) if name in sections else None

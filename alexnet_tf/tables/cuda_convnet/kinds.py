@@ -62,9 +62,10 @@ def norm(layer: Layer, context: Context) -> rows.Row:
 def dropout(layer: Layer, context: Context) -> rows.Row:
     """`hs`: dropout that is not inverted."""
     enabled = layer.parameters.boolean("enable") if layer.parameters else True
-    return rows.Dropout(
-        keep=layer.values.number("keep", low=0, high=1), enabled=enabled, **layer.common
-    )
+    keep = layer.values.number("keep", low=0, high=1)
+    if keep == 0:
+        raise layer.values.error("must be above 0: nothing would be kept", "keep")
+    return rows.Dropout(keep=keep, enabled=enabled, **layer.common)
 
 
 def simple(layer: Layer, context: Context) -> rows.Row:

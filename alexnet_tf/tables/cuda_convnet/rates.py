@@ -101,7 +101,7 @@ class Rates:
             return fields
         count = len(init)
         momenta = values.numbers("momW", count, low=0, high=1)
-        decays = values.numbers("wc", count, 0.0)
+        decays = values.numbers("wc", count, 0.0, low=0)
         for key in _DEAD_KEYS:
             values.has(key)
         for index, rate in enumerate(values.numbers("epsW", count)):

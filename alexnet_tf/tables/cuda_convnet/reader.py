@@ -59,7 +59,8 @@ class _Reader:
         self.rows: dict[str, rows.Row] = {}
         # Rows that read the labels, themselves or through others.
         self.tail: dict[str, rows.Row] = {}
-        self.costs: list[rows.Cost] = []
+        # Costs are made when all sections are read: what they may change depends on who reads it.
+        self.costs: list[cost_layers.CostSection] = []
         # Rows by the names of their sections, which some rows cannot have; data have no rows.
         self.row_names: dict[str, str] = {}
         self.read_sections: set[str] = set()
@@ -104,14 +105,10 @@ class _Reader:
         self._check_count(values, kind, len(inputs))
         self._check_quantization(values, kind)
         if kind in cost_layers.INPUTS:
-            if self.costs:
-                raise values.error(
-                    f"is a second cost beside [{self.costs[0].name}]; one is supported"
-                )
             parameters = self._parameters(values, kind)
             self._column(values, inputs)
             reads = [self.row_names[name] for name in inputs]
-            self.costs.append(cost_layers.cost(values, kind, parameters, reads, self))
+            self.costs.append(cost_layers.CostSection(values, kind, parameters, tuple(reads)))
         else:
             self._layer(values, kind, inputs)
 
@@ -289,14 +286,15 @@ class _Reader:
     def _title(self, name: str) -> str:
         return "the image" if name == rows.IMAGE else name
 
-    def finish(self, file: str) -> rows.Cost:
-        """Checks that nothing was left over; returns the cost."""
+    def finish(self, file: str) -> list[rows.Cost]:
+        """Checks that nothing was left over; returns the costs, as `cost_layers.costs`."""
+        made = cost_layers.costs(self.costs, self)
         unused = [name for name in self.row_names if name not in self.read_sections]
         if unused:
             raise ini.DefinitionError(f"{file}: no layer reads {', '.join(unused)}")
         if not self.costs:
             raise ini.DefinitionError(f"{file}: has no cost layer (cost.logreg)")
-        return self.costs[0]
+        return made
 
     def note_unread(self, sections: dict[str, ini.Section]) -> None:
         """Names what the files have and nothing reads: misspelt keys, or of another pair."""
@@ -393,9 +391,13 @@ def read(
     reader = _Reader(parameters, chosen, size, strict, seed, tuple(tree), pool_ties, gpus)
     for section in sections.values():
         reader.read(section)
-    cost = reader.finish(layers)
+    cost, *more_costs = reader.finish(layers)
     reader.note_unread(sections)
     classes = cost_layers.classes(layers, cost, math.prod(reader.shapes[cost.output]), num_classes)
+    for other in more_costs:
+        if other.reads_labels and other.output != cost.output:
+            outputs_of_other = math.prod(reader.shapes[other.output])
+            cost_layers.classes(layers, other, outputs_of_other, classes)
     return Table(
         file_name.removesuffix(".cfg"),
         tuple(reader.rows.values()),
@@ -403,6 +405,7 @@ def read(
         classes,
         output=cost.output,
         cost=cost,
+        more_costs=tuple(more_costs),
         imports=tuple(reader.imports.items()),
         notes=tuple(chosen.notes),
     )

@@ -119,7 +119,7 @@ def _weights(layer: Layer, context: Context) -> list[dict[str, Any]]:
         if values.has("weightSource"):
             sources = _sources(layer, context, values.texts("weightSource", count))
         _ask_for_imports(layer, context, sources)
-    init = values.numbers("initW", count)
+    init = values.numbers("initW", count, low=0)
     fields = context.rates.weights(layer.parameters, init, sources, kind)
     for field in fields:
         if field["source"]:

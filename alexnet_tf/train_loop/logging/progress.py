@@ -96,12 +96,18 @@ class Progress(Watcher):
         if self._quiet:
             return
         if self._bar is not None:
-            self._bar.set_postfix_str(_beside_the_bar(record))
+            self._bar.set_postfix_str(beside_the_bar(record, self._room()))
         elif not self._terminal:
             now = time.monotonic()
             if now - self._written_at >= self._seconds_between_rows:
                 self._written_at = now
                 self._row(record.means, record.speed, record.seconds_left)
+
+    def _room(self) -> int:
+        """Characters that the terminal has beside the bar."""
+        count = f"{self._steps}/{self._steps}"
+        before = f"epoch {self._epoch + 1}/{self._epochs} 100% {'':8} {count}, "
+        return (self._columns or width()) - len(before)
 
     def begin_evaluation(self, step: int) -> None:
         """Says on the bar what the pause is for."""
@@ -173,13 +179,20 @@ class Progress(Watcher):
             )
 
 
-def _beside_the_bar(record: Interval) -> str:
-    """The most important first: a narrow terminal cuts the rest off."""
+def beside_the_bar(record: Interval, room: int) -> str:
+    """How training goes, the most important first, of which as much as there is room for.
+
+    Args:
+        record: how the last steps went.
+        room: characters; what does not fit whole is left out.
+    """
     parts = [] if record.seconds_left is None else [f"{duration(record.seconds_left)} left"]
-    parts.append(f"loss {record.means.loss:.3g}")
+    parts.append(f"loss {record.means.loss:#.3g}")
     if record.speed is not None:
         parts.append(f"{_images(record.speed)} img/s")
     parts.append(f"top-1 {record.means.top_1_error:.1%}")
+    while len(parts) > 1 and len(", ".join(parts)) >= room:
+        parts.pop()
     return ", ".join(parts)
 
 

@@ -78,13 +78,17 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class Validation:
-    """Errors on the validation split after an epoch, and how long they took to measure."""
+    """Errors on the validation split after an epoch, and how long they took to measure.
+
+    `costs` is `Errors.cost_means`: empty where the network has one cost.
+    """
 
     loss: float
     top_1_error: float
     top_5_error: float
     count: int
     seconds: float
+    costs: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     def values(self) -> dict[str, Any]:
         """The errors by their names in metrics.jsonl."""
@@ -93,6 +97,10 @@ class Validation:
             "val_top_1_error": self.top_1_error,
             "val_top_5_error": self.top_5_error,
             "val_count": self.count,
+        } | {
+            f"val_{name}_{cost}": value
+            for cost, found in self.costs.items()
+            for name, value in found.items()
         }
 
 

@@ -29,6 +29,8 @@ EXPECTED = {"a.jpg": "cat", "b.jpg": "dog"}
         "val\\a.jpg,cat\nD:\\set\\val\\b.jpg,dog\n",
         "val/a.jpg,cat\nval/b.jpg,dog\n",
         "a.jpg     cat\nb.jpg\t\tdog\n",
+        "sep=;\na.jpg;cat\nb.jpg;dog\n",
+        "a.jpg,cat,,\nb.jpg,dog,,\n",
     ],
 )
 def test_separators_quotes_marks_and_headers(tmp_path: pathlib.Path, text: str) -> None:
@@ -69,7 +71,11 @@ def test_names_and_classes_of_several_words(
         ('a.jpg,cat\n"b.jpg,dog\n', ":2: expected 'filename class'"),
         ("a.jpg,cat,1\n", ":1: expected 'filename class'"),
         ("ImageId,PredictionString\na,cat 1 2 3 4\nb\n", ":3: expected 'ImageId,class box"),
-        ("a.jpg\0,cat\n\0\n", ":2: expected 'filename class'"),
+        ("a.jpg,cat\nb.jpg\0,dog\n", "not a text file, or not in UTF-8: it holds zero bytes"),
+        (
+            "a.jpg," + 9999 * "c" + ",1\n",
+            ":1: expected 'filename class', found 'a.jpg,c{74}[.]{3}'$",
+        ),
     ],
 )
 def test_errors_name_the_line_as_an_editor_does(
@@ -95,6 +101,15 @@ def test_kaggles_file_with_a_mark_and_any_ending(tmp_path: pathlib.Path) -> None
         "\ufeffImageId,PredictionString\r\na,cat 1 2 3 4\r\nb,dog 1 2 3 4 dog 5 6 7 8\r\n".encode()
     )
     assert labels.read(str(tmp_path / "solution.csv"), NAMES, None) == EXPECTED
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_spreadsheets_unicode_text(encoding: str) -> None:
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    content = f"{mark}a.jpg\tcaf\u00e9\r\nb.jpg\tdog\r\n".encode(encoding)
+    assert labels.parse("l.txt", content, NAMES, None) == {"a.jpg": "caf\u00e9", "b.jpg": "dog"}
+    with pytest.raises(UserError, match="not UTF-16 text"):
+        labels.parse("l.txt", content[:-1], NAMES, None)
 
 
 def test_text_that_is_not_utf8_is_named(tmp_path: pathlib.Path) -> None:

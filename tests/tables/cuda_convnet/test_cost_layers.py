@@ -95,6 +95,68 @@ def test_one_output_tells_two_classes_apart(tmp_path):
         with_cost(tmp_path, tail, width=1, num_classes=7)
 
 
+AUXILIARY = """
+[early]
+type=fc
+inputs=data
+outputs=10
+initW=1
+[early_probs]
+type=softmax
+inputs=early
+[early_cost]
+type=cost.logreg
+inputs=labels,early_probs
+[late]
+type=fc
+inputs=fc
+outputs=10
+initW=1
+[late_probs]
+type=softmax
+inputs=late
+[late_cost]
+type=cost.logreg
+inputs=labels,late_probs
+[penalty]
+type=cost.sum2
+inputs=fc
+"""
+
+
+def test_of_several_costs_the_deepest_says_what_the_classes_are(tmp_path):
+    # Section 4.2: the gradient is that of the sum over the costs of coeff times cost.
+    learns = "epsW=0.1\nepsB=0.1\nmomW=0.9\nmomB=0.9\n"
+    sections = [f"[{name}]\n{learns}" for name in ("fc", "early", "late")]
+    sections += ["[early_cost]\ncoeff=0.3\n", "[late_cost]\ncoeff=1\n[penalty]\ncoeff=0.01\n"]
+    params = write(tmp_path, "".join(sections), "layer-params-x.cfg")
+    net = with_cost(tmp_path, AUXILIARY, layer_params=params)
+    assert (net.cost.name, net.output_name) == ("late_cost", "late")
+    assert [(c.name, c.output, c.coefficient) for c in net.more_costs] == [
+        ("early_cost", "early", 0.3),
+        ("penalty", "fc", 0.01),
+    ]
+    assert net.cost_outputs == ("late", "early", "fc")
+    assert "its 3 costs are added up; the classes of an image come from late_cost" in net.notes
+    text = summary.text(net)
+    for line in ("logreg of late, times 1", "logreg of early, times 0.3", "sum2 of fc, times 0.01"):
+        assert f"cost {line}" in text
+    # Of equally deep ones the first of the file.
+    both = "[a]\ntype=cost.rflickr\ninputs=labels,fc\n[b]\ntype=cost.crossent2\ninputs=labels,fc\n"
+    net = with_cost(tmp_path, both)
+    assert (net.cost.name, net.cost_outputs) == ("a", ("fc",))
+    # The logistic function is of two costs, and stays a layer's.
+    assert not net.more_costs[0].from_logits and net.row("fc").neuron == "logistic"
+
+
+def test_every_cost_that_reads_labels_has_the_datasets_classes(tmp_path):
+    net = with_cost(tmp_path, AUXILIARY, num_classes=4, outputs="dataset")
+    # A penalty's layer keeps its size.
+    assert [net.row(name).outputs for name in ("late", "early", "fc")] == [4, 4, 10]
+    with pytest.raises(TableError, match="has 7 outputs, but the dataset has 10 classes"):
+        with_cost(tmp_path, AUXILIARY.replace("outputs=10", "outputs=7", 1), num_classes=10)
+
+
 FILTERS = "[c]\ntype=conv\nchannels=1\nfilters=16\nfilterSize=1\ninitW=1\n"
 
 
@@ -123,9 +185,12 @@ FILTERS = "[c]\ntype=conv\nchannels=1\nfilters=16\nfilterSize=1\ninitW=1\n"
             "p must not change its softmax by a neuron",
         ),
         (
-            "[cost]\ntype=cost.rflickr\ninputs=labels,fc\n"
-            "[two]\ntype=cost.rflickr\ninputs=labels,fc\n",
-            r"\[two\].* is a second cost beside \[cost\]",
+            "[cost]\ntype=cost.sum2\ninputs=fc\n[two]\ntype=cost.sum2\ninputs=fc\n",
+            r"\[cost\]: one of the costs must compare a layer with the labels",
+        ),
+        (
+            "[cost]\ntype=cost.rflickr\ninputs=labels,fc\n[two]\ntype=cost.tica\ninputs=fc\n",
+            "cost.tica: is not supported",
         ),
         (DIFFERENCE, "no layer reads diff"),
     ],

@@ -277,6 +277,7 @@ def test_norms_of_the_dialect_of_2011(tmp_path, kind, alpha):
     [
         ("type=hs\nkeep=1.5", "keep=1.5: must be from 0 to 1"),
         ("type=hs", "keep: is missing"),
+        ("type=hs\nkeep=0", r"cfg:\d+: .*keep=0: must be above 0"),
         ("type=neuron", "neuron: is missing"),
         ("type=blur\nchannels=3\nfilterSize=4\nstdev=1", "filterSize=4: must be 3, 5, 7 or 9"),
         ("type=blur\nchannels=3\nfilterSize=9\nstdev=1", "filterSize=9"),

@@ -122,6 +122,7 @@ def test_each_kernel_has_rates_of_its_own_and_a_rate_of_zero_freezes(tmp_path):
         ("superEps=0.1\n", "superEps=0.1: is not supported"),
         ("schedW=cosine[3]\n", "schedW=cosine.*: unknown schedule"),
         ("wc=0.1,0.2\n", "must have 1 value"),
+        ("wc=-0.0005\n", r"cfg:\d+: \[fc\] wc=-0.0005: must be 0 or more"),
     ],
 )
 def test_wrong_settings_name_their_key(tmp_path, more, message):

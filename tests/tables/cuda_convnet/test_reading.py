@@ -24,6 +24,7 @@ from tests.tables.cuda_convnet.definitions import CONV, small, write
         (("initW=0.1", "initW=0.1\nneuron=rellu"), r"neuron=rellu: unknown neuron"),
         (("initW=0.1", "initW=0.1\nneuron=tanh"), r"takes 2 numbers"),
         (("initW=0.1", "initW=0.1\ngroups=2"), r"groups=2: must divide 3 channels"),
+        (("initW=0.1", "initW=-0.1"), r"cfg:\d+: \[conv\] initW=-0.1: must be 0 or more"),
         (("initW=0.1", "initW 0.1"), r"'initW 0.1' is neither key=value nor \[section\]"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from alexnet_common.messages import duration
 from alexnet_tf.train_loop.logging.clock import Clock
-from alexnet_tf.train_loop.logging.progress import Progress
+from alexnet_tf.train_loop.logging.progress import Progress, beside_the_bar
 from alexnet_tf.train_loop.logging.records import Speed, Validation
 from tests.helpers import run_records
 
@@ -142,6 +142,22 @@ def a_terminal(monkeypatch, is_one=True):
     terminal.isatty = lambda: is_one
     monkeypatch.setattr("sys.stderr", terminal)
     return terminal
+
+
+@pytest.mark.parametrize(
+    ("room", "words"),
+    [
+        (80, "23 h 59 min left, loss 2.50, 1,500 img/s, top-1 60.0%"),
+        (53, "23 h 59 min left, loss 2.50, 1,500 img/s"),
+        (40, "23 h 59 min left, loss 2.50"),
+        (5, "23 h 59 min left"),
+    ],
+)
+def test_what_does_not_fit_beside_the_bar_is_left_out_whole(room, words):
+    record = run_records.interval(
+        loss=2.5, top_1_error=0.6, seconds_left=86399.0, speed=Speed(1500.0, 0.0)
+    )
+    assert beside_the_bar(record, room) == words
 
 
 @pytest.mark.parametrize("columns", [None, 80])
