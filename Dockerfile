@@ -83,7 +83,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     CUDA_CACHE_MAXSIZE=4294967296
 VOLUME ["/cuda-cache", "/runs"]
 USER 1000
-# Of a server its /readyz; any other command counts as healthy while it runs.
+# Of a server its /healthz; any other command counts as healthy while it runs.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=300s --retries=3 \
   CMD ["/opt/venv/bin/python", "/opt/alexnet-tf/healthcheck.py"]
 ENTRYPOINT ["alexnet-tf"]

@@ -19,6 +19,7 @@ from absl import flags
 from PIL import Image
 
 from alexnet_common import command, files, suggestions
+from alexnet_common.counting import counted
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
 from data_prep import dataset
@@ -90,7 +91,7 @@ def describe(the_dataset: dataset.Dataset) -> str:
         return "  ".join(f"{value:8.3f}" for value in values)  # type: ignore[attr-defined]
 
     lines = [
-        f"{the_dataset.directory}: {the_dataset.num_classes:,} classes, "
+        f"{the_dataset.directory}: {counted(the_dataset.num_classes, 'class', 'classes')}, "
         f"{the_dataset.image_size} pixels, store {the_dataset.store}, "
         f"labels {the_dataset.label_order} from {the_dataset.label_offset}"
     ]
@@ -98,8 +99,8 @@ def describe(the_dataset: dataset.Dataset) -> str:
         fewest, most = min(split.class_counts), max(split.class_counts)
         size = sum(shard.bytes for shard in split.shards)
         lines.append(
-            f"{name}: {split.count:,} images, {fewest:,} to {most:,} per class, "
-            f"{len(split.shards):,} shards, {size:,} bytes, {len(split.skipped):,} skipped"
+            f"{name}: {counted(split.count, 'image')}, {fewest:,} to {most:,} per class, "
+            f"{counted(len(split.shards), 'shard')}, {size:,} bytes, {len(split.skipped):,} skipped"
         )
     lines += [
         f"mean RGB, 0 to 255            {row(the_dataset.channel_mean)}",

@@ -13,6 +13,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from alexnet_common.errors import one_line
+
 
 def _encode(text: str, encoding: str) -> bytes:
     """How old pickles spell bytes."""
@@ -21,28 +23,53 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """How old pickles spell bytes of length 0: a call of `bytes`, here without an argument."""
+    return b""
+
+
 def _from_buffer(buffer: Any, dtype: Any, shape: Any, order: str, axis_order: Any = None) -> Any:
     if axis_order is not None:
         raise pickle.UnpicklingError("an array with permuted axes")
     return np.frombuffer(buffer, dtype).reshape(shape, order=order)  # type: ignore[call-overload]
 
 
-# NumPy has moved them between modules: taken from what it writes itself.
+def _reconstruct(subtype: Any, shape: Any, kind: Any) -> np.ndarray:
+    """How NumPy begins an array, which its state then fills: always an empty one."""
+    if shape != (0,):
+        raise pickle.UnpicklingError(f"an array that begins with the shape {str(shape)[:60]}")
+    return np.zeros((0,), np.int8)
+
+
+def _dtype(*arguments: Any) -> np.dtype:
+    """A type of numbers, short texts or objects: others can be of any size."""
+    dtype: np.dtype = np.dtype(*arguments)
+    if dtype.kind not in "biufcOSU" or dtype.itemsize > _LONGEST_VALUE:
+        raise pickle.UnpicklingError(f"values of the type {str(dtype)[:60]}")
+    return dtype
+
+
+_LONGEST_VALUE = 1024
+# NumPy has moved them between modules. Those that are only named, not called, stand for themselves.
 _NUMPY = {
-    "_reconstruct": np.zeros(1).__reduce__()[0],
+    "_reconstruct": _reconstruct,
     "scalar": np.float64(0).__reduce__()[0],
     "_frombuffer": _from_buffer,
-    "ndarray": np.ndarray,
-    "dtype": np.dtype,
+    "ndarray": "ndarray",
+    "dtype": _dtype,
 }
 _PLAIN = {
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
     ("collections", "OrderedDict"): OrderedDict,
 }
 
 
-class Unpickler(pickle.Unpickler):
+class Unpickler(pickle._Unpickler):
     """Rebuilds arrays and plain containers.
+
+    It is the one that pickle has in Python: the one in C keeps what a pickle remembers in a table
+    as long as the largest number that it names, so that 6 bytes ask for 64 GB.
 
     Args:
         file: the pickle.
@@ -55,6 +82,17 @@ class Unpickler(pickle.Unpickler):
         # latin1: arrays pickled by Python 2.
         super().__init__(file, encoding="latin1")
         self._allowed = {**_PLAIN, **(more or {})}
+
+    def load(self) -> Any:
+        """What the pickle holds; EOFError: it is cut off."""
+        try:
+            return super().load()
+        except (pickle.UnpicklingError, EOFError, OSError):
+            raise
+        except Exception as error:
+            # The words of an unknown opcode are its number, of an empty stack those of a list.
+            what = f"{type(error).__name__}: {one_line(error)}"
+            raise pickle.UnpicklingError(f"is damaged ({what})") from error
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for `module.name`, if it is one of the harmless ones."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from alexnet_common import tensorflow_import
+from alexnet_common.counting import counted
 from alexnet_common.errors import UserError, one_line
 from alexnet_common.messages import log
 from data_prep.shards import job_files, making, workers
@@ -53,7 +54,8 @@ class BeamJobs:
         """
         if not jobs:
             return []
-        log(f"{title}: {num_images:,} images in {len(jobs):,} shards on Apache Beam")
+        what = f"{counted(num_images, 'image')} in {counted(len(jobs), 'shard')}"
+        log(f"{title}: {what} on Apache Beam")
         for job in jobs:
             # An outcome of an earlier run must not be taken for one of this.
             job_files.remove(job)

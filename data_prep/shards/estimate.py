@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from alexnet_common import files
+from alexnet_common.counting import counted
 from alexnet_common.errors import one_line
 from alexnet_common.messages import log
 from data_prep.pixels.errors import ImageError
@@ -26,7 +27,8 @@ def dry_run(the_plan: Plan, output_dir: str, num_workers: int) -> dict[str, Any]
     for name, split in splits.items():
         published = split["known_images"]
         beside = f" (ILSVRC-2012 has {published:,})" if published else ""
-        log(f"{name}: {split['images']:,} images{beside}, {split['shards']:,} shards")
+        images, shards = counted(split["images"], "image"), counted(split["shards"], "shard")
+        log(f"{name}: {images}{beside}, {shards}")
         for failure in split["sample"]["failed"]:
             log(f"  cannot be converted: {failure['key']}: {failure['reason']}")
     need = round(sum(split["bytes"] for split in splits.values()) * MEAN_IMAGE_AND_SIDECARS)
@@ -45,8 +47,9 @@ def dry_run(the_plan: Plan, output_dir: str, num_workers: int) -> dict[str, Any]
     log(f"output: about {need:,} bytes" + ("" if free is None else f"; free: {free:,}"))
     if result["fits"] is False:
         log(f"{output_dir}: the disk is too small")
-    minutes = result["seconds"] / 60
-    log(f"time: about {minutes:,.1f} minutes with {num_workers} workers")
+    seconds = result["seconds"]
+    time = f"{seconds / 60:,.1f} minutes" if seconds >= 60 else f"{seconds:.1f} seconds"
+    log(f"time: about {time} with {counted(num_workers, 'worker')}")
     return result
 
 

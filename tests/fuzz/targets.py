@@ -36,7 +36,7 @@ IMAGE_NAMES = ("a.jpg", "b c.jpg", "train/d.png")
 SIZE = 8
 # A dataset folder that the `dataset.json` of the corpus belongs to.
 _DATASET = pathlib.Path(__file__).parents[1] / "data" / "version_0_1_0" / "dataset_jpeg"
-_FOLDER = tempfile.TemporaryDirectory(prefix="fuzz-", dir="/dev/shm")
+FOLDER = tempfile.TemporaryDirectory(prefix="fuzz-", dir="/dev/shm")
 
 
 class Refused(Exception):
@@ -56,7 +56,7 @@ def refusals() -> Iterator[None]:
 
 
 def _file(name: str, content: bytes) -> str:
-    path = os.path.join(_FOLDER.name, name)
+    path = os.path.join(FOLDER.name, name)
     with open(path, "wb") as file:
         file.write(content)
     return path
@@ -83,11 +83,11 @@ def label_file(content: bytes) -> None:
 def dataset_json(content: bytes) -> None:
     """`dataset.json`, through the function that opens a dataset folder."""
     for path in _DATASET.iterdir():
-        if path.is_file() and not os.path.exists(os.path.join(_FOLDER.name, path.name)):
-            shutil.copy(path, _FOLDER.name)
+        if path.is_file() and not os.path.exists(os.path.join(FOLDER.name, path.name)):
+            shutil.copy(path, FOLDER.name)
     _file("dataset.json", content)
     with refusals():
-        data = dataset.load(_FOLDER.name)
+        data = dataset.load(FOLDER.name)
         for split in data.splits.values():
             assert sum(shard.count for shard in split.shards) == split.count
             for shard in split.shards:

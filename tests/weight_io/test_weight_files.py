@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import subprocess
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -121,6 +122,36 @@ def test_pickles_that_want_to_run_code_are_refused(no_torch, tmp_path):
         with pytest.raises(WeightsError, match=r"it asks for (posix|os|numpy)\..*nothing of it"):
             weight_files.read(str(path))
     assert not (tmp_path / "harm").exists()
+
+
+def bytes_wanted(content, tmp_path):
+    """What is allocated, at most, until a pickle is refused, and why it is."""
+    (tmp_path / "bomb").write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(WeightsError) as caught:
+            weight_files.read(str(tmp_path / "bomb"))
+        return tracemalloc.get_traced_memory()[1], str(caught.value)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_few_bytes_cannot_fill_the_memory(tmp_path):
+    """By hand, of pickle's opcodes: each asks for 64 MB or more, and as easily for 64 GB."""
+    start = b"\x80\x02}"
+    # LONG_BINPUT: what is on the stack is to be remembered under this number.
+    size, _ = bytes_wanted(start + b"r" + (1 << 23).to_bytes(4, "little") + b".", tmp_path)
+    assert size < 1 << 22
+    shape = b"J" + (1 << 26).to_bytes(4, "little") + b"\x85"
+    # An array of that shape, by NumPy's own function and by its class.
+    begin = b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + shape + b"U\x01btR."
+    size, message = bytes_wanted(start + begin, tmp_path)
+    assert size < 1 << 22 and "an array that begins with the shape" in message
+    size, _ = bytes_wanted(start + b"cnumpy\nndarray\n" + shape + b"\x85R.", tmp_path)
+    assert size < 1 << 22
+    # A type whose values have that many bytes.
+    size, message = bytes_wanted(start + b"cnumpy\ndtype\n(U\x09S67108864tR.", tmp_path)
+    assert size < 1 << 22 and "S67108864" in message
 
 
 def test_a_whole_model_is_told_from_its_state_dict(no_torch, tmp_path):
