@@ -59,7 +59,7 @@ class Schedule:
         if self.kind == "exp":
             return self.target**-t
         if self.kind in ("dexp", "jdexp"):
-            step = min(max(math.ceil(t * self.steps - 1e-9) - 1, 0), self.steps - 1)
+            step = max(math.ceil(t * self.steps - 1e-9) - 1, 0)
             here, before = self._step(step), self._step(step - 1)
             late = t > (step + 0.5) / self.steps
             if self.kind == "jdexp" and step > 0 and 0.2 < t < 0.9 and late:

@@ -11,7 +11,7 @@ documented by Microsoft and IBM, and the WebP container (RFC 9649).
 import dataclasses
 import struct
 
-from data_prep.pixels import exif, jpeg, webp
+from data_prep.pixels import exif, jpeg, other_kinds, webp
 from data_prep.pixels.errors import ImageError
 from data_prep.pixels.limits import check_size
 
@@ -23,23 +23,6 @@ _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 MAX_PNG_CHUNKS = 30_000
 # The headers of Windows and of OS/2 version 2; the first one of OS/2, of 12 bytes, is another.
 BMP_HEADER_BYTES = (40, 52, 56, 64, 108, 124)
-# What people have beside the kinds that are read, to be named in the message.
-_OTHERS = (
-    (0, b"II*\0", "a TIFF file"), (0, b"MM\0*", "a TIFF file"), (0, b"II+\0", "a TIFF file"),
-    (4, b"ftypheic", "a HEIC file"), (4, b"ftypheix", "a HEIC file"),
-    (4, b"ftypmif1", "a HEIF file"), (4, b"ftypmsf1", "a HEIF file"),
-    (4, b"ftypavi", "an AVIF file"), (4, b"ftyp", "a film"),
-    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 file"), (0, b"\xff\x4f\xff\x51", "a JPEG 2000 file"),
-    (0, b"\xff\x0a", "a JPEG XL file"), (0, b"\0\0\0\x0cJXL ", "a JPEG XL file"),
-    (0, b"8BPS", "a Photoshop file"), (0, b"%PDF", "a PDF file"), (0, b"%!PS", "a PostScript file"),
-    (0, b"\0\0\x01\0", "an icon"), (0, b"qoif", "a QOI file"),
-    (0, b"PK\x03\x04", "a ZIP archive"), (0, b"\x1f\x8b", "a gzip archive"),
-    (12, b"CgBI", "a PNG in the form of iOS"),
-    *((0, f"P{n}\n".encode(), "a PNM file") for n in range(1, 8)),
-    (0, b"<svg", "an SVG drawing"), (0, b"<?xml", "an XML file"),
-    (0, b"<html", "a web page"), (0, b"<!DOCTYPE html", "a web page"),
-    (0, b"version https://git-lfs", "a pointer of Git LFS; run git lfs pull"),
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +84,11 @@ def _read(data: bytes) -> Header:
         return _bmp(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
-    for offset, mark, name in _OTHERS:
-        if data[offset : offset + len(mark)].lower() == mark.lower():
-            raise ImageError(f"not an image of a known kind but {name}; known are {_listed()}")
+    other = other_kinds.name(data)
+    if other is not None:
+        raise ImageError(f"not an image of a known kind but {other}; known are {_listed()}")
+    if data[:8] == _PNG:
+        raise ImageError("damaged PNG (it does not begin with its header)")
     raise ImageError(
         f"not an image of a known kind (begins with {data[:8]!r}); known are {_listed()}"
     )

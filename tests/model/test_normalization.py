@@ -56,6 +56,7 @@ VARIANTS = {
     "code2012": dict(size=5, alpha=1e-4 / 5, beta=0.75, k=2),
     "caffe": dict(size=5, alpha=1e-4 / 5, beta=0.75, k=1),
     "cifar11": dict(size=9, alpha=1e-3 / 9, beta=0.75, k=1),
+    "steep": dict(size=3, alpha=1e-3, beta=1.5, k=1),
     "even": dict(size=4, alpha=1e-3, beta=0.5, k=1),
 }
 
@@ -189,3 +190,45 @@ def test_implementations_are_what_they_are_called(implementation, size, blocked,
     graph = value.get_concrete_function(tf.TensorSpec([2, 3, 3, 12])).graph
     kinds = {operation.type for operation in graph.get_operations()}
     assert kinds & {"LRN", "MatMul", "AddN"} == {operation}
+
+
+@pytest.mark.parametrize(
+    ("implementation", "blocked"), [("banded", False), ("shifted", False), ("banded", True)]
+)
+def test_gradient_of_windows_that_are_not_symmetric(implementation, blocked):
+    """Of 4 channels: two below to one above, or blocks; against the formula left to TensorFlow."""
+    rng = np.random.default_rng(3)
+    x = tf.constant(rng.normal(0, 60, (1, 2, 2, 10)).astype(np.float32))
+    upstream = rng.normal(size=x.shape).astype(np.float32)
+    window = np.zeros((10, 10), np.float32)
+    for c in range(10):
+        first = c // 4 * 4 if blocked else c - 2
+        window[max(first, 0) : first + 4, c] = 1
+
+    def formula(x):
+        return x * (2 + 1e-4 * tf.matmul(tf.square(x), window)) ** -0.75
+
+    def ours(x):
+        return normalization.across_maps(
+            x, size=4, alpha=1e-4, beta=0.75, k=2, blocked=blocked, implementation=implementation
+        )
+
+    found = []
+    for function in (formula, ours):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(function(x) * upstream)
+        found.append(tape.gradient(loss, x).numpy())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=2e-6)
+
+
+def test_float64_is_summed_in_float64():
+    x = np.random.default_rng(4).normal(0, 60, (1, 2, 2, 12))
+    for implementation in ("banded", "shifted"):
+        ours = normalization.across_maps(
+            tf.constant(x), implementation=implementation, **VARIANTS["paper"]
+        )
+        expected = loop_across_maps(x, **VARIANTS["paper"])
+        np.testing.assert_allclose(
+            ours, expected, rtol=1e-12 if implementation == "shifted" else 1e-6
+        )

@@ -7,6 +7,7 @@ from alexnet_common.errors import UsageError
 from alexnet_tf import config as recipes
 from alexnet_tf.model.layers import VariableSettings
 from alexnet_tf.optim.schedules import learning_rate
+from alexnet_tf.optim.schedules.diary import Diary
 from alexnet_tf.tables.schedules import Schedule
 
 NAMES = (
@@ -134,3 +135,15 @@ def test_a_resumed_run_begins_at_any_epoch(epoch):
     """Nothing was asked of the rule before."""
     rule = make(diary=((0, "*/bias", 0.05),))
     assert np.allclose(rule.multipliers_at(epoch * 10), [1, 5, 1, 1, 1, 5])
+
+
+def test_scaled_rates_are_said_as_they_are_used_and_noise_is_not_scaled():
+    rule = make(batch_size=256, scaling="linear")
+    assert rule.end_epoch(670, {}) == [
+        "epoch 67: learning rate of conv1*/kernel* -> 2e-05, as planned",
+        "epoch 67: colour noise -> 0, as planned",
+    ]
+    entries = ((1, "rate", 0.5), (1, "color_noise", 0.25))
+    assert Diary(entries, 1.0, 3.0).describe(1) == ["learning rate -> 1.5", "colour noise -> 0.25"]
+    # Without a scale the rates are those of the entries.
+    assert Diary(entries, 1.0).rate(1) == 0.5

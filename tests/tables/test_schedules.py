@@ -149,3 +149,22 @@ def test_nothing_falls_unless_a_schedule_says_so():
     for kind in ("default", "linear", "exp", "dexp", "jdexp"):
         schedule = schedules.Schedule(kind)
         assert [schedule.rate(0.3, t, normal=1.0) for t in (0, 0.5, 1)] == [0.3] * 3
+
+
+def test_the_bounds_of_a_step_between_do_not_belong_to_it():
+    """0.2 < t < 0.9; all of these lie in the second half of one of 50 steps."""
+    plain, jumping = (schedules.Schedule(kind, 16.0, steps=50) for kind in ("dexp", "jdexp"))
+    times = (0.195, 0.2, 0.215, 0.895, 0.9, 0.915)
+    between = [jumping.factor(t) != plain.factor(t) for t in times]
+    assert between == [False, False, True, True, False, False]
+
+
+def test_two_steps_are_the_first_and_the_final_rate():
+    schedule = schedules.Schedule("dexp", 16.0, steps=2)
+    assert [schedule.factor(t) for t in (0, 0.5, 0.51, 1)] == [1, 1, 1 / 16, 1 / 16]
+
+
+@pytest.mark.parametrize("text", ["exp[2,0,4]", "linear[1,2,3]", "dexp[1,2,3,4]", "default[1]"])
+def test_more_values_than_a_kind_has_are_refused(text):
+    with pytest.raises(UserError, match="takes"):
+        schedules.parse(text)

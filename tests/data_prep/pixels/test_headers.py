@@ -332,11 +332,30 @@ def test_the_shortest_exif_block() -> None:
         (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
         (b"P6\n3 3\n255\n", "a PNM file"),
         (b"<!doctype html><html>", "a web page"),
+        (b"\0\0\0\x14ftypqt  " + bytes(20), "a film"),
+        (b"\0\0\x0e\x1fmoov" + bytes(20), "a film"),
+        (b"\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska", "a film"),
+        (b"RIFF\x24\0\0\0AVI LIST", "a film"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(20), "a camera's raw file"),
+        (b"\0\0\0\x18ftypcrx " + bytes(20), "a camera's raw file"),
+        (b"II\x1a\0\0\0HEAPCCDR", "a camera's raw file"),
+        (b"FUJIFILMCCD-RAW 0201", "a camera's raw file"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 file"),
+        (b"\xff\x0a\xfa\x7f", "a JPEG XL file"),
+        (b"8BPS\0\1" + bytes(20), "a Photoshop file"),
+        (bytes(128) + b"DICM", "a DICOM file"),
+        (b"v/1\1\2\0\0\0", "an OpenEXR file"),
     ],
 )
 def test_what_people_have_instead_is_named(data: bytes, name: str) -> None:
     with pytest.raises(ImageError, match=f"not an image of a known kind but {name}"):
         headers.inspect(data)
+
+
+def test_a_png_that_begins_with_another_chunk_is_damaged(photograph: np.ndarray) -> None:
+    data = saved(Image.fromarray(photograph), "PNG")
+    with pytest.raises(ImageError, match="damaged PNG"):
+        headers.inspect(data[:8] + b"\0\0\0\4gAMA\0\0\0\0" + data[8:])
 
 
 def test_headers_that_end_early_are_one_line(photograph: np.ndarray) -> None:

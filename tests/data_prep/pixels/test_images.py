@@ -177,7 +177,7 @@ def test_the_missing_end_mark_alone_is_an_error(photograph: np.ndarray) -> None:
         (bytes(5000), "not an image"),
         (b"\xff\xd8\xff", "truncated JPEG"),
         (b"\xff\xd8" + b"\xff\xd9" * 40, "no frame header"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(40), "not an image"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "damaged PNG"),
         (b"\x00\x00\x01\x00" + bytes(40), "not an image"),
     ],
 )

@@ -36,6 +36,13 @@ def test_products_do_not_overflow(value: int, size: int) -> None:
     assert np.all(statistics.colour_products(pixels) == value * value * size * size)
 
 
+@pytest.mark.parametrize("shape", [(1, 700), (700, 1), (257, 3)])
+def test_products_of_pictures_that_are_not_square(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    flat = pixels.reshape(-1, 3).astype(np.int64)
+    assert np.array_equal(statistics.colour_products(pixels), flat.T @ flat)
+
+
 def test_merging_in_any_order_gives_the_sums_of_all(pictures: np.ndarray) -> None:
     everything = summed(pictures)
     for order in ([0, 1, 2], [2, 0, 1]):
