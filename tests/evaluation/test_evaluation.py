@@ -11,11 +11,14 @@ from PIL import Image
 from alexnet_common.errors import UsageError
 from alexnet_tf.evaluation import ensemble, evaluator
 from alexnet_tf.runs import restore
-from alexnet_tf.tables import table
+from alexnet_tf.tables import rows, table
 from tests.helpers.evaluated import evaluate
 
 SIZE, CROP = 38, 32
-SOFTMAX = table.Table("net", (), CROP, 7)
+OUTPUTS = rows.FullyConnected(
+    name="fc", inputs=("data",), outputs=7, kernels=(rows.Weights(init_stddev=1),)
+)
+SOFTMAX = table.Table("net", (OUTPUTS,), CROP, 7)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -85,6 +88,15 @@ def test_every_image_counts_once_whatever_the_batch(workdir, batch_size):
     assert errors["top_1_errors"] == expected["top_1_errors"]
     assert errors["top_5_errors"] == expected["top_5_errors"]
     assert errors["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_scores_are_told_with_the_place_of_their_first_image(workdir, labels):
+    settings = ensemble.Settings(views=1, batch_size=8, checkpoint="any")
+    (found,) = ensemble.open_runs([str(workdir)], settings).evaluators()
+    parts = list(found.scored())
+    assert [part.first for part in parts] == [0, 8, 16]
+    assert np.concatenate([part.labels for part in parts]).tolist() == labels.tolist()
+    assert [part.probabilities[1].shape for part in parts] == [(8, 7), (8, 7), (5, 7)]
 
 
 def test_ties_rank_by_class_number_and_what_is_no_number_is_wrong():

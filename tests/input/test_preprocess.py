@@ -167,6 +167,8 @@ def test_a_training_batch_is_cut_by_hand_and_then_as_any_other(data, kind, mean)
     prepare = preprocess.Preprocess(data, settings(mean=mean, color_noise=kind), 8)
     batch = {"image": images, "offset": offset, "flip": flip, "noise": noise}
     batch = {key: tf.constant(value) for key, value in batch.items()}
+    once = prepare.training(batch)
+    assert np.array_equal(once, prepare.training(batch, 1.0))
     for factor in (1.0, 0.5, tf.constant(0.0)):
         found = prepare.training(batch, factor)
         assert np.array_equal(found, prepare(tf.constant(np.stack(crops)), noise, factor))

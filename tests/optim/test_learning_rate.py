@@ -56,6 +56,7 @@ def test_a_restart_at_any_epoch_changes_nothing(cut):
 def test_the_state_by_hand():
     """What checkpoints have held since the first ones; after the last cut nothing is waited for."""
     rule, states = learning_rate.make(config()), []
+    assert rule.get_state() == {"best": None, "wait": 0, "cooldown": 0, "drops": 0}
     for epoch, error in enumerate(ERRORS):
         rule.end_epoch(epoch + 1, {"val_top_1_error": error})
         states.append(tuple(rule.get_state().values()))

@@ -133,7 +133,9 @@ def test_one_step_is_the_final_rate():
 
 def test_a_schedule_has_no_noise_unless_asked_for():
     assert schedules.Schedule("linear", 4.0).rate(0.1, 0, normal=3.0) == pytest.approx(0.1)
-    assert schedules.Schedule("linear", 4.0, noise=0.5).rate(0.1, 0, -3.0) == pytest.approx(0.25)
+    noisy = schedules.Schedule("linear", 4.0, noise=0.5)
+    assert noisy.rate(0.1, 0, -3.0) == pytest.approx(0.25)
+    assert noisy.rate(0.1, 0) == pytest.approx(0.1)
 
 
 def test_named_values_beside_others_are_refused():
