@@ -5,7 +5,7 @@ from __future__ import annotations
 # Kind -> where its mark stands, and the mark; the first that fits is taken.
 _MARKS: tuple[tuple[str, tuple[tuple[int, bytes], ...]], ...] = (
     ("a camera's raw file", (
-        (0, b"FUJIFILMCCD-RAW"), (0, b"IIRO"), (0, b"IIRS"), (0, b"MMOR"), (0, b"IIU\0"),
+        (0, b"FUJIFILM"), (0, b"IIRO"), (0, b"IIRS"), (0, b"MMOR"), (0, b"IIU\0"),
         (6, b"HEAPCCDR"), (8, b"CR\2\0"), (0, b"\0MRM"), (0, b"FOVb"), (4, b"ftypcrx"),
     )),
     ("a TIFF file", ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+"))),
@@ -23,7 +23,10 @@ _MARKS: tuple[tuple[str, tuple[tuple[int, bytes], ...]], ...] = (
     ("a PDF file", ((0, b"%PDF"),)),
     ("a PostScript file", ((0, b"%!PS"), (0, b"\xc5\xd0\xd3\xc6"))),
     ("an icon", ((0, b"\0\0\x01\0"),)),
+    # As a cursor begins, which then has a number of pictures.
+    ("a TGA file", ((0, b"\0\0\x02\0\0\0\0\0"), (0, b"\0\0\x0a\0\0\0\0\0"))),
     ("a cursor", ((0, b"\0\0\x02\0"),)),
+    ("a WMF drawing", ((0, b"\xd7\xcd\xc6\x9a"),)),
     ("a QOI file", ((0, b"qoif"),)),
     ("an MNG file", ((0, b"\x8aMNG"),)),
     ("a JNG file", ((0, b"\x8bJNG"),)),

@@ -212,3 +212,9 @@ def test_batches_that_name_their_images_are_completed(data):
 
     prepare.resident = Set()
     assert prepare.complete({"example": tf.constant([1, 0])})["image"].numpy().tolist() == [5, 3]
+
+
+def test_crops_without_mirrors_are_cut_at_their_places(data):
+    images = tf.constant(np.random.default_rng(2).integers(0, 256, (2, 12, 12, 3), np.uint8))
+    found = preprocess.cut(images, tf.constant([[0, 4], [3, 1]]), None, 8)
+    assert np.array_equal(found, np.stack([images[0, :8, 4:], images[1, 3:11, 1:9]]))

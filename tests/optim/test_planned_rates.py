@@ -147,6 +147,8 @@ def test_a_rate_does_not_rise_to_its_end(schedule):
     with pytest.raises(UsageError, match="end must be at most the initial rate 0.02, not 0.03"):
         made = config(256, schedule=schedule, end=0.03, scaling="linear")
         learning_rate.make(made, **LENGTH)
+    flat = learning_rate.make(config(256, schedule=schedule, end=0.02, scaling="linear"), **LENGTH)
+    assert [flat.rate_at(step) for step in (0, 5, 9)] == pytest.approx([0.02] * 3)
 
 
 def test_a_stretched_schedule_needs_the_length():

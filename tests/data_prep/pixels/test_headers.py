@@ -343,6 +343,8 @@ def test_the_shortest_exif_block() -> None:
         (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 file"),
         (b"\xff\x0a\xfa\x7f", "a JPEG XL file"),
         (b"8BPS\0\1" + bytes(20), "a Photoshop file"),
+        (b"\0\0\2\0\0\0\0\0" + bytes(4) + b"\x40\0\x30\0\x18\0", "a TGA file"),
+        (b"\0\0\2\0\1\0\x20\x20" + bytes(20), "a cursor"),
         (bytes(128) + b"DICM", "a DICOM file"),
         (b"v/1\1\2\0\0\0", "an OpenEXR file"),
     ],

@@ -135,6 +135,9 @@ def test_two_images_of_one_key_are_refused() -> None:
 def test_more_shards_than_images_are_refused() -> None:
     with pytest.raises(UsageError, match="--train_shards=4 is more than the 3 images"):
         planned(found(3))
+    assert [len(part) for part in map(planned(found(4)).splits[0].shard_images, range(4))] == [
+        1
+    ] * 4
 
 
 def test_an_unknown_class_is_refused() -> None:
