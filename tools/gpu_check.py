@@ -8,7 +8,8 @@ Example:
 Each part runs in a process of its own, so that one that fails leaves the others their chance:
   gradients  every kernel of response normalisation, and the whole paper's network, against float64
              on the CPU
-  columns    two columns on two logical GPUs against one device
+  columns    two columns on two GPUs, or two logical ones of one, against one device, with XLA and
+             without; images/s of the paper's network each way
   mirrored   two replicas on two logical GPUs against one
   resume     a run that was stopped and resumed against one that was not
   tests      the project's tests of devices and placement
@@ -278,9 +279,46 @@ def _split(device: str) -> str:
 
 
 def _columns(device: str, quick: bool) -> dict[str, Any]:
-    devices = _split(device)
-    apart = _weights("placement=two_devices", devices)
-    return _equal(apart, _weights("jit_compile=false", f"devices=('{device}:0',)"))
+    import tensorflow as tf
+
+    count = len(tf.config.list_physical_devices(device))
+    devices = f"devices=('{device}:0','{device}:1')" if count > 1 else _split(device)
+    alone, apart = (f"devices=('{device}:0',)",), ("placement=two_devices", devices)
+    differences = {}
+    for xla in ("true",) if quick else ("false", "true"):
+        choice = f"jit_compile={xla}"
+        differences[choice] = _difference(_weights(choice, *apart), _weights(choice, *alone))
+    variants: dict[str, tuple[str, ...]] = {"two devices": ("jit_compile=false", *apart)}
+    if not quick:
+        variants |= {
+            "two devices, XLA": ("jit_compile=true", *apart),
+            "one device, XLA": ("jit_compile=true", *alone),
+        }
+    return {
+        "passed": max(differences.values()) < BOUND,
+        "bound": BOUND,
+        "differences": differences,
+        "physical devices": count,
+        "images per second": {
+            name: _speed(*settings, *(NETWORK if quick else ()))
+            for name, settings in variants.items()
+        },
+    }
+
+
+def _speed(*settings: str) -> list[float]:
+    """Images/s of blocks of updates of the paper's network from memory, compiled beforehand."""
+    from alexnet_tf import config as recipes
+    from alexnet_tf.benchmarks import _measure, step
+    from alexnet_tf.runs.workdir import WorkFolder
+    from alexnet_tf.train_loop.setup import set_up
+
+    pairs = [s.split("=", 1) for s in ("synthetic_data=true", "num_classes=1000", *settings)]
+    config = recipes.resolve(recipes.load("alexnet_paper"), [(k, v) for k, v in pairs])
+    with tempfile.TemporaryDirectory() as place, WorkFolder(Path(place) / "run") as work:
+        block = step.updates_of(set_up(config, work))
+        seconds = _measure.alternate({"updates": block}, steps=30, block_steps=10)
+    return _measure.speed(seconds["updates"], config.batch_size)["images_per_second_of_blocks"]
 
 
 def _mirrored(device: str, quick: bool) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _compare(
     from alexnet_tf.train_loop.setup import set_up
 
     run = set_up(config, folder)
-    contestants = {"ours": _ours(run), "plain_keras": _plain(run)}
+    contestants = {"ours": updates_of(run), "plain_keras": _plain(run)}
     seconds = _measure.alternate(contestants, steps=steps, block_steps=min(block_steps, steps))
     batch_size = config.batch_size
     return {
@@ -107,7 +107,7 @@ def _compare(
     }
 
 
-def _ours(run: Run) -> Block:
+def updates_of(run: Run) -> Block:
     """Blocks of our update, as the train loop calls it."""
     from alexnet_tf.benchmarks._watched import batches
     from alexnet_tf.train_loop.updates import Updates

@@ -86,7 +86,7 @@ def build(
     image = keras.Input((*row_shapes[rows.IMAGE],), name="image", dtype="float32")
     tensors: dict[str, Any] = {rows.IMAGE: image}
     made: dict[str, layers.RowLayer] = {}
-    for row in _needed(table):
+    for row in table.needed_layers():
         _check_name(row.name)
         kind = layers.LAYERS.get(type(row), layers.FunctionLayer)
         extra: dict[str, Any] = {}
@@ -150,18 +150,6 @@ def _check_name(name: str) -> None:
             f"network: layer {name!r}: Keras {keras.__version__} takes names of ASCII letters, "
             "digits and _.- that begin with a letter, a digit or a dot; rename it, or use Keras 3"
         )
-
-
-def _needed(table: Table) -> list[rows.Row]:
-    """Rows that costs depend on, in the table's order."""
-    by_name = {row.name: row for row in table.layers}
-    wanted, needed = list(table.cost_outputs), set()
-    while wanted:
-        name = wanted.pop()
-        if name in by_name and name not in needed:
-            needed.add(name)
-            wanted += by_name[name].inputs
-    return [row for row in table.layers if row.name in needed]
 
 
 def weight_layers(model: keras.Model) -> list[layers.WeightLayer]:

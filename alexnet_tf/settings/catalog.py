@@ -165,7 +165,8 @@ _TOP = (
     Setting(
         "jit_compile",
         "Compile the update with XLA; with several replicas, what each computes before their "
-        "gradients are summed.",
+        "gradients are summed; with columns on two devices, what each computes between two "
+        "exchanges.",
         ROUNDING,
         choices={"auto": AUTO, True: "compile", False: "run TensorFlow's own kernels"},
     ),

@@ -77,11 +77,6 @@ def _contradictions_of_place(config: ConfigDict) -> Iterator[str]:
             f"config.implementation={config.implementation} merges the columns, which "
             f"config.placement={config.placement} wants apart"
         )
-    if config.jit_compile is True and not together:
-        yield (
-            "config.jit_compile=True needs config.placement=one_device: XLA compiles for one "
-            "device, and the columns lie on two"
-        )
     if config.input.cache == "device" and not (one_device and together):
         yield (
             "config.input.cache=device needs config.distribution=one_device and "

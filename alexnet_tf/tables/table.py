@@ -69,6 +69,17 @@ class Table:
         near = did_you_mean(name, [row.name for row in self.layers])
         raise TableError(f"network {self.name} has no layer {name!r}{near}")
 
+    def needed_layers(self) -> tuple[rows.Row, ...]:
+        """The rows that costs depend on, in the table's order."""
+        by_name = {row.name: row for row in self.layers}
+        wanted, needed = list(self.cost_outputs), set()
+        while wanted:
+            name = wanted.pop()
+            if name in by_name and name not in needed:
+                needed.add(name)
+                wanted += by_name[name].inputs
+        return tuple(row for row in self.layers if row.name in needed)
+
     def shapes(self) -> dict[str, shapes.Shape]:
         """Shapes (without the batch) of the input and of what every row yields.
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from alexnet_tf.evaluation import metrics
 from alexnet_tf.input import pipeline, preprocess
-from alexnet_tf.model import costs, layers, placement
+from alexnet_tf.model import compiled_columns, costs, layers, placement
 from alexnet_tf.optim import gradients
 from alexnet_tf.optim import optimizer as optimizers
 from alexnet_tf.tables.table import Table
@@ -28,7 +28,7 @@ def make_train_step(
     accumulation_steps: int = 1,
     clip_global_norm: float = 0.0,
     skip_not_finite: bool = False,
-    placed_gradients: bool = False,
+    column_devices: Sequence[str] = (),
     compile_gradients: bool = False,
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """The update of section 5 on one replica's examples of a batch.
@@ -42,10 +42,9 @@ def make_train_step(
         accumulation_steps: parts in which the examples are computed one after another, their
             gradients added up: the same update in less memory.
         clip_global_norm, skip_not_finite: of `update`.
-        placed_gradients: compute each gradient on the device of its forward operation. A
-            `GradientTape` leaves gradients without a device, which puts the whole backward pass of
-            two columns on the first GPU.
-        compile_gradients: compile the forward and backward pass with XLA, and nothing else.
+        column_devices: where the network's columns lie; empty: together.
+        compile_gradients: compile the forward and backward pass with XLA, and nothing else;
+            columns on devices of their own part by part.
 
     Returns:
         A function of (batch, global step int64 [], examples in the global batch float32 [], factor
@@ -54,6 +53,9 @@ def make_train_step(
         does.
     """
     variables = model.trainable_variables
+    network = model
+    if column_devices and compile_gradients:
+        network = compiled_columns.compiled(model, table, column_devices)
 
     def forward(
         part: Batch, step: Any, count: Any, noise: Any, dropout_key: Any, scale: Any
@@ -63,7 +65,7 @@ def make_train_step(
         # Dropout draws a mask for the whole global batch and takes those of these examples: the
         # same masks on any number of replicas.
         with layers.randomness(tf.stack([dropout_key, step]), part["row"], batch_size):
-            outputs = tf.cast(model(pixels, training=True), tf.float32)
+            outputs = tf.cast(network(pixels, training=True), tf.float32)
         losses = costs.per_example(table, outputs, part["label"])
         # Divided by the true global count, so that replicas' gradients add up to the gradient of
         # the mean, also when the last batch of an epoch is short.
@@ -73,7 +75,9 @@ def make_train_step(
         return loss, metrics.sums(losses, scores, part["label"], part["weight"])
 
     def backward(part: Batch, *values: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
-        if placed_gradients:
+        if column_devices:
+            # A tape leaves gradients without a device, which puts the whole backward pass of both
+            # columns on the first one.
             loss, sums = forward(part, *values)
             return placement.gradients(loss, variables), sums
         with tf.GradientTape() as tape:
@@ -110,7 +114,7 @@ def make_train_step(
         return whole, total
 
     compute = backward if accumulation_steps == 1 else accumulated
-    if compile_gradients:
+    if compile_gradients and not column_devices:
         compute = tf.function(compute, jit_compile=True, autograph=False)
 
     def train_step(

@@ -170,10 +170,12 @@ def noise_factor(wanted: float | None, drawn: float) -> float:
 
 def _compile(run: Run, counter: tf.Variable) -> tuple[Any, Any, Any]:
     config, distribution, scale = run.config, run.distribution, run.loss_scale
-    # XLA compiles what one device computes: the whole update there, and where gradients travel
-    # between replicas what each computes before that.
-    one_replica_computes = distribution.replicas.total == 1
-    jit_update = True if config.jit_compile and one_replica_computes else None
+    columns = distribution.column_devices(run.table.num_columns)
+    # XLA compiles what one device computes: the whole update there; what each replica computes
+    # before its gradients travel; of columns on devices of their own what each computes between
+    # two exchanges.
+    one_device = distribution.replicas.total == 1 and not columns
+    jit_update = True if config.jit_compile and one_device else None
     replica_step = step.make_train_step(
         run.model,
         run.optimizer,
@@ -183,8 +185,8 @@ def _compile(run: Run, counter: tf.Variable) -> tuple[Any, Any, Any]:
         accumulation_steps=config.accumulation_steps,
         clip_global_norm=config.optimizer.clip_global_norm,
         skip_not_finite=scale is not None and scale.dynamic,
-        placed_gradients=bool(distribution.columns),
-        compile_gradients=config.jit_compile and not one_replica_computes,
+        column_devices=columns,
+        compile_gradients=config.jit_compile and not one_device,
     )
 
     def one_replica(

@@ -137,7 +137,6 @@ def test_tuples_of_the_right_form_pass(key, value):
             {"implementation": "grouped", "placement": "two_devices"},
             "grouped merges the columns, which config.placement=two_devices wants apart",
         ),
-        ({"jit_compile": True, "placement": "two_devices"}, "XLA compiles for one device"),
         ({"input__cache": "device", "distribution": "mirrored"}, "use config.input.cache=memory"),
         (
             {"learning_rate__warmup_steps": 5, "learning_rate__warmup_epochs": 1.0},
@@ -163,7 +162,7 @@ def test_settings_that_contradict_each_other_are_refused(changes, words):
     [
         {"train_epochs": 0, "train_steps": 1},
         {"devices": ("CPU:0",)},
-        {"devices": ("CPU:0", "CPU:1"), "placement": "two_devices"},
+        {"devices": ("CPU:0", "CPU:1"), "placement": "two_devices", "jit_compile": True},
         {"steps_per_call": 2, "learning_rate__schedule": "step_exponential"},
         {"optimizer__averaging": "swa", "optimizer__name": "sgdw"},
         {"learning_rate__warmup_epochs": 1.5},

@@ -55,6 +55,7 @@ def test_gpus_compile_and_cpus_do_not():
     assert cpu["jit_compile"].value is False and cpu["lrn_kernel"].value == "tf"
     apart = automatic.choices(automatic.Place.of(paper, gpu=True, placed=True))
     assert apart["jit_compile"].value is False and apart["implementation"].value == "towers"
+    assert apart["jit_compile"].reason == "not measured with columns on two GPUs"
 
 
 def test_what_xla_makes_fast_needs_xla():
