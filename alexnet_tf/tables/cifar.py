@@ -36,25 +36,8 @@ def cifar_quick(
         [(32, 0.0001, "max"), (32, 0.01, "avg"), (64, 0.01, "avg")], start=1
     ):
         kernel = rows.Filters(size=5, padding=2, init_stddev=stddev, weight_decay=weight_decay)
-        after = number == 1 and neuron == "relu"
-        layers += [
-            rows.Conv(
-                name=f"conv{number}",
-                inputs=(top,),
-                filters=filters,
-                kernels=(kernel,),
-                bias=bias,
-                neuron="" if after else neuron,
-            ),
-            rows.Pool(
-                name=f"pool{number}",
-                inputs=(f"conv{number}",),
-                kind=pooling,
-                size=3,
-                stride=2,
-                neuron=neuron if after else "",
-            ),
-        ]
+        pooled_first = number == 1 and neuron == "relu"
+        layers += convolution(number, top, filters, kernel, bias, neuron, pooling, pooled_first)
         top = f"pool{number}"
     weights = rows.Weights(init_stddev=0.1, weight_decay=fc_weight_decay)
     layers += [
@@ -66,3 +49,32 @@ def cifar_quick(
         ),
     ]
     return Table("cifar_quick", tuple(layers), input_size, num_classes)
+
+
+def convolution(
+    number: int,
+    top: str,
+    filters: int,
+    kernel: rows.Filters,
+    bias: rows.Bias,
+    neuron: str,
+    pooling: str,
+    pooled_first: bool = False,
+) -> list[rows.Row]:
+    """A convolution and its pooling 3/2, as all CIFAR-10 nets of 2012 have them.
+
+    Args:
+        number: of the two rows' names.
+        top: the row that it reads.
+        filters, kernel, bias, neuron: of the convolution.
+        pooling: "max" or "avg".
+        pooled_first: whether the neuron acts after the pooling.
+    """
+    before, after = ("", neuron) if pooled_first else (neuron, "")
+    conv, pool = f"conv{number}", f"pool{number}"
+    return [
+        rows.Conv(
+            name=conv, inputs=(top,), filters=filters, kernels=(kernel,), bias=bias, neuron=before
+        ),
+        rows.Pool(name=pool, inputs=(conv,), kind=pooling, size=3, stride=2, neuron=after),
+    ]

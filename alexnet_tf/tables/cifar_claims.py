@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alexnet_tf.tables import rows
+from alexnet_tf.tables.cifar import convolution
 from alexnet_tf.tables.table import Table
 
 
@@ -39,7 +40,7 @@ def cifar_18pct(
         [(32, 0.0001, "max"), (32, 0.01, "avg"), (64, 0.01, "avg")], start=1
     ):
         kernel = rows.Filters(size=5, padding=2, init_stddev=stddev, weight_decay=weight_decay)
-        layers += _convolution(number, top, filters, kernel, bias, neuron, pooling)
+        layers += convolution(number, top, filters, kernel, bias, neuron, pooling)
         top = f"pool{number}"
         if norm and number < 3:
             layers.append(_norm_in_map(f"rnorm{number}", top))
@@ -82,12 +83,12 @@ def cifar_13pct(
     bias = rows.Bias(learning_rate_multiplier=bias_learning_rate_multiplier)
     first = rows.Filters(size=5, padding=2, init_stddev=0.0001, weight_decay=weight_decay)
     second = rows.Filters(size=5, padding=2, init_stddev=0.01, weight_decay=weight_decay)
-    layers = _convolution(1, rows.IMAGE, filters[0], first, bias, neuron, "max")
+    layers = convolution(1, rows.IMAGE, filters[0], first, bias, neuron, "max")
     top = "pool1"
     if lrn:
         layers.append(_norm_across_maps("rnorm1", top))
         top = "rnorm1"
-    conv2, pool2 = _convolution(2, top, filters[1], second, bias, neuron, "max")
+    conv2, pool2 = convolution(2, top, filters[1], second, bias, neuron, "max")
     layers.append(conv2)
     if lrn:
         layers.append(_norm_across_maps("rnorm2", "conv2"))
@@ -109,29 +110,6 @@ def cifar_13pct(
         top = f"local{number}"
     layers.append(_last(top, num_classes, fc_weight_decay, bias))
     return Table("cifar_13pct", tuple(layers), input_size, num_classes)
-
-
-def _convolution(
-    number: int,
-    top: str,
-    filters: int,
-    kernel: rows.Filters,
-    bias: rows.Bias,
-    neuron: str,
-    pooling: str,
-) -> list[rows.Row]:
-    """A convolution and its pooling."""
-    return [
-        rows.Conv(
-            name=f"conv{number}",
-            inputs=(top,),
-            filters=filters,
-            kernels=(kernel,),
-            bias=bias,
-            neuron=neuron,
-        ),
-        rows.Pool(name=f"pool{number}", inputs=(f"conv{number}",), kind=pooling, size=3, stride=2),
-    ]
 
 
 def _norm_in_map(name: str, top: str) -> rows.Row:
