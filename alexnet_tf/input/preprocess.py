@@ -156,15 +156,12 @@ class Preprocess:
         # One pass over the pixels on every kind of device, with the same roundings as a call has.
         self._in_one_pass = tf.function(self._cut_and_centre, jit_compile=True, autograph=False)
 
-    def complete(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """`batch` with its images and labels, which may lie on the device already."""
-        return batch if self.resident is None else self.resident.complete(batch)
-
     def training(self, batch: Mapping[str, tf.Tensor], noise_factor: Any = 1.0) -> tf.Tensor:
         """Network input of a training batch, as `pipeline.training_batches` yields it.
 
         Args:
-            batch: its `image`, and `offset`, `flip` and `noise` where they were drawn.
+            batch: its `image`, or `example` where the images lie on the device, and `offset`,
+                `flip` and `noise` where they were drawn.
             noise_factor: as of a call.
 
         Returns:
@@ -172,7 +169,15 @@ class Preprocess:
         """
         color, divisor = self._noise(batch.get("noise"), noise_factor)
         drawn = batch.get("offset"), batch.get("flip")
-        return self._in_one_pass(batch["image"], *drawn, color, divisor)
+        return self._in_one_pass(self._complete(batch)["image"], *drawn, color, divisor)
+
+    def labels(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Classes of a training batch, int [B]."""
+        return self._complete(batch)["label"]
+
+    def _complete(self, batch: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+        """`batch` with its images and labels, which may lie on the device already."""
+        return batch if self.resident is None else self.resident.complete(batch)
 
     def _cut_and_centre(
         self,

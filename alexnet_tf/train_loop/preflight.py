@@ -198,7 +198,6 @@ def _first_images(run: Run) -> np.ndarray:
     images: list[np.ndarray] = []
     try:
         for batch in run.training_batches(run.distribution.replicas):
-            batch = run.prepare.complete(batch)
             valid = batch["weight"].numpy() > 0
             kept = {key: value[valid] for key, value in batch.items() if key != "noise"}
             images.append(run.prepare.training(kept).numpy())

@@ -60,19 +60,18 @@ def make_train_step(
     def forward(
         part: Batch, step: Any, count: Any, noise: Any, dropout_key: Any, scale: Any
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        part = prepare.complete(part)
-        pixels = prepare.training(part, noise)
+        pixels, labels = prepare.training(part, noise), prepare.labels(part)
         # Dropout draws a mask for the whole global batch and takes those of these examples: the
         # same masks on any number of replicas.
         with layers.randomness(tf.stack([dropout_key, step]), part["row"], batch_size):
             outputs = tf.cast(network(pixels, training=True), tf.float32)
-        losses = costs.per_example(table, outputs, part["label"])
+        losses = costs.per_example(table, outputs, labels)
         # Divided by the true global count, so that replicas' gradients add up to the gradient of
         # the mean, also when the last batch of an epoch is short.
         loss = tf.reduce_sum(losses * part["weight"]) / count
         scores = costs.ranking(table, outputs)
         loss = loss if scale is None else loss * scale
-        return loss, metrics.sums(losses, scores, part["label"], part["weight"])
+        return loss, metrics.sums(losses, scores, labels, part["weight"])
 
     def backward(part: Batch, *values: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
         if column_devices:

@@ -115,8 +115,7 @@ class _Trial:
         """Mean deviation of the outputs over the batch's images, as a share of their magnitude."""
         local = self.run.distribution.strategy.experimental_local_results
         first = {key: local(value)[0] for key, value in batch.items() if key != "noise"}
-        prepare = self.run.prepare
-        pixels = prepare.training(prepare.complete(first))
+        pixels = self.run.prepare.training(first)
         outputs = np.asarray(self.run.model(pixels, training=False), np.float64)
         return float(outputs.std(axis=0).mean() / max(np.abs(outputs).mean(), 1e-30))
 

@@ -203,15 +203,21 @@ def test_without_colour_noise_nothing_is_drawn(data):
 
 def test_batches_that_name_their_images_are_completed(data):
     prepare = preprocess.Preprocess(data, settings(), 8)
-    batch = {"image": tf.zeros([1, 8, 8, 3])}
-    assert prepare.complete(batch) is batch
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)), tf.uint8)
+    labels = tf.constant([3, 5])
+    whole = {"image": tf.reverse(images, [0]), "label": tf.reverse(labels, [0])}
+    expected = prepare.training(whole)
+    assert prepare.labels(whole).numpy().tolist() == [5, 3]
 
     class Set:
         def complete(self, batch):
-            return {"image": tf.gather([3.0, 5.0], batch["example"])}
+            chosen = batch["example"]
+            return {"image": tf.gather(images, chosen), "label": tf.gather(labels, chosen)}
 
     prepare.resident = Set()
-    assert prepare.complete({"example": tf.constant([1, 0])})["image"].numpy().tolist() == [5, 3]
+    batch = {"example": tf.constant([1, 0])}
+    assert np.array_equal(prepare.training(batch), expected)
+    assert prepare.labels(batch).numpy().tolist() == [5, 3]
 
 
 def test_crops_without_mirrors_are_cut_at_their_places(data):
