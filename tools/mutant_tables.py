@@ -46,15 +46,20 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/optim/test_diary.py",
     ),
     "alexnet_tf/evaluation/metrics.py": (
+        "tests/evaluation/test_totals.py",
         "tests/evaluation/test_evaluation.py",
         "tests/evaluation/test_costs.py",
     ),
     "alexnet_tf/evaluation/predict.py": (
+        "tests/evaluation/test_totals.py",
         "tests/evaluation/test_evaluation.py",
+        "tests/evaluation/test_several_costs.py",
         "tests/evaluation/test_costs.py",
     ),
     "alexnet_tf/evaluation/evaluator.py": (
+        "tests/evaluation/test_totals.py",
         "tests/evaluation/test_evaluation.py",
+        "tests/evaluation/test_several_costs.py",
         "tests/evaluation/test_costs.py",
     ),
     "alexnet_tf/model/ops/normalization.py": ("tests/model/test_normalization.py",),

@@ -35,8 +35,8 @@ class Records:
     payload_lengths: tuple[int, ...]
     class_counts: dict[int, int]
     skipped: tuple[tuple[str, str], ...]
-    rotated: int = 0
-    enlarged: int = 0
+    rotated: int
+    enlarged: int
 
 
 def folder(output_dir: str) -> str:

@@ -228,6 +228,10 @@ def test_lengths_are_read_as_protocol_buffers_write_them(value):
     assert records._varint_at(text + b"\xff", 1) == (value, len(text))
 
 
+def test_a_length_that_is_cut_off_ends_with_the_text():
+    assert records._varint_at(b"\x85\xff", 0) == (5 + (127 << 7), 2)
+
+
 def test_a_label_in_the_older_encoding_is_left_to_the_parser():
     # proto2 wrote each number of a list behind a tag of its own, 0x08; both are valid.
     key = dataset.LABEL_KEY.encode()
