@@ -30,8 +30,9 @@ _SYSTEMS = frozenset(["__macosx", "thumbs.db", "desktop.ini", "@eadir"])
 
 FOLDER = -1
 _COMPRESSED = (
-    (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"PK\x03\x04", "zip"), (b"7z\xbc\xaf", "7z"), (b"Rar!", "rar"),
+    (b"\x1f\x8b", "a gzip"), (b"BZh", "a bzip2"), (b"\xfd7zXZ", "an xz"),
+    (b"\x28\xb5\x2f\xfd", "a zstd"), (b"PK\x03\x04", "a zip"), (b"7z\xbc\xaf", "a 7z"),
+    (b"Rar!", "a RAR"),
 )  # fmt: skip
 
 
@@ -142,6 +143,8 @@ def _scan(descriptor: int, path: str, begin: int, end: int) -> Iterator[Member]:
     while True:
         header = os.pread(descriptor, BLOCK, position) if position + BLOCK <= end else b""
         if len(header) < BLOCK:
+            if position == 0:
+                raise _too_short(descriptor, path)
             raise ArchiveError(
                 f"{path}: refused, it ends at byte {position:,} without its end mark (truncated?)"
             )
@@ -221,8 +224,16 @@ def compression(header: bytes) -> str:
     """What to say of a file that begins like this, if it is a compressed one."""
     for mark, name in _COMPRESSED:
         if header.startswith(mark):
-            return f" but a {name} file; unpack it, or name an uncompressed .tar"
+            return f" but {name} file; unpack it, or name an uncompressed .tar"
     return ""
+
+
+def _too_short(descriptor: int, path: str) -> ArchiveError:
+    """The error of a file that is shorter than a header."""
+    header = os.pread(descriptor, BLOCK, 0)
+    if not header:
+        return ArchiveError(f"{path}: is empty (0 bytes)")
+    return ArchiveError(f"{path}: is not an uncompressed tar archive{compression(header)}")
 
 
 def _signed_sum(header: bytes) -> int:

@@ -267,9 +267,30 @@ def test_what_cannot_be_held_out_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("magic", "kind"), [(b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")]
+    ("magic", "kind"),
+    [
+        (b"BZh", "a bzip2"),
+        (b"\xfd7zXZ", "an xz"),
+        (b"\x28\xb5\x2f\xfd", "a zstd"),
+        (b"Rar!", "a RAR"),
+    ],
 )
-def test_compressed_archives_are_named(tmp_path: pathlib.Path, magic: bytes, kind: str) -> None:
-    (tmp_path / "set.tar").write_bytes(magic + bytes(2_000))
-    with pytest.raises(UserError, match=f"but a {kind} file; unpack it"):
+@pytest.mark.parametrize("size", [100, 2_000])
+def test_compressed_archives_are_named(
+    tmp_path: pathlib.Path, magic: bytes, kind: str, size: int
+) -> None:
+    (tmp_path / "set.tar").write_bytes(magic + bytes(size))
+    with pytest.raises(UserError, match=f"but {kind} file; unpack it"):
+        listing.find_images(str(tmp_path / "set.tar"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", r"is empty \(0 bytes\)"), (b"<html>", "is not an uncompressed tar archive$")],
+)
+def test_a_file_shorter_than_a_header_is_no_cut_off_archive(
+    tmp_path: pathlib.Path, content: bytes, words: str
+) -> None:
+    (tmp_path / "set.tar").write_bytes(content)
+    with pytest.raises(UserError, match=words):
         listing.find_images(str(tmp_path / "set.tar"))
