@@ -36,6 +36,8 @@ class StopRequest:
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    # The one that is entered.
+    current: StopRequest | None = None
 
     def __init__(self) -> None:
         self.requested = ""
@@ -52,11 +54,19 @@ class StopRequest:
                 signal.signal(number, self._note)
                 self._entered.callback(signal.signal, number, previous)
             self._entered.enter_context(_heard_by(self._hear))
+        StopRequest.current = self
         return self
 
     def __exit__(self, *_: object) -> None:
         """Puts the old handlers back."""
+        StopRequest.current = None
         self._entered.close()
+
+    def ask(self, number: int) -> None:
+        """Asks to stop as the signal `number` does, unless one has asked already."""
+        if not self._heard:
+            self._hear(number)
+            self._note(number, None)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = self.requested or signal.Signals(number).name
@@ -69,6 +79,17 @@ class StopRequest:
             os._exit(128 + number)
         name = signal.Signals(number).name
         log(f"{name}: finishing this step and saving; once more to leave at once")
+
+
+def pass_on(number: int) -> None:
+    """Does what the signal `number` would, had it reached this process and not somebody else.
+
+    A run that was asked to stop already is not asked again, which would end it at once.
+    """
+    if StopRequest.current is None:
+        os.kill(os.getpid(), number)
+    else:
+        StopRequest.current.ask(number)
 
 
 @contextlib.contextmanager
@@ -135,8 +156,7 @@ def ends_when_waited_for(seconds: float, words: str) -> Iterator[None]:
     For a call that keeps all of Python waiting, threads too, because it holds the interpreter's
     lock: signals get their default action, and the time is watched by faulthandler's own thread,
     which needs no lock and exits with status 1. A shell that reads what it writes says why.
-    (TensorFlow takes SIGTERM for itself while it connects workers, which takes about a second once
-    all are there: `devices.rendezvous`.)
+    (TensorFlow takes SIGTERM for itself while it connects workers: `devices.noticed_signals`.)
 
     Args:
         seconds: how long to wait.

@@ -17,7 +17,7 @@ from alexnet_common import signals
 from alexnet_common.errors import UserError
 from alexnet_common.messages import duration, log
 from alexnet_tf.config import ConfigDict
-from alexnet_tf.devices import cluster, failures, rendezvous, required
+from alexnet_tf.devices import cluster, failures, noticed_signals, rendezvous, required
 from alexnet_tf.input import pipeline
 
 # How long a worker waits for the others at the start.
@@ -276,6 +276,7 @@ def _multi_worker(wait_seconds: float) -> Distribution:
                 implementation=kinds.NCCL if gpus else kinds.RING
             )
         )
+    noticed_signals.listen(place.is_chief)
     total = strategy.num_replicas_in_sync
     local = len(strategy.extended.worker_devices)
     return Distribution(

@@ -209,3 +209,23 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
     files.write_atomically(pipe, b"result")
     assert reader.communicate(timeout=60)[0] == b"result"
     assert os.listdir(tmp_path) == ["pipe"] and pipe.is_fifo()
+
+
+PASSED_ON = """
+import signal, time
+from alexnet_common import signals
+
+with signals.StopRequest() as stop:
+    for _ in range(3):
+        signals.pass_on(signal.SIGTERM)
+    print(stop.requested, flush=True)
+signals.pass_on(signal.SIGTERM)
+print("not reached")
+"""
+
+
+def test_a_signal_that_was_passed_on_asks_once_and_only_within_a_run():
+    found = subprocess.run([sys.executable, "-c", PASSED_ON], capture_output=True, text=True)
+    # Within a run it asks to save, however often; outside it is the signal itself.
+    assert (found.stdout, found.returncode) == ("SIGTERM\n", -signal.SIGTERM)
+    assert found.stderr.count("SIGTERM: finishing this step and saving") == 1
