@@ -150,6 +150,7 @@ EXPLAINED = {
     ("for distance in range(3):", "3 -> 4"): "no two colours are 3 apart",
     ("normal = 0.0", "0.0 -> 1.0"): "times a noise of 0",
     ("ROWS_PER_BLOCK = 8", "8 -> 9"): _SPEED,
+    ("_BUFFER_STEP = 1 << 20", "1 -> 2"): _SPEED,
     ("positions = start // new_length + np.arange(length // new_length + 2)",
      "2 -> 3"): "one position more, without overlap",
     ("part, depth_radius=size // 2, bias=k, alpha=alpha, beta=beta",

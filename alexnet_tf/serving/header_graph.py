@@ -26,6 +26,7 @@ EMPTY = "empty file"
 WITHOUT_PIXELS = "an image without pixels"
 TOO_LARGE = f"more than the {MAX_PIXELS:,} pixels that are decoded"
 BMP_KIND = "BMP with a palette, 16 bits or compression: this model decodes 24 and 32 bits only"
+BMP_PLACE = "BMP whose pixels begin within its header, which this model does not decode"
 PNG_CHUNK = "truncated PNG (a chunk reaches beyond the end of the file)"
 PNG_CHUNKS = f"PNG of more than {MAX_PNG_CHUNKS:,} chunks, which is not decoded"
 GIF_FRAME = "GIF whose first frame does not fill its canvas, which this model does not decode"
@@ -150,7 +151,8 @@ def _bmp(content: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, ...]:
     decoded &= tf.equal(bytes_graph.unsigned(head, 30, 4), 0)
     # The first kind of header, OS/2's, has smaller numbers, which TensorFlow does not read.
     decoded &= tf.reduce_any(tf.equal(bytes_graph.unsigned(head, 14, 4), BMP_HEADER_BYTES))
-    reason = bytes_graph.first_true([(tf.logical_not(decoded), BMP_KIND)])
+    within = begin < 14 + bytes_graph.unsigned(head, 14, 4)
+    reason = bytes_graph.first_true([(tf.logical_not(decoded), BMP_KIND), (within, BMP_PLACE)])
     end = begin + (width * bits + 31) // 32 * 4 * height
     # The decoder refuses a file that is longer than its pixels.
     length = tf.strings.length(content)

@@ -161,6 +161,8 @@ def _bmp(data: bytes) -> Header:
         compression = struct.unpack_from("<I", data, 30)[0]
     # TensorFlow takes palette indices for grey levels, and any bit fields for blue, green, red.
     plain = size == 40 and compression == 0 and bits in (24, 32)
+    # Where the place of the pixels is not said, Pillow takes them from behind the header.
+    plain = plain and struct.unpack_from("<I", data, 10)[0] >= 14 + size
     channels = 4 if bits == 32 else 3
     return Header("BMP", width, abs(height), channels, in_tensorflow=plain)
 

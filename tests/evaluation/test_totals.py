@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alexnet_tf.evaluation import evaluator
+from alexnet_tf.evaluation import evaluator, predict
 from alexnet_tf.tables import rows
 
 COSTS = (
@@ -42,3 +42,7 @@ def test_totals_add_up():
 def test_only_a_softmax_has_errors_of_its_own(kind):
     cost = rows.Cost(name="other", kind=kind, output="fc")
     assert evaluator.Errors.from_sums(SUMS[:6], (cost,)).costs == {"other": (6, None)}
+
+
+def test_ten_views_have_the_centre_among_them():
+    assert predict.view_counts(1) == (1,) and predict.view_counts(10) == (1, 10)

@@ -275,6 +275,23 @@ def test_an_image_may_be_the_last_of_a_record(raw_folder, monkeypatch):
     assert reader._content(np.frombuffer(record[:-1], np.uint8)) is None
 
 
+def test_a_record_of_two_images_is_left_to_the_parser(tmp_path):
+    data = dataset.load(small_dataset.make(tmp_path / "data", store="uint8"))
+    reader = records.RecordReader(data, "train")
+    for values, expected in (([b"pixels"], 6), ([b"pixels", b"others"], None)):
+        # The label first, as the converter writes it.
+        entries = b"".join(
+            tf.train.Features(feature={key: value}).SerializeToString()
+            for key, value in (
+                ("image/class/label", tf.train.Feature(int64_list=tf.train.Int64List(value=[3]))),
+                (data.image_key, tf.train.Feature(bytes_list=tf.train.BytesList(value=values))),
+            )
+        )
+        record = b"\x0a" + records.varint(len(entries)) + entries
+        found = reader._content(np.frombuffer(record, np.uint8))
+        assert (found and found[1]) == expected
+
+
 def test_a_split_of_one_image_is_read(tmp_path):
     folder = small_dataset.make(tmp_path / "data", train=1, shards=1, store="uint8")
     pixels = np.zeros((1, 16 * 16 * 3), np.uint8)

@@ -209,6 +209,18 @@ def test_a_batch_of_bad_files_alone(squares):
     assert not found.any() and all(reasons)
 
 
+@pytest.mark.parametrize("place", [0, 14, 53])
+def test_a_bmp_whose_pixels_begin_within_its_header_is_left_to_the_converter(squares, place):
+    """TensorFlow would take the header for pixels; Pillow takes 0 for "behind the header"."""
+    whole = bmp(24)
+    moved = whole[:10] + struct.pack("<I", place) + whole[14:]
+    assert not headers.inspect(moved).in_tensorflow and headers.inspect(whole).in_tensorflow
+    found, reasons = squares([moved, whole])
+    assert "begin within its header" in reasons[0] and reasons[1] == ""
+    if place == 0:
+        assert np.array_equal(images.square(moved, SIZE)[0], found[1])
+
+
 webp = pytest.mark.skipif(not features.check("webp"), reason="this Pillow has no WebP")
 
 
