@@ -7,6 +7,7 @@ function with fewer and larger operations, but columns cannot be placed apart.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -102,6 +103,8 @@ class Merged:
         return kept
 
 
+# Asked whether that can be done before it is.
+@functools.lru_cache(maxsize=4)
 def merge(table: Table) -> Merged:
     """Merges the columns of `table`; a table of one column stays as it is.
 
