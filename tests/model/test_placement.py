@@ -21,11 +21,12 @@ tf.config.set_logical_device_configuration(
 )
 from alexnet_tf.model import build, layers, placement
 from alexnet_tf.tables import table
+from tests.helpers import placed_work
 
 net = table.from_config(
     {"name": "alexnet", "input_size": 67, "filters": (16, 32, 48, 48, 32), "hidden": (64, 48),
      "init_scale": 2.0, "init_biases": (0,) * 8, "input_scale": 1 / 60}, 10)
-names = placement.devices(net, "two_devices")
+names = (f"/{kind}:0", f"/{kind}:1")
 x = np.random.default_rng(0).normal(0, 60, (8, 67, 67, 3)).astype(np.float32)
 labels = tf.range(8)
 
@@ -65,14 +66,14 @@ def train(where, own_gradients, steps, values=None):
 two, graph, weights, devices = train(names, True, 10)
 one, _, others, _ = train("one_device", False, 10)
 _, taped, _, _ = train(names, False, 1)
-by_device = {k: [o.type for o in v] for k, v in placement.work_by_device(graph).items()}
+by_device = {k: [o.type for o in v] for k, v in placed_work.work_by_device(graph).items()}
 first, _, halfway, _ = train(names, True, 5)
 more_two = train(names, True, 2, halfway)[0]
 more_one = train("one_device", False, 2, halfway)[0]
 print(json.dumps({
     "two": two, "one": one, "devices": devices, "by_device": by_device,
-    "misplaced": placement.misplaced(graph, net, names),
-    "taped": len(placement.misplaced(taped, net, names)),
+    "misplaced": placed_work.misplaced(graph, net, names),
+    "taped": len(placed_work.misplaced(taped, net, names)),
     "difference": max(float(np.abs(weights[n] - others[n]).max()) for n in weights),
     "more_two": more_two, "more_one": more_one,
 }))

@@ -21,7 +21,7 @@ from alexnet_tf.runs import checkpoint
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.train_loop.loop import Loop
 from alexnet_tf.train_loop.setup import set_up
-from tests.helpers import small_dataset
+from tests.helpers import placed_work, small_dataset
 
 place = pathlib.Path(sys.argv[1])
 distribution.split_cpu(2)
@@ -82,16 +82,16 @@ def gradients():
     columns = {row.name: row.column for row in run.table.layers}
     wrong, calls, work = [], [], 0
     for node in definition.node:
-        if re.fullmatch(placement.WORK, node.op):
+        if re.fullmatch(placed_work.WORK, node.op):
             wrong.append(f"{node.name} is not compiled")
         if node.op not in ("PartitionedCall", "StatefulPartitionedCall"):
             continue
         body = bodies[node.attr["f"].func.name]
         calls.append([node.device[-5:], bool(body.attr["_XlaMustCompile"].b)])
         for inner in body.node_def:
-            if re.fullmatch(placement.WORK, inner.op):
+            if re.fullmatch(placed_work.WORK, inner.op):
                 work += 1
-                layer = placement._layer(inner.name, columns)
+                layer = placed_work.layer_of(inner.name, columns)
                 if not layer or node.device[-1] != str(columns[layer]):
                     wrong.append(f"{inner.name} on {node.device}")
     (one, first), (two, second) = plain(), parts()
