@@ -3,15 +3,20 @@
 Example:
   python -m alexnet_tf.benchmark input --config.data_dir=DATASET
 
-The stages, each but the second holding what the one before does:
+Stages:
   read         records from the shard files, in the random order of an epoch, checksums checked
-  bare_decode  the store's images from memory, decoded by as many threads, nothing else (JPEG only)
-  decode       whole images in order
-  augment      in an epoch's order, with the draws for crops, mirror images and colour noise: what
-               training gets
-  device       the same, moved to the device; cropped, mirrored and mean-subtracted there
+  bare_decode  the store's images from memory, decoded by as many threads and put into batches,
+               nothing else (JPEG only)
+  decode       whole images in order, read and decoded
+  input        what reaches the device: whole uint8 images in an epoch's order, with the draws for
+               crops, mirror images and colour noise; on a GPU with the copy to it
+  device_pass  the same, and the pass over the pixels with which the step begins: crop, mirror
+               image, mean, colour noise. On a GPU no work of the input; on a CPU the same cores do
+               it. It is counted in `benchmark step` too
 `cpu_microseconds_per_image` is what all threads took: on a machine that others use too it says more
-than images/s. All run once through --images images of the training split, in turns. Prints JSON.
+than images/s. `of_bare_decode` is the bare loop's CPU time over the stage's: the median over the
+rounds. In each round every stage runs once through --images images of the training split, in turns;
+its clock starts before its first image is read, and stops behind its last. Prints JSON.
 """
 
 from __future__ import annotations
@@ -19,8 +24,8 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -29,6 +34,12 @@ from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import config as recipes
 from alexnet_tf.benchmarks.step import define_config_flags
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+    from data_prep.dataset import Dataset
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -56,17 +67,14 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     # The first round warms up: page cache, threads, compiled functions.
     for round_number in range(flag_values.rounds + 1):
         for name, stage in stages.items():
-            counts = iter(stage())
-            # A run makes its pipeline once: the clock starts when its first batch is there.
-            seen = first = next(counts)
             began, busy = time.monotonic(), time.process_time()
-            seen += sum(counts)
+            seen = sum(stage())
             spent, busy = time.monotonic() - began, time.process_time() - busy
             if seen != images:
                 raise RuntimeError(f"stage {name} saw {seen} of {images} images")
             if round_number:
-                seconds[name].append(spent * images / max(images - first, 1))
-                cpu[name].append(1e6 * busy / max(images - first, 1))
+                seconds[name].append(spent)
+                cpu[name].append(1e6 * busy / images)
         log(f"round {round_number} of {flag_values.rounds}")
     report = {
         "benchmark": "input",
@@ -74,14 +82,22 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         "batch_size": config.batch_size,
         "images": images,
         "stages": {
-            name: _measure.speed(spent, images)
-            | {"cpu_microseconds_per_image": round(statistics.median(cpu[name]), 1)}
-            for name, spent in seconds.items()
+            name: _measure.speed(spent, images) | _cpu(name, cpu) for name, spent in seconds.items()
         },
         "machine": _measure.machine(),
     }
     print(json.dumps(report))
     return 0
+
+
+def _cpu(name: str, cpu: dict[str, list[float]]) -> dict[str, float]:
+    """A stage's CPU time per image, and its speed by it beside that of bare decoding."""
+    from alexnet_tf.benchmarks import _measure
+
+    facts = {"cpu_microseconds_per_image": round(statistics.median(cpu[name]), 1)}
+    if name in ("decode", "input", "device_pass") and "bare_decode" in cpu:
+        facts["of_bare_decode"] = _measure.ratios(cpu[name], cpu["bare_decode"])["median"]
+    return facts
 
 
 def _stages(
@@ -117,67 +133,74 @@ def _stages(
             start = step % per_epoch * size
             yield len(reader.read(order[start : start + size]))
 
-    def decode() -> Iterator[int]:
-        return _counts(
-            pipeline.evaluation_batches(
-                data,
-                "train",
-                span,
-                threads=config.input.threads,
-                prefetch_batches=config.input.prefetch_batches,
-            )
-        )
+    settings = config.input
+    ahead = {"threads": settings.threads, "prefetch_batches": settings.prefetch_batches}
+    # Each pipeline is made once, as a run does, and read from its start in every round.
+    in_order = pipeline.evaluation_batches(data, "train", span, **ahead)
+    training = pipeline.training_batches(
+        data,
+        span,
+        pipeline.Augmentation(
+            crop,
+            random_crop=settings.random_crop,
+            random_flip=settings.random_flip,
+            crop_chunk=settings.crop_chunk,
+            color_noise_stddev=prepare.noise_stddev,
+        ),
+        seed=config.seed,
+        **ahead,
+    )
+    gpus = tf.config.list_logical_devices("GPU")
 
-    def bare_decode() -> Iterator[int]:
-        kinds = {data.image_key: tf.io.FixedLenFeature([], tf.string)}
-        wanted = order[: min(available, images)]
-        parsed = tf.io.parse_example(tf.constant(reader.read(wanted), tf.string), kinds)
+    def to_device() -> Iterator[int]:
+        for batch in training:
+            if gpus:
+                with tf.device(gpus[0].name):
+                    # The device has it when the host has one of its numbers.
+                    tf.identity(batch["image"])[0, 0, 0, 0].numpy()
+            yield _count(batch)
 
-        def decoded(content: tf.Tensor) -> tf.Tensor:
-            image = tf.image.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
-            return tf.ensure_shape(image, [data.image_size, data.image_size, 3])
-
-        contents = tf.data.Dataset.from_tensor_slices(parsed[data.image_key])
-        loop = contents.repeat().take(images).map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
-        options = tf.data.Options()
-        if config.input.threads:
-            options.threading.private_threadpool_size = config.input.threads
-        loop = loop.batch(size).prefetch(config.input.prefetch_batches).with_options(options)
-        return (len(batch) for batch in loop)
-
-    def training() -> Any:
-        settings = config.input
-        return pipeline.training_batches(
-            data,
-            span,
-            pipeline.Augmentation(
-                crop,
-                random_crop=settings.random_crop,
-                random_flip=settings.random_flip,
-                crop_chunk=settings.crop_chunk,
-                color_noise_stddev=prepare.noise_stddev,
-            ),
-            seed=config.seed,
-            threads=settings.threads,
-            prefetch_batches=settings.prefetch_batches,
-        )
-
-    def device() -> Iterator[int]:
-        for batch in training():
+    def device_pass() -> Iterator[int]:
+        for batch in training:
             last = prepared(batch)
-            yield int(tf.reduce_sum(batch["weight"]))
-        last.numpy()
+            yield _count(batch)
+        last[0, 0, 0, 0].numpy()
 
-    bare = {"bare_decode": bare_decode} if data.store == "jpeg" else {}
+    bare: dict[str, Callable[[], Iterable[int]]] = {}
+    if data.store == "jpeg":
+        loop = _bare_decode(data, reader.read(order[: min(available, images)]), images, size, ahead)
+        bare["bare_decode"] = lambda: map(len, loop)
     return {
         "read": read,
         **bare,
-        "decode": decode,
-        "augment": lambda: _counts(training()),
-        "device": device,
+        "decode": lambda: map(_count, in_order),
+        "input": to_device,
+        "device_pass": device_pass,
     }, images
 
 
-def _counts(batches: Any) -> Iterator[int]:
-    # Not as arrays of NumPy: that would copy every image once more.
-    return (round(float(sum(batch["weight"].numpy()))) for batch in batches)
+def _bare_decode(
+    data: Dataset, examples: np.ndarray, images: int, size: int, ahead: dict[str, int]
+) -> tf.data.Dataset:
+    """Batches of `images` decoded images, of serialized examples in memory."""
+    import tensorflow as tf
+
+    kinds = {data.image_key: tf.io.FixedLenFeature([], tf.string)}
+    parsed = tf.io.parse_example(tf.constant(examples, tf.string), kinds)
+
+    def decoded(content: tf.Tensor) -> tf.Tensor:
+        image = tf.image.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
+        return tf.ensure_shape(image, [data.image_size, data.image_size, 3])
+
+    contents = tf.data.Dataset.from_tensor_slices(parsed[data.image_key])
+    loop = contents.repeat().take(images).map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    if ahead["threads"]:
+        options.threading.private_threadpool_size = ahead["threads"]
+    return loop.batch(size).prefetch(ahead["prefetch_batches"]).with_options(options)
+
+
+def _count(batch: Mapping[str, tf.Tensor]) -> int:
+    """Images of a batch, without those that fill it up."""
+    # Not the pixels as arrays of NumPy: that would copy every image once more.
+    return round(float(batch["weight"].numpy().sum()))

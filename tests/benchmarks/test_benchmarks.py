@@ -110,9 +110,15 @@ def test_input(data_dir, capsys):
         "read",
         "bare_decode",
         "decode",
-        "augment",
-        "device",
+        "input",
+        "device_pass",
     ]
+    stages = report["stages"]
+    bare = stages["bare_decode"]["cpu_microseconds_per_image"]
+    for name in ("decode", "input", "device_pass"):
+        of_bare = bare / stages[name]["cpu_microseconds_per_image"]
+        # One round: the median of its ratios is its ratio.
+        assert stages[name]["of_bare_decode"] == pytest.approx(of_bare, abs=0.01, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -187,13 +193,27 @@ def test_export(capsys):
 def test_the_table_of_all_benchmarks_relates_figures_to_limits():
     report = {
         "limits": {"float32_tflops": 0.2, "copy_gb_per_second": 10.0},
-        "step": {"ours": {"images_per_second": 45.4}, "ratio": {"median": 3.8}},
+        "step": {
+            "ours": {"images_per_second": 45.4},
+            "ratio": {"median": 3.8},
+            "batch_size": 128,
+        },
+        "pytorch": {
+            "rows": [
+                {"name": "batch 128 eager float32", "images_per_second": 22.7},
+                {"name": "batch 1024 eager float32", "images_per_second": 30.0},
+            ]
+        },
         "loop": {"loop": {"images_per_second": 44.0}, "overhead": 0.03},
         "start": {"error": "no room"},
         "input": {
             "stages": {
                 "bare_decode": {"images_per_second": 4000.0, "cpu_microseconds_per_image": 400.0},
-                "augment": {"images_per_second": 3900.0, "cpu_microseconds_per_image": 500.0},
+                "input": {
+                    "images_per_second": 3900.0,
+                    "cpu_microseconds_per_image": 500.0,
+                    "of_bare_decode": 0.8,
+                },
             }
         },
         "convert": {
@@ -214,9 +234,14 @@ def test_the_table_of_all_benchmarks_relates_figures_to_limits():
     # 200 GFLOP/s over 4.135 GFLOP for an image are 48.4 images/s.
     assert "45.4 images/s, 94% of float32 products, 3.80 times plain Keras" in text
     assert "97% of the step" in text
+    # 45.4 over 22.7; another batch size has no ratio.
+    assert "22.7 images/s; the step above: 2.00 times as many" in text
+    assert text.endswith("30.0 images/s")
     assert "start                    failed: no room" in text
-    # 500 us of CPU time where bare decoding takes 400.
-    assert "3,900.0 images/s, 80% of bare decoding by CPU time" in text
+    assert (
+        "3,900.0 images/s, 500 µs of CPU time an image: 80% of the speed of bare decoding by it"
+        in text
+    )
     assert "300.0 images/s per core, 75% of a bare OpenCV loop" in text
     assert "150.0 images/s, 96% of the bare model; 3.0 s to export, 1.5 s to load, 244 MB" in text
     assert report["step"]["of_limit"] == pytest.approx(0.939, abs=1e-3)
