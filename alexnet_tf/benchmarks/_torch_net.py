@@ -115,8 +115,8 @@ def main() -> None:
         ]
         name = " ".join(word for word in words if word)
         rows.append({"name": name, "images_per_second": round(speed(*case), 1)})
-    name = torch.cuda.get_device_name() if gpu else None
-    print(json.dumps({"pytorch": torch.__version__, "gpu": name, "rows": rows}))
+    device = torch.cuda.get_device_name() if gpu else None
+    print(json.dumps({"pytorch": torch.__version__, "gpu": device, "rows": rows}))
 
 
 if __name__ == "__main__":
