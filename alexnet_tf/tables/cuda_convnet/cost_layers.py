@@ -98,7 +98,8 @@ def costs(sections: Sequence[CostSection], net: Net) -> list[rows.Cost]:
     """The costs of all sections, first the one that the classes of an image come from.
 
     In 2012 the gradients of all costs were added up, and no cost was the first among them. Here
-    that is the one with the most layers with weights below it, of equals the first of the file.
+    that is the one with the most layers with weights below it, of equals the one with the largest
+    coefficient, then the first of the file.
 
     Args:
         sections: in the file's order.
@@ -113,7 +114,7 @@ def costs(sections: Sequence[CostSection], net: Net) -> list[rows.Cost]:
             "one of the costs must compare a layer with the labels: no other cost says what the "
             "classes of an image are"
         )
-    first = max(labelled, key=lambda cost: _depth(cost.output, net))
+    first = max(labelled, key=lambda cost: (_depth(cost.output, net), cost.coefficient))
     net.note(f"its {len(made)} costs are added up; the classes of an image come from {first.name}")
     return [first, *(cost for cost in made if cost is not first)]
 

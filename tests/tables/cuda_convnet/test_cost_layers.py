@@ -141,7 +141,11 @@ def test_of_several_costs_the_deepest_says_what_the_classes_are(tmp_path):
     text = summary.text(net)
     for line in ("logreg of late, times 1", "logreg of early, times 0.3", "sum2 of fc, times 0.01"):
         assert f"cost {line}" in text
-    # Of equally deep ones the first of the file.
+    # Of equally deep ones that of the largest coefficient.
+    same = AUXILIARY.replace("inputs=fc\noutputs", "inputs=data\noutputs")
+    net = with_cost(tmp_path, same, layer_params=params)
+    assert (net.cost.name, net.cost.coefficient) == ("late_cost", 1)
+    # Then the first of the file.
     both = "[a]\ntype=cost.rflickr\ninputs=labels,fc\n[b]\ntype=cost.crossent2\ninputs=labels,fc\n"
     net = with_cost(tmp_path, both)
     assert (net.cost.name, net.cost_outputs) == ("a", ("fc",))
