@@ -107,7 +107,7 @@ def find(
     stated: Sequence[str] = ()
     first = 0
     if shards.form == PARQUET:
-        table, stated = parquet.scan(name, paths, cache_folder)
+        table, stated = parquet.scan(shards.path, paths, cache_folder)
     elif shards.form == WEBDATASET:
         table = webdataset.scan(name, paths, cache_folder)
     else:

@@ -34,9 +34,13 @@ def scan(
     """
     table = FileTable()
     names: tuple[str, ...] = ()
+    targets = {shard: unpacked.flat_file(shard, cache_folder) for shard in shards}
+    missing = [shard for shard in shards if not os.path.exists(targets[shard])]
+    if missing:
+        _library(missing[0])
+        unpacked.announce(path, {targets[shard]: os.path.getsize(shard) for shard in missing})
     for shard in shards:
-        target = unpacked.flat_file(shard, cache_folder)
-
+        target = targets[shard]
         # An index without its flat file is of no use: it is made with it.
         fresh = None if os.path.exists(target) else _unpack(shard, target)
         part, extra = index_file.kept(
@@ -64,7 +68,7 @@ def _unpack(shard: str, target: str) -> tuple[FileTable, dict[str, Any]]:
             schema = source.schema_arrow
             label = _label_column(shard, schema)
             row = position = 0
-            with unpacked.writer(target, shard, os.path.getsize(shard)) as output:
+            with unpacked.writer(target, shard) as output:
                 batches = source.iter_batches(batch_size=_BATCH, columns=["image", label])
                 for batch in batches:
                     for image, number in zip(

@@ -6,18 +6,21 @@ the flat file is about as large as the source. No image becomes a file of its ow
 """
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alexnet_common import files
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
 
+# How the names of flat files begin.
+PREFIX = "unpacked-"
 GZIP_MAGIC = b"\x1f\x8b"
 # Pictures hardly shrink; what grows more than this is an attack on the disk.
 _MOST_TIMES, _ALWAYS_BYTES = 20, 1 << 30
@@ -38,32 +41,54 @@ def flat_file(path: str, cache_folder: str | None) -> str:
     status = os.stat(path)
     told = f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns}"
     digest = hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return files.join(cache_folder, f"unpacked-{digest}-{os.path.basename(path)}")
+    return files.join(cache_folder, f"{PREFIX}{digest}-{os.path.basename(path)}")
 
 
-@contextlib.contextmanager
-def writer(target: str, source: str, needed: int) -> Iterator[Any]:
-    """A file for the unpacked bytes of `source`, which appears under `target` when all is written.
+def announce(source: str, sizes: Mapping[str, int]) -> None:
+    """Says that a source is unpacked, and how much room that takes, before any of it is.
 
     Args:
-        target: what `flat_file` gave.
         source: for messages.
-        needed: bytes that must be free.
+        sizes: bytes that each file to be written will have, by what `flat_file` gave.
 
     Raises:
-        UserError: the disk is too small.
+        UserError: the disk is too small for all of them.
     """
-    folder = os.path.dirname(target)
+    folder = os.path.dirname(next(iter(sizes)))
     files.make_dirs(folder)
-    free = shutil.disk_usage(folder).free
+    needed, free = sum(sizes.values()), shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
             f"{source}: has to be unpacked once to {folder}, which needs about {needed:,} bytes; "
             f"{free:,} are free"
         )
-    log(f"{source}: is unpacked once to {target}, about {needed:,} bytes; remove it afterwards")
-    with files.atomic_writer(target) as file:
-        yield file
+    log(
+        f"{source}: is unpacked once to {folder}, about {needed:,} bytes; {folder}/{PREFIX}* may "
+        "be removed when the dataset is complete"
+    )
+
+
+@contextlib.contextmanager
+def writer(target: str, source: str) -> Iterator[Any]:
+    """A file for the unpacked bytes of `source`, which appears under `target` when all is written.
+
+    Args:
+        target: what `flat_file` gave.
+        source: for messages.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    try:
+        with files.atomic_writer(target) as file:
+            yield file
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{source}: cannot be unpacked to {os.path.dirname(target)}: {error.strerror}; "
+            "make room and run the same command again, or name another --output_dir"
+        ) from error
 
 
 def tar_of(path: str, cache_folder: str | None) -> str:
@@ -78,7 +103,8 @@ def tar_of(path: str, cache_folder: str | None) -> str:
     size = os.path.getsize(path)
     most = max(_ALWAYS_BYTES, _MOST_TIMES * size)
     total = 0
-    with writer(target, path, size) as output:
+    announce(path, {target: size})
+    with writer(target, path) as output:
         try:
             with files.open_regular(path) as packed, gzip.GzipFile(fileobj=packed) as plain:
                 while piece := plain.read(_PIECE):

@@ -1,15 +1,18 @@
 """ImageNet in every form: images, classes and shards of the raw tars; refusals in a line."""
 
 import json
+import os
 import pathlib
 import re
 import sys
+import types
 import zipfile
 
 import pytest
 
 from alexnet_common.errors import UserError
-from data_prep.sources import forms, inputs, listing
+from data_prep.sources import forms, inputs, listing, unpacked
+from data_prep.sources import parquet as parquet_form
 from data_prep.sources.inputs import Inputs
 from tests.data_prep.conftest import Convert, dataset_files
 from tests.helpers import imagenet_forms
@@ -256,6 +259,33 @@ def test_parquet_files_that_are_refused(tmp_path: pathlib.Path) -> None:
             find({"train": path}, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("unpacked-*"))
     assert not list((tmp_path / "cache").glob(".unpacked-*"))
+
+
+def test_the_room_for_all_parquet_files_is_looked_at_first(
+    small: StandIn,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Not shard by shard, which would fill the disk before it says so."""
+    pytest.importorskip("pyarrow")
+    folder, cache = imagenet_forms.parquet(small, tmp_path / "hf"), tmp_path / "cache"
+    shards = [str(path) for path in sorted((folder / "data").glob("train-*"))]
+    needed = sum(os.path.getsize(shard) for shard in shards)
+    assert len(shards) == 2
+    free = types.SimpleNamespace(free=needed - 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(unpacked.shutil, "disk_usage", lambda folder: free)
+        with pytest.raises(UserError, match=f"needs about {needed:,} bytes; {needed - 1:,} are"):
+            parquet_form.scan(str(folder), shards, str(cache))
+        assert os.listdir(cache) == []
+        # What is there already needs no room again.
+        free.free = needed
+        parquet_form.scan(str(folder), shards, str(cache))
+        assert capsys.readouterr().err.count(f"is unpacked once to {cache}, about {needed:,}") == 1
+        free.free = 0
+        parquet_form.scan(str(folder), shards, str(cache))
+    assert "unpacked" not in capsys.readouterr().err
 
 
 def test_without_pyarrow_the_extra_is_named(

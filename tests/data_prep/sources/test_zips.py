@@ -1,5 +1,6 @@
 """Zips and compressed tars: what the standard library wrote is read back, the rest is refused."""
 
+import errno
 import gzip
 import io
 import os
@@ -187,5 +188,9 @@ def test_a_compressed_tar_that_cannot_be_unpacked(
     monkeypatch.setattr(unpacked.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=7))
     with pytest.raises(UserError, match="needs about .* bytes; 7 are free"):
         read_back(path, cache)
+    with pytest.raises(UserError, match="x.tar.gz: cannot be unpacked to .*make room and run"):
+        with unpacked.writer(str(cache / "unpacked-1-x.tar.gz"), str(path)) as file:
+            file.write(b"begun")
+            raise OSError(errno.ENOSPC, "No space left on device")
     left = [name for name in os.listdir(cache) if "-x.tar.gz" in name and name.startswith(".")]
     assert left == []
