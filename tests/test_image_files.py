@@ -11,10 +11,11 @@ import threading
 
 import pytest
 
+import alexnet_common
 from tests import test_docs
 from tests.helpers import documented
 from tools import image_check
-from tools.images import buildah
+from tools.images import buildah, checks
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,27 @@ def test_docker_commands_of_the_docs_exist(repository):
         command = documented.Command(f"alexnet_tf.{name}", tuple(arguments.split()))
         plain = {flag.partition(".")[0] for flag in command.flags}
         assert plain <= test_docs.flags_of(command.module, ""), name
+
+
+def image_with(labels, folder):
+    """A stand-in for an unpacked image, of which labels alone are looked at."""
+    (folder / "data").mkdir(exist_ok=True)
+    named = {f"org.opencontainers.image.{key}": value for key, value in labels.items()}
+    return checks.Image(folder, {"Env": [], "Labels": named}, folder, "cpu")
+
+
+def test_the_check_looks_at_the_labels(dockerfile, tmp_path):
+    found = re.findall(r"org\.opencontainers\.image\.([a-z.]+)=", dockerfile)
+    labels = dict.fromkeys(found, "something") | {"version": alexnet_common.__version__}
+    assert image_with(labels, tmp_path).has_labels()
+    for key in found:
+        with pytest.raises(checks.CheckFailed, match=key):
+            image_with(labels | {key: ""}, tmp_path).has_labels()
+    # The Dockerfile's own words where no commit was named.
+    with pytest.raises(checks.CheckFailed, match="labels revision"):
+        image_with(labels | {"revision": "unknown"}, tmp_path).has_labels()
+    with pytest.raises(checks.CheckFailed, match="version 0.0.1"):
+        image_with(labels | {"version": "0.0.1"}, tmp_path).has_labels()
 
 
 METADATA = """Metadata-Version: 2.4

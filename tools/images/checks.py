@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from alexnet_common import signals
+from alexnet_common import __version__, signals
 from alexnet_common.errors import UserError
 from alexnet_tf.runs import checkpoint
 from tools.images import container
@@ -26,6 +26,7 @@ TRAIN = (
     *("--config.checkpoint.every_steps=2", "--quiet"),
 )
 STEPS = 60
+LABELS = ("title", "description", "licenses", "version", "revision", "base.name")
 # None of these belongs into what is shipped.
 COMPILERS = ("gcc", "cc", "g++", "clang", "make")
 CACHES = ("root/.cache", "var/cache/apt/archives/partial", "var/lib/apt/lists/partial", "src")
@@ -91,6 +92,7 @@ class Image:
             self.is_closed,
             self.ships_nothing_but_what_runs,
             self.has_a_bill_of_materials,
+            self.has_labels,
             *([self.a_forgotten_gpu_is_one_line] if self._variant == "gpu" else []),
             self.converts,
             self.trains,
@@ -149,6 +151,17 @@ class Image:
         if missing:
             raise CheckFailed(f"the bill of materials lacks {', '.join(sorted(missing))}")
         return f"CycloneDX {bill['specVersion']}, {len(listed)} packages"
+
+    def has_labels(self) -> str:
+        """What it is, of which version and commit, on which base."""
+        labels = self._config.get("Labels") or {}
+        found = {key: labels.get(f"org.opencontainers.image.{key}", "") for key in LABELS}
+        missing = [key for key, value in found.items() if value in ("", "unknown")]
+        if missing:
+            raise CheckFailed(f"the image does not have the labels {', '.join(missing)}")
+        if found["version"] != __version__:
+            raise CheckFailed(f"labelled as version {found['version']}, this is {__version__}")
+        return ", ".join(LABELS)
 
     def a_forgotten_gpu_is_one_line(self) -> str:
         """Of an image for GPUs, without `--gpus all`."""
