@@ -61,7 +61,7 @@ fuzz:  ## Throw changed files at everything that reads files of others; ten CPU 
 
 coverage:  ## Which lines the fast tests run, commands that they start included
 	@$(MAKE) --no-print-directory env EXTRAS=$(if $(EXTRAS),$(EXTRAS)$(comma))coverage
-	$(MAIN) -m coverage run -m pytest -q
+	$(MAIN) -m coverage run $(PYTEST)
 	$(MAIN) -m coverage combine -q
 	$(MAIN) -m coverage report --skip-covered
 

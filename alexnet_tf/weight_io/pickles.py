@@ -6,10 +6,11 @@ and plain containers, and refuses all others by their names.
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
@@ -29,8 +30,8 @@ def _no_bytes() -> bytes:
 
 
 def _from_buffer(buffer: Any, dtype: Any, shape: Any, order: str, axis_order: Any = None) -> Any:
-    if axis_order is not None:
-        raise pickle.UnpicklingError("an array with permuted axes")
+    if axis_order is not None or not isinstance(dtype, np.dtype):
+        raise pickle.UnpicklingError("an array with permuted axes or without a type")
     return np.frombuffer(buffer, dtype).reshape(shape, order=order)  # type: ignore[call-overload]
 
 
@@ -41,19 +42,28 @@ def _reconstruct(subtype: Any, shape: Any, kind: Any) -> np.ndarray:
     return np.zeros((0,), np.int8)
 
 
-def _dtype(*arguments: Any) -> np.dtype:
-    """A type of numbers, short texts or objects: others can be of any size."""
-    dtype: np.dtype = np.dtype(*arguments)
+def _dtype(name: Any, *_: Any) -> np.dtype:
+    """A type of numbers, short texts or objects: others can be of any size.
+
+    Always a new one: its state may change the order of its bytes.
+    """
+    dtype: np.dtype = np.dtype(str(name))
     if dtype.kind not in "biufcOSU" or dtype.itemsize > _LONGEST_VALUE:
         raise pickle.UnpicklingError(f"values of the type {str(dtype)[:60]}")
-    return dtype
+    return np.dtype(dtype, False, True)
+
+
+def _scalar(dtype: Any, data: Any) -> Any:
+    if not isinstance(dtype, np.dtype) or dtype.hasobject:
+        raise pickle.UnpicklingError("a number without a type")
+    return np.frombuffer(data.encode("latin1") if isinstance(data, str) else data, dtype, 1)[0]
 
 
 _LONGEST_VALUE = 1024
-# NumPy has moved them between modules. Those that are only named, not called, stand for themselves.
+# NumPy has moved them between modules. The class is only named, not called: it stands for itself.
 _NUMPY = {
     "_reconstruct": _reconstruct,
-    "scalar": np.float64(0).__reduce__()[0],
+    "scalar": _scalar,
     "_frombuffer": _from_buffer,
     "ndarray": "ndarray",
     "dtype": _dtype,
@@ -63,6 +73,29 @@ _PLAIN = {
     ("__builtin__", "bytes"): _no_bytes,
     ("collections", "OrderedDict"): OrderedDict,
 }
+
+
+def _check_array(array: np.ndarray, state: Any) -> None:
+    """NumPy itself believes what it is told: of objects fewer than the shape says end the process.
+
+    Raises ValueError or TypeError.
+    """
+    shape, dtype, _, data = state[-4:]
+    if array.size or not isinstance(dtype, np.dtype) or not isinstance(shape, tuple):
+        raise ValueError("the state of an array is not one")
+    expected = math.prod(shape) * (1 if dtype.hasobject else dtype.itemsize)
+    kinds = (list,) if dtype.hasobject else (bytes, bytearray, str)
+    if min(shape, default=0) < 0 or not isinstance(data, kinds) or len(data) != expected:
+        raise ValueError(f"an array of shape {shape} has other data")
+
+
+def _check_dtype(dtype: np.dtype, state: Any) -> None:
+    """Of the state of a type only the order of bytes may be news; ValueError else."""
+    version, _, *parts, size, _ = state[:7]
+    flags = state[7] if len(state) > 7 else dtype.flags
+    known = size in (-1, dtype.itemsize) and flags == dtype.flags and len(state) <= 8
+    if version not in (1, 2, 3, 4) or parts != [None, None, None] or not known:
+        raise ValueError(f"the type {dtype} has another state")
 
 
 class Unpickler(pickle._Unpickler):
@@ -77,6 +110,8 @@ class Unpickler(pickle._Unpickler):
 
     `load` raises pickle.UnpicklingError for anything else that the pickle asks for, naming it.
     """
+
+    stack: list[Any]
 
     def __init__(self, file: IO[bytes], more: Mapping[tuple[str, str], Any] | None = None):
         # latin1: arrays pickled by Python 2.
@@ -93,6 +128,25 @@ class Unpickler(pickle._Unpickler):
             # The words of an unknown opcode are its number, of an empty stack those of a list.
             what = f"{type(error).__name__}: {one_line(error)}"
             raise pickle.UnpicklingError(f"is damaged ({what})") from error
+
+    def load_build(self) -> None:
+        """Gives the object on the stack its state, where that fits."""
+        state = self.stack.pop()
+        built = self.stack[-1]
+        if type(built) is np.ndarray:
+            _check_array(built, state)
+            built.__setstate__(state)
+        elif isinstance(built, np.dtype):
+            _check_dtype(built, state)
+            built.__setstate__(state)  # type: ignore[attr-defined]
+        elif not isinstance(built, OrderedDict):
+            # A state dict's own state, the versions of its modules, is left out.
+            raise pickle.UnpicklingError(f"a state of a {type(built).__name__}")
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.BUILD[0]: load_build,
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for `module.name`, if it is one of the harmless ones."""

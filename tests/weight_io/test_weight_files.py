@@ -154,6 +154,69 @@ def test_a_few_bytes_cannot_fill_the_memory(tmp_path):
     assert size < 1 << 22 and "S67108864" in message
 
 
+def npy_of_objects(content):
+    """A .npy file of one object, by NumPy's own header, with another pickle behind it."""
+    file = io.BytesIO()
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + content
+
+
+class Rebuilt:
+    """Pickled as NumPy's arrays and types are, with a state of one's own."""
+
+    def __init__(self, like, state):
+        self.reduced = (*like.__reduce__()[:2], state)
+
+    def __reduce__(self):
+        return self.reduced
+
+
+OBJECTS, SINGLE = np.dtype("O"), np.dtype("f4")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        # Fewer objects than the shape says: NumPy would read beyond the list.
+        (1, (), OBJECTS, False, []),
+        (1, (3,), OBJECTS, False, [1]),
+        (1, (-1,), OBJECTS, False, []),
+        (1, (2,), OBJECTS, False, b"12345678" * 2),
+        (1, (2,), SINGLE, False, b"1234"),
+        (1, (1,), "f4", False, b"1234"),
+        (1, (1,), Rebuilt(SINGLE, (3, "<", None, None, None, 1 << 30, 4, 0)), False, b"1234"),
+        # The mark of references, on numbers.
+        (1, (1,), Rebuilt(SINGLE, (3, "<", None, None, None, -1, -1, 63)), False, b"1234"),
+        (
+            1,
+            (1,),
+            Rebuilt(SINGLE, (3, "<", None, ("a",), {"a": (SINGLE, 0)}, 4, 4)),
+            False,
+            b"1234",
+        ),
+    ],
+)
+def test_states_that_numpy_would_believe_are_refused(tmp_path, state):
+    content = pickle.dumps({"conv1/kernel": Rebuilt(np.zeros(1), state)}, 4)
+    for number, data in enumerate((content, npy_of_objects(content))):
+        path = tmp_path / str(number)
+        path.write_bytes(data)
+        with pytest.raises(WeightsError, match="is damaged|values of the type"):
+            weight_files.read(str(path))
+
+
+def test_the_order_of_bytes_of_a_file_is_its_own(tmp_path):
+    """A pickle may change the type that it names; the program's own types are others."""
+    swapped = Rebuilt(SINGLE, (3, ">", None, None, None, -1, -1, 0))
+    array = Rebuilt(np.zeros(1), (1, (1,), swapped, False, b"\x3f\x80\0\0"))
+    (tmp_path / "swapped").write_bytes(pickle.dumps({"conv1/kernel": array}, 4))
+    found = weight_files.read(str(tmp_path / "swapped")).arrays["conv1/kernel"]
+    # NumPy keeps the number, not the order.
+    assert found.tolist() == [1.0]
+    assert np.dtype("f4").str == "<f4"
+
+
 def test_a_whole_model_is_told_from_its_state_dict(no_torch, tmp_path):
     path = tmp_path / "model.pth"
     with zipfile.ZipFile(path, "w") as archive:
