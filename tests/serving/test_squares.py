@@ -165,3 +165,15 @@ def test_what_a_cubic_filter_overshoots_is_cut_off(in_graph):
     found = in_graph([encoded(pixels, "PNG")], 64)[0]
     assert (found == 0).mean() > 0.2 and (found == 255).mean() > 0.2
     assert np.array_equal(found, images.square_pixels(encoded(pixels, "PNG"), 64))
+
+
+@pytest.mark.parametrize("size", [5, 7])
+def test_an_overshoot_in_the_last_pixel_is_cut_off(in_graph, size):
+    """Casts of many values at once saturate by themselves; those of the last few wrap around."""
+    from data_prep.pixels import images
+
+    last = np.array([0, 0, 255])
+    pixels = np.repeat(np.minimum.outer(last, last)[..., None], 3, 2).astype(np.uint8)
+    found = in_graph([encoded(pixels, "PNG")], size)[0]
+    assert found[-1, -1].tolist() == [255, 255, 255]
+    assert np.array_equal(found, images.square_pixels(encoded(pixels, "PNG"), size))
