@@ -12,7 +12,7 @@ import jinja2
 from alexnet_common import messages
 from alexnet_tf.analysis import plots
 from alexnet_tf.claims import imagenet, ledger
-from alexnet_tf.claims.claim import Claim
+from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.measuring import MEASURES
 from alexnet_tf.claims.rules import Values, Verdict
 
@@ -52,6 +52,9 @@ def markdown(claims: Mapping[str, Claim], rows: Rows) -> str:
         )
     for claim in claims.values():
         lines += ["", *_claim_lines(claim, rows)]
+    seconds = sum(row.get("seconds", 0.0) for row in rows)
+    if seconds:
+        lines += ["", f"All runs above took {messages.duration(seconds)}, pilots left out."]
     lines += [
         "",
         "## ImageNet's own numbers: not run",
@@ -97,15 +100,21 @@ def _claim_lines(claim: Claim, rows: Rows) -> list[str]:
         if values:
             lines += ["", "| arm | settings | by seed |", "|---|---|---|"]
             for arm in claim.arms:
-                settings = ", ".join(f"{key}={value}" for key, value in arm.overrides.items())
                 numbers = ", ".join(
                     _number(values[arm.name][seed]) for seed in sorted(values.get(arm.name, {}))
                 )
-                lines.append(f"| {arm.name} | {settings or 'the recipe'} | {numbers} |")
+                lines.append(f"| {arm.name} | {_settings(arm)} | {numbers} |")
             lines.append("")
             lines += _grid_lines(claim, budget, rows)
             lines += _where(claim, budget, rows)
     return lines
+
+
+def _settings(arm: Arm) -> str:
+    """How an arm differs from the claim's recipe."""
+    parts = [f"{key}={value}" for key, value in arm.overrides.items()]
+    parts += [f"from {share:.0%} on {what} {value:g}" for share, what, value in arm.diary]
+    return ", ".join(parts) or "the recipe"
 
 
 def _grid_lines(claim: Claim, budget: str, rows: Rows) -> list[str]:

@@ -380,6 +380,9 @@ def _judged(
     if effect.high < worth:
         return Verdict("contradicted", text, effect, None, detectable)
     needed = statistics.seeds_needed(worth, effect.deviation, alpha / 2)
+    if detectable is not None:
+        shown = f"{detectable * scale:.2g} {unit}".rstrip()
+        text += f", which show differences of {shown} four times in five"
     return Verdict("inconclusive", text, effect, needed, detectable)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -48,6 +49,21 @@ def test_no_effect_seen_sharply_is_contradicted_and_seen_dimly_is_inconclusive()
     verdict = DIFFERENCE.verdict(dim, planned=3)
     assert verdict.word == "inconclusive"
     assert verdict.seeds_needed is not None and verdict.seeds_needed > 3
+
+
+def test_an_inconclusive_verdict_says_what_its_seeds_would_show():
+    """An effect of that size, drawn many times, is seen in 80% of all trials of three pairs."""
+    values = {"with": by_seed(0.2, 0.21, 0.19), "without": by_seed(0.21, 0.20, 0.195)}
+    verdict = DIFFERENCE.verdict(values, planned=3)
+    said = float(re.search(r"show differences of (\S+) points four", verdict.reason).group(1))
+    deviation = np.std([0.01, -0.01, 0.005], ddof=1)
+    draws = np.random.default_rng(0).normal(said / 100, deviation, (20000, 3))
+    half = stats.t.ppf(1 - 0.025 / 2, 2) * draws.std(1, ddof=1) / np.sqrt(3)
+    assert (draws.mean(1) - half > 0).mean() == pytest.approx(0.8, abs=0.02)
+    assert (
+        "four times in five"
+        not in DIFFERENCE.verdict({a: {0: v[0]} for a, v in values.items()}, 1).reason
+    )
 
 
 def test_too_few_seeds_are_inconclusive_and_a_missing_arm_is_not_run():
