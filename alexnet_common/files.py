@@ -199,14 +199,26 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[Any]:
     temporary = temporary_name(final)
     _UNFINISHED.add(temporary)
     try:
-        with open_for_writing(temporary) as file:
-            yield file
-        publish(temporary, final)
+        with named_in_errors(final, temporary):
+            with open_for_writing(temporary) as file:
+                yield file
+            publish(temporary, final)
     except BaseException:
         remove_quietly(temporary)
         raise
     finally:
         _UNFINISHED.discard(temporary)
+
+
+@contextlib.contextmanager
+def named_in_errors(path: str, temporary: str) -> Iterator[None]:
+    """Names `path` in errors that name nothing, as of a full disk, or what lies at `temporary`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and (not error.filename or str(error.filename).startswith(temporary)):
+            error.filename = path
+        raise
 
 
 def remove_unfinished() -> None:
@@ -239,7 +251,7 @@ def unfinished_folder(beside: str) -> Iterator[str]:
 def check_writable(path: str, flag: str) -> None:
     """Makes sure that a file can be written under `path`, before what it shall hold is computed.
 
-    Its folder is made if needed.
+    Nothing is left behind: where its folder is still to be made, the one above is tried.
 
     Args:
         path: a file, there already or not.
@@ -252,9 +264,11 @@ def check_writable(path: str, flag: str) -> None:
         raise UserError(f"{flag} {path} is a folder; name a file")
     if _is_special(path):
         return
-    probe = temporary_name(path)
+    folder = os.path.dirname(path) or "."
+    while not (is_remote(folder) or os.path.lexists(folder)):
+        folder = os.path.dirname(folder) or "."
+    probe = temporary_name(join(folder, os.path.basename(path)))
     try:
-        make_dirs(os.path.dirname(path) or ".")
         with open_for_writing(probe):
             pass
     except (FileExistsError, NotADirectoryError) as error:

@@ -86,7 +86,8 @@ def open_writer(
     """
     kind = check(path, list(shapes))
     opened = {".npy": _npy, ".npz": _npz, ".zarr": _group}[kind]
-    with opened(path, shapes, names, labels, facts) as writer:
+    hidden = os.path.join(os.path.dirname(path), f".{os.path.basename(path.rstrip('/'))}")
+    with files.named_in_errors(path, hidden), opened(path, shapes, names, labels, facts) as writer:
         yield writer
 
 

@@ -127,10 +127,7 @@ def make(
         binary.check_bits(code_bits)
     folder = folder.rstrip("/")
     check_replaceable(folder)
-    files.make_dirs(os.path.dirname(folder) or ".")
-    temporary = files.temporary_name(folder)
-    try:
-        os.mkdir(temporary)
+    with files.unfinished_folder(folder) as temporary, files.named_in_errors(folder, temporary):
         output = os.path.join(temporary, VECTORS_FILE)
         written = extract.extract(network, batches, [layer], output, views=views, progress=progress)
         if code_bits:
@@ -152,12 +149,11 @@ def make(
         }
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         files.write_atomically(os.path.join(temporary, FACTS_FILE), text.encode())
+        # A temporary folder is private; an index need not be.
+        os.chmod(temporary, 0o755)
         if os.path.isdir(folder):
             shutil.rmtree(folder)
         files.publish(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     return load(folder), written
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +74,13 @@ def export(
         What `export.json` holds.
 
     Raises:
-        UserError: `output_dir` holds something else, or a format cannot be written here.
+        UserError: `output_dir` holds something else, the disk is full, or a format cannot be
+            written here.
     """
     target = target_folder(output_dir, version)
     check_replaceable(target)
     facts = _facts(run, views)
-    with files.unfinished_folder(str(target)) as folder:
+    with files.unfinished_folder(str(target)) as folder, _named_in_errors(target, folder):
         temporary = Path(folder)
         module = classifier.Classifier(run, views, upright=facts["exif_orientation"] == "apply")
         tf.saved_model.save(module, folder, signatures=module.served)
@@ -89,6 +92,18 @@ def export(
         temporary.chmod(0o755)
         _publish(temporary, target)
     return facts
+
+
+@contextlib.contextmanager
+def _named_in_errors(target: Path, temporary: str) -> Iterator[None]:
+    """Turns what TensorFlow says of a full disk into one line about `target`."""
+    try:
+        with files.named_in_errors(str(target), temporary):
+            yield
+    except tf.errors.OpError as error:
+        full = os.strerror(errno.ENOSPC)
+        reason = full if full in str(error) else str(error).partition("\n")[0]
+        raise UserError(f"{target} cannot be written: {reason}") from error
 
 
 def target_folder(output_dir: str, version: int | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -188,8 +189,9 @@ def test_a_signal_after_the_work_is_done_is_no_failure(repository, tmp_path, num
 
 
 def test_writable_or_one_line(tmp_path):
-    files.check_writable(str(tmp_path / "new" / "file.json"), "--output")
-    assert os.listdir(tmp_path / "new") == []
+    files.check_writable(str(tmp_path / "absent" / "deep" / "file.json"), "--output")
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "new").mkdir()
     (tmp_path / "kept").write_text("mine")
     files.check_writable(str(tmp_path / "kept"), "--output")
     assert (tmp_path / "kept").read_text() == "mine"
@@ -229,3 +231,12 @@ def test_a_signal_that_was_passed_on_asks_once_and_only_within_a_run():
     # Within a run it asks to save, however often; outside it is the signal itself.
     assert (found.stdout, found.returncode) == ("SIGTERM\n", -signal.SIGTERM)
     assert found.stderr.count("SIGTERM: finishing this step and saving") == 1
+
+
+def test_a_full_disk_is_told_with_the_files_name(tmp_path):
+    path = tmp_path / "result.json"
+    with pytest.raises(OSError, match="result.json") as caught, files.atomic_writer(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(path) and os.listdir(tmp_path) == []
+    with pytest.raises(OSError, match="^no bucket$"), files.atomic_writer(path):
+        raise OSError("no bucket")

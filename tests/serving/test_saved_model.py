@@ -243,11 +243,18 @@ def test_an_export_that_fails_leaves_nothing(workdir, tmp_path, monkeypatch):
     run = restore.load(str(workdir))
     saved_model.export(run, str(tmp_path / "model"), views=1)
 
+    # As TensorFlow says it of its variables, and the system of a file.
+    words = "{{function_node SaveV2}} /x/part-00000; No space left on device [Op:SaveV2] name:\ntwo"
+    errors = [tf.errors.ResourceExhaustedError(None, None, words)]
+    errors += [OSError(28, "No space left on device")] * 2
+
     def full_disk(*arguments, **options):
-        raise OSError(28, "No space left on device")
+        raise errors.pop(0)
 
     monkeypatch.setattr(tf.saved_model, "save", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match="/model cannot be written: No space left on device$"):
+        saved_model.export(run, str(tmp_path / "model"), views=10)
+    with pytest.raises(OSError, match="No space left on device: .*/model'$"):
         saved_model.export(run, str(tmp_path / "model"), views=10)
     with pytest.raises(OSError, match="No space"):
         saved_model.export(run, str(tmp_path / "new"), views=10)
