@@ -97,8 +97,10 @@ def test_small_sets_go_to_the_device_and_small_nets_make_many_steps_per_call():
         return choice["input.cache"].value, choice["steps_per_call"].value
 
     # 128 images of 12.35 million multiplications forward: 9.5 GFLOP per step.
-    assert values() == ("device", 1)
-    assert values(batch_size=8) == ("device", 16)
+    assert values(cache="device") == ("none", 1)
+    assert values(batch_size=8, cache="device")[1] == 16
+    # On a CPU two runs of one seed must end with the same bits, which such a set has not assured.
+    assert values() == values(batch_size=8) == ("none", 1)
     assert values(gpu=True) == ("device", 100)
     assert values(gpu=True, batch_size=1024) == ("device", 13)
     assert values(gpu=True, many_steps=False) == ("device", 1)

@@ -180,11 +180,12 @@ def test_several_steps_in_a_call_are_the_same_bits(data, one_device, tmp_path):
 
 
 @pytest.mark.addons
-@pytest.mark.parametrize("cache", ["memory", "device"])
-def test_images_decoded_once_are_the_same_bits(data, one_device, tmp_path, cache):
+@pytest.mark.parametrize(("cache", "bound"), [("memory", 0), ("device", 1e-6)])
+def test_images_decoded_once_change_nothing(data, one_device, tmp_path, cache, bound):
+    """A set on the device may change last bits on CPUs (docs/reliability.md)."""
     settings = (f"input.cache={cache}", "steps_per_call=3")
     finish(train(data, tmp_path / "run", *SETTINGS, *settings))
-    assert largest_difference(one_device, tmp_path / "run") == 0
+    assert largest_difference(one_device, tmp_path / "run") <= bound
 
 
 @pytest.mark.addons

@@ -60,15 +60,17 @@ def weights(run):
     return [variable.numpy() for variable in run.model.trainable_variables]
 
 
-def test_calls_of_several_updates_are_the_same_bits(data, tmp_path):
+def test_calls_of_several_updates_compute_what_single_ones_do(data, tmp_path):
+    """But for last bits, which oneDNN may round in another way (docs/reliability.md)."""
     plain = run_of(data, tmp_path / "plain", "input.cache=none")
     resident = run_of(data, tmp_path / "resident", "input.cache=device", "steps_per_call=3")
     assert resident.is_resident and not plain.is_resident
     before = weights(plain)
-    assert one_by_one(plain) == in_calls(resident, 3, 1, 2, 2)
+    expected = one_by_one(plain)
+    np.testing.assert_allclose(in_calls(resident, 3, 1, 2, 2), expected, rtol=1e-5)
     for old, one, other in zip(before, weights(plain), weights(resident), strict=True):
         assert np.any(old != one)
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow

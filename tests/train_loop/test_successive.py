@@ -99,7 +99,11 @@ def test_other_settings_get_a_network_of_their_own_and_share_the_images(images, 
     alone(
         recipe(images, 1, **{"input.cache": "device", "network.lrn": "false"}), tmp_path / "alone"
     )
-    assert outcome(tmp_path / "b")[0] == outcome(tmp_path / "alone")[0]
+    # On a CPU a set on the device may change last bits (docs/reliability.md).
+    lines = zip(outcome(tmp_path / "b")[0], outcome(tmp_path / "alone")[0], strict=True)
+    for line, other in lines:
+        assert line.pop("kind") == other.pop("kind")
+        assert line == pytest.approx(other, rel=1e-4)
 
 
 def test_a_run_with_a_checkpoint_goes_on_from_there(images, tmp_path):

@@ -92,7 +92,7 @@ def test_numbers_need_the_devkit(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_binary_label_file(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "labels.txt").write_bytes(b"\xff\xfe\x00\x80")
+    (tmp_path / "labels.txt").write_bytes(b"\xfd\xfe\x80\xff")
     with pytest.raises(UserError, match="cannot be read as a label file"):
         labels.read(str(tmp_path / "labels.txt"), NAMES, KIT)
 
