@@ -86,7 +86,8 @@ def open_writer(
     """
     kind = check(path, list(shapes))
     opened = {".npy": _npy, ".npz": _npz, ".zarr": _group}[kind]
-    hidden = os.path.join(os.path.dirname(path), f".{os.path.basename(path.rstrip('/'))}")
+    folder, name = os.path.split(path.rstrip("/"))
+    hidden = os.path.join(folder, f".{name}")
     with files.named_in_errors(path, hidden), opened(path, shapes, names, labels, facts) as writer:
         yield writer
 
