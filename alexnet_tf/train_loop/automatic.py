@@ -194,7 +194,8 @@ def _cache(place: Place) -> Choice:
         return Choice("input.cache", "none", "only a run on one device keeps its dataset there")
     if not place.gpu:
         # 4% faster there, but one run in twenty of a tiny network ended with other last bits.
-        return Choice("input.cache", "none", "on a CPU it saves little and may change last bits")
+        why = "a CPU gains little from resident images, and last bits may change"
+        return Choice("input.cache", "none", why)
     size = f"{place.set_bytes / 1e6:,.0f} MB of decoded images"
     if place.set_bytes > LARGEST_SET:
         return Choice("input.cache", "none", f"{size} are more than {LARGEST_SET / 1e6:,.0f}")
