@@ -26,6 +26,7 @@ import re
 from absl import flags
 
 from alexnet_common import command, files
+from alexnet_common.counting import counted
 from alexnet_common.errors import FAILED, UsageError
 from alexnet_common.messages import log
 from data_prep import dataset
@@ -64,6 +65,11 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     )
     text("validation", None, "Validation images, in the same way; may be left out, also where "
          "--train holds both splits.")  # fmt: skip
+    text(
+        "train_labels",
+        None,
+        "Classes of flat training images: lines 'filename class' (CSV, tabs or spaces).",
+    )
     text(
         "validation_labels",
         None,
@@ -137,10 +143,11 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if arguments and flag_values.runner != "beam":
         raise UsageError(f"unexpected argument {arguments[0]!r}, expected flags only")
     train = files.expand_user(flag_values.train)
-    validation, label_file, devkit, class_names = (
+    validation, train_labels, label_file, devkit, class_names = (
         files.expand_user(path) if path else None
         for path in (
             flag_values.validation,
+            flag_values.train_labels,
             flag_values.validation_labels,
             flag_values.devkit,
             flag_values.class_list,
@@ -173,6 +180,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     sources = inputs.find(
         train,
         validation,
+        train_labels=train_labels,
         validation_labels=label_file,
         devkit_path=devkit,
         class_list_path=class_names,
@@ -183,7 +191,10 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     the_plan = plan.make_plan(
         settings, sources.images, sources.class_names, sources.class_titles, num_shards
     )
+    missing = notes_on_classes(sources)
     if flag_values.dry_run:
+        for note in missing:
+            log(note)
         described = estimate.dry_run(the_plan, output_dir, options.num_workers)
         print(json.dumps(described, indent=1))
         return 0 if described["fits"] in (True, None) else FAILED
@@ -194,6 +205,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
             f"{classes:,} class{'' if classes == 1 else 'es'}, "
             f"{split.num_shards:,} shard{_s(split.num_shards)}"
         )
+    for note in missing:
+        log(note)
     result = conversion.convert(the_plan, output_dir, options)
     if result is None:
         return 0
@@ -204,11 +217,39 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     return report(result)
 
 
+def notes_on_classes(sources: inputs.Inputs) -> list[str]:
+    """What to say of classes that the validation images cannot judge, before hours are spent."""
+    if "validation" not in sources.images:
+        return []
+    validated = sources.images["validation"].class_counts()
+    lacking = [name for name in sources.class_names if name not in validated]
+    if not lacking:
+        return []
+    return [
+        f"note: {_some(lacking)} of {len(sources.class_names):,} without a validation image; "
+        "nothing will tell how well the network knows them"
+    ]
+
+
+def _some(names: list[str]) -> str:
+    """Classes, counted and named, the first three of many."""
+    shown = ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
+    return f"{counted(len(names), 'class', 'classes')} ({shown})"
+
+
 def report(result: dataset.Dataset) -> int:
     """Says what the dataset holds, beside the author's statistics; 1 if images were skipped."""
     skipped = [entry for split in result.splits.values() for entry in split.skipped]
     for entry in skipped:
         log(f"skipped {entry.key}: {entry.reason}")
+    # Planned classes all have images; those of these were skipped, each and every one.
+    untrained = [
+        name
+        for name, count in zip(result.class_names, result.split("train").class_counts, strict=True)
+        if not count
+    ]
+    if untrained:
+        log(f"warning: {_some(untrained)} of {result.num_classes:,} without a training image left")
     log(f"mean RGB            {_row(result.channel_mean)}")
     log(f"  on ImageNet, 2012 {_row(statistics.AUTHOR_CHANNEL_MEAN)}")
     author = _row(statistics.AUTHOR_PCA_STANDARD_DEVIATIONS)

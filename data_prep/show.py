@@ -12,7 +12,9 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -27,37 +29,64 @@ from data_prep.shards import records, statistics
 
 THUMBNAIL = 128
 GAP = 2
+# Of a class in the name of its sheet; file systems allow 255 for the whole.
+MOST_NAME_BYTES = 200
 
 
-def example_images(
+def first_examples(
     the_dataset: dataset.Dataset, split: str, wanted: dict[int, int]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields (class index, uint8 [size, size, 3]) until every wanted class has its number.
+) -> dict[int, list[int]]:
+    """Finds the first examples of every class by the labels of the records.
+
+    Only numbers are kept: 25 images of each of 1,000 classes would be 5 GB.
 
     Args:
         the_dataset: where to look.
         split: "train" or "validation".
-        wanted: number of images per class index; those of a class that has fewer are all given.
+        wanted: number of examples per class index; of a class that has fewer all are found.
+
+    Returns:
+        Example indices per class index.
     """
-    mean = the_dataset.mean_image() if the_dataset.store == "centered" else None
     missing = {
         label: min(count, the_dataset.split(split).class_counts[label])
         for label, count in wanted.items()
     }
+    result: dict[int, list[int]] = {label: [] for label in wanted}
+    place = 0
     for number in range(len(the_dataset.split(split).shards)):
         with files.open_for_reading(the_dataset.shard_path(split, number)) as file:
             for payload in records.read_payloads(file):
                 if not any(missing.values()):
-                    return
-                example = records.decode_example(payload) or {}
-                if not {dataset.LABEL_KEY, the_dataset.image_key} <= example.keys():
-                    raise UserError(
-                        f"{the_dataset.directory}: has damaged records; see data_prep.verify"
-                    )
-                label = example[dataset.LABEL_KEY][0] - the_dataset.label_offset
+                    return result
+                label = _field(the_dataset, payload, dataset.LABEL_KEY) - the_dataset.label_offset
                 if missing.get(label, 0) > 0:
                     missing[label] -= 1
-                    yield label, pixels(the_dataset, example[the_dataset.image_key], mean)
+                    result[label].append(place)
+                place += 1
+    return result
+
+
+def example_images(
+    the_dataset: dataset.Dataset, split: str, examples: list[int], index: np.ndarray
+) -> list[np.ndarray]:
+    """The images of examples as uint8 [size, size, 3]; `index` is that of the split."""
+    mean = the_dataset.mean_image() if the_dataset.store == "centered" else None
+    images = []
+    for number, offset, length in index[examples].tolist():
+        with files.open_for_reading(the_dataset.shard_path(split, number)) as file:
+            file.seek(offset)
+            content = _field(the_dataset, file.read(length), the_dataset.image_key)
+        images.append(pixels(the_dataset, content, mean))
+    return images
+
+
+def _field(the_dataset: dataset.Dataset, payload: bytes, key: str) -> Any:
+    example = records.decode_example(payload) or {}
+    if key not in example:
+        raise UserError(f"{the_dataset.directory}: has damaged records; see data_prep.verify")
+    value = example[key]
+    return value[0] if key == dataset.LABEL_KEY else value
 
 
 def pixels(the_dataset: dataset.Dataset, content: bytes, mean: np.ndarray | None) -> np.ndarray:
@@ -84,6 +113,25 @@ def sheet(images: list[np.ndarray]) -> Image.Image:
     return result
 
 
+def file_names(class_names: Sequence[str]) -> list[str]:
+    """A file name for every class: a class may have any name, a file may not.
+
+    Where two would be the same file, also on systems that do not tell A from a, the class's
+    number is added.
+    """
+    result: list[str] = []
+    taken: set[str] = set()
+    for number, class_name in enumerate(class_names):
+        name = re.sub(r"[^\w.-]", "_", class_name)
+        while len(name.encode()) > MOST_NAME_BYTES:
+            name = name[:-1]
+        while unicodedata.normalize("NFC", name).casefold() in taken:
+            name += f"-{number}"
+        taken.add(unicodedata.normalize("NFC", name).casefold())
+        result.append(name)
+    return result
+
+
 def describe(the_dataset: dataset.Dataset) -> str:
     """The statistics of a dataset as text, beside those of ImageNet in the 2012 code."""
 
@@ -97,9 +145,10 @@ def describe(the_dataset: dataset.Dataset) -> str:
     ]
     for name, split in the_dataset.splits.items():
         fewest, most = min(split.class_counts), max(split.class_counts)
+        per_class = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
         size = sum(shard.bytes for shard in split.shards)
         lines.append(
-            f"{name}: {counted(split.count, 'image')}, {fewest:,} to {most:,} per class, "
+            f"{name}: {counted(split.count, 'image')}, {per_class} per class, "
             f"{counted(len(split.shards), 'shard')}, {size:,} bytes, {len(split.skipped):,} skipped"
         )
     lines += [
@@ -138,20 +187,26 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
         raise UsageError(f"--classes={unknown[0]}: no such class in {the_dataset.directory}{near}")
     the_dataset.split(flag_values.split)
     chosen = [names.index(name) for name in flag_values.classes or names]
-    shown: dict[int, list[np.ndarray]] = {label: [] for label in chosen}
     wanted = dict.fromkeys(chosen, flag_values.images_per_class)
-    for label, image in example_images(the_dataset, flag_values.split, wanted):
-        shown[label].append(image)
+    examples = first_examples(the_dataset, flag_values.split, wanted)
+    index = the_dataset.index(flag_values.split)
     folder = files.expand_user(flag_values.output_dir)
-    for label, images in shown.items():
-        if images:
-            # A class may have any name; a file may not.
-            name = re.sub(r"[^\w.-]", "_", names[label])
-            _write_png(os.path.join(folder, f"{flag_values.split}-{name}.png"), sheet(images))
+    sheet_names = file_names(names)
+    shown = [label for label in chosen if examples[label]]
+    for label in shown:
+        images = example_images(the_dataset, flag_values.split, examples[label], index)
+        path = os.path.join(folder, f"{flag_values.split}-{sheet_names[label]}.png")
+        _write_png(path, sheet(images))
     mean = np.clip(np.rint(the_dataset.mean_image()), 0, 255).astype(np.uint8)
     _write_png(os.path.join(folder, "mean_image.png"), Image.fromarray(mean))
     print(describe(the_dataset))
-    log(f"{folder}: {sum(map(bool, shown.values()))} sheets and the mean image")
+    log(f"{folder}: {counted(len(shown), 'sheet')} and the mean image")
+    if len(shown) < len(chosen):
+        lacking = [names[label] for label in chosen if not examples[label]]
+        log(
+            f"note: {counted(len(lacking), 'class', 'classes')} without an image in the "
+            f"{flag_values.split} split, as {lacking[0]!r}"
+        )
 
 
 def _write_png(path: str, image: Image.Image) -> None:

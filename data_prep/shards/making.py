@@ -19,6 +19,7 @@ from data_prep.shards import records, sidecars
 from data_prep.shards.plan import Settings
 from data_prep.shards.statistics import Accumulator
 from data_prep.sources import listing
+from data_prep.sources.image_table import WHOLE_FILE
 from data_prep.sources.listing import SourceImage
 
 # More than twice the size, and a picture shows its pixels.
@@ -197,7 +198,7 @@ def _converted(
                     if job.max_skipped == 0
                     else f"more than --max_errors={job.max_skipped} images failed"
                 )
-                raise UserError(f"{image.path}: {image.key}: {skipped[-1][1]}; {advice}") from error
+                raise UserError(f"{_where(image)}: {skipped[-1][1]}; {advice}") from error
             report(1)
             continue
         rotated = header.orientation != exif.AS_STORED
@@ -208,6 +209,12 @@ def _converted(
             accumulator.add(pixels)
         yield image, pixels
         report(1)
+
+
+def _where(image: SourceImage) -> str:
+    """The file of an image, with its place in it where that is an archive."""
+    whole = image.offset == WHOLE_FILE
+    return image.path if whole else f"{image.path}: {image.key}"
 
 
 def _write(

@@ -225,7 +225,7 @@ def compression(header: bytes) -> str:
     for mark, name in _COMPRESSED:
         if header.startswith(mark):
             return f" but {name} file; unpack it, or name an uncompressed .tar"
-    return ""
+    return "; expected a folder of class folders, or a tar, tar.gz or zip of them"
 
 
 def _too_short(descriptor: int, path: str) -> ArchiveError:

@@ -186,7 +186,7 @@ class Images(Sequence[SourceImage]):
         self._class_ids = class_ids
         self._class_names = class_names
         self._below = below
-        self._by_label = by_label
+        self.by_label = by_label
 
     @classmethod
     def of(cls, images: Iterable[SourceImage]) -> Images:
@@ -231,7 +231,7 @@ class Images(Sequence[SourceImage]):
             self._class_ids[places],
             self._class_names,
             self._below,
-            self._by_label,
+            self.by_label,
         )
 
     def keys(self) -> Iterator[str]:
@@ -277,4 +277,4 @@ class Images(Sequence[SourceImage]):
     def _key(self, row: int, class_name: str) -> str:
         below = self._below[self._table.folder_ids[row]]
         name = self._table.name(row)
-        return f"{class_name}/{below}{name}" if self._by_label else f"{below}{name}"
+        return f"{class_name}/{below}{name}" if self.by_label else f"{below}{name}"

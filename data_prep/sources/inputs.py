@@ -32,14 +32,21 @@ class Inputs:
 class _Known:
     """What the user names beside the images: how labels become classes."""
 
+    train_labels: str | None
     validation_labels: str | None
     devkit_path: str | None
     devkit: Devkit | None
     classes: ClassList | None
     cache_folder: str | None
 
-    def label_names(self, path: str, names: list[str]) -> Mapping[str, str]:
+    def label_file(self, split: str) -> str | None:
+        """The label file of a split, where one is named."""
+        return self.train_labels if split == "train" else self.validation_labels
+
+    def label_names(self, path: str, split: str, names: list[str]) -> Mapping[str, str]:
         """The classes of the files of a flat source."""
+        if split == "train":
+            return labels.read(str(self.train_labels), names, self.devkit)
         if self.validation_labels is not None:
             return labels.read(self.validation_labels, names, self.devkit)
         if self.devkit is None or not self.devkit.validation_ids:
@@ -55,6 +62,7 @@ def find(
     train: str,
     validation: str | None,
     *,
+    train_labels: str | None = None,
     validation_labels: str | None = None,
     devkit_path: str | None = None,
     class_list_path: str | None = None,
@@ -68,7 +76,7 @@ def find(
         train, validation: collections of images in any form: folders and archives as
             `listing.find_images` takes them, Kaggle's ImageNet, and what `forms` tells. Where
             `train` holds both splits, `validation` may be left out.
-        validation_labels: label file of a flat `validation`.
+        train_labels, validation_labels: label files of flat images.
         devkit_path: ILSVRC devkit; without it one that lies beside `train` is used.
         class_list_path: names of the classes, where the images are labelled with numbers.
         validation_fraction: part of the training images that is held out for validation; None for
@@ -87,7 +95,7 @@ def find(
     if label_order == "devkit" and devkit is None:
         raise UsageError("--label_order=devkit needs the devkit; name it with --devkit")
     classes = class_list.read(class_list_path) if class_list_path else None
-    known = _Known(validation_labels, devkit_path, devkit, classes, cache_folder)
+    known = _Known(train_labels, validation_labels, devkit_path, devkit, classes, cache_folder)
     titles_of: dict[str, str] = dict(classes.titles) if classes else {}
     wanted = ["train"] if validation else ["train", "validation"]
     images, in_words = _open(train, wanted, known, {})
@@ -128,6 +136,7 @@ def _open(
     """
     shards = forms.detect(path)
     if shards is not None:
+        _refuse_labels(path, known.label_file(wanted[0]), "states its own labels")
         splits = wanted if shards.has_both() else wanted[:1]
         result, titles = {}, {}
         for split in splits:
@@ -140,11 +149,15 @@ def _open(
     source = tree.scan(path, known.cache_folder)
     of_kaggle = kaggle.locate(path, source)
     if of_kaggle is None:
-        label_names = None
-        if wanted == ["validation"]:
-            label_names = lambda names: known.label_names(path, names)  # noqa: E731
+        split, label_names = wanted[0], None
+        if split == "validation" or known.train_labels:
+            label_names = lambda names: known.label_names(path, split, names)  # noqa: E731
         images = listing.images_of(path, source, label_names, known_classes)
-        return {wanted[0]: images}, {}
+        if not images.by_label:
+            _refuse_labels(path, known.label_file(split), "has class folders")
+        return {split: images}, {}
+    if "train" in wanted:
+        _refuse_labels(path, known.train_labels, "has class folders")
     log(f"{path}: is Kaggle's ImageNet; its images lie in {of_kaggle.images!r}")
     result = {}
     if "train" in wanted:
@@ -152,13 +165,18 @@ def _open(
     if "validation" in wanted:
         label_names = None
         if known.validation_labels is not None:
-            label_names = lambda names: known.label_names(path, names)  # noqa: E731
+            label_names = lambda names: known.label_names(path, "validation", names)  # noqa: E731
         flat = of_kaggle.validation(label_names)
         if flat is not None:
             result["validation"] = flat
         elif wanted == ["validation"]:
             raise UserError(f"{path}: has no validation images in {of_kaggle.images}val")
     return result, of_kaggle.titles()
+
+
+def _refuse_labels(path: str, label_file: str | None, why: str) -> None:
+    if label_file is not None:
+        raise UsageError(f"{path}: {why}; the label file {label_file} is for flat images")
 
 
 def hold_out(images: Images, fraction: float) -> dict[str, Images]:

@@ -5,6 +5,7 @@ or spaces between the columns, with or without quotes, a header, and a byte-orde
 """
 
 import codecs
+import collections
 import csv
 import os
 import re
@@ -62,9 +63,14 @@ def parse(path: str, content: bytes, names: Sequence[str], devkit: Devkit | None
     if first[:2] == _KAGGLE_HEADER:
         return _kaggle(path, lines[1:], names)
     image_names = frozenset(names)
+    stems = _stems(image_names)
     labels: dict[str, str] = {}
     for place, (number, line) in enumerate(lines):
         pair = _pair(line, image_names)
+        if pair and pair[0] not in image_names and not (place == 0 and _is_heading(pair[0])):
+            # Kaggle's lists often leave the endings out.
+            short = _pair(line, stems)
+            pair = (stems[short[0]], short[1]) if short and short[0] in stems else pair
         if pair is None or not all(pair):
             raise UserError(f"{path}:{number}: expected 'filename class', found {_short(line)}")
         if place == 0 and _is_header(pair[0], image_names):
@@ -168,9 +174,19 @@ def _is_header(cell: str, names: Collection[str]) -> bool:
     if cell in names:
         return False
     ending = os.path.splitext
-    return cell.casefold() in _HEADERS or bool(
+    return _is_heading(cell) or bool(
         names and not ending(cell)[1] and all(ending(name)[1] for name in names)
     )
+
+
+def _is_heading(cell: str) -> bool:
+    return cell.casefold() in _HEADERS
+
+
+def _stems(names: Collection[str]) -> dict[str, str]:
+    """The names of images by their names without endings, where only one has that."""
+    counts = collections.Counter(os.path.splitext(name)[0] for name in names)
+    return {stem: name for name in names if counts[stem := os.path.splitext(name)[0]] == 1}
 
 
 def _kaggle(path: str, lines: list[tuple[int, str]], names: Sequence[str]) -> dict[str, str]:

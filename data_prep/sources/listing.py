@@ -75,8 +75,11 @@ def images_of(
     _refuse_splits(path, source, root, folders)
     if folders and names:
         lie = "1 file lies" if len(names) == 1 else f"{len(names)} files lie"
+        first = os.path.join(path, root, names[0])
+        dangling = os.path.islink(first) and not os.path.exists(first)
         raise UserError(
-            f"{path}: {lie} beside the class folders (as {names[0]!r}); "
+            f"{path}: {lie} beside the class folders (as {names[0]!r}"
+            f"{', a link to what is not there' if dangling else ''}); "
             "move each into its class folder, or away"
         )
     if folders and not _is_flat(source, root, folders, label_names, known_classes):
@@ -195,7 +198,8 @@ def _labels_of(path: str, names: list[str], label_names: LabelNames | None) -> d
     if label_names is None:
         raise UserError(
             f"{path}: holds images but no class folders; expected one folder per class, "
-            "or for validation images --validation_labels or --devkit"
+            "or a label file (--train_labels, --validation_labels), or for ILSVRC's validation "
+            "images --devkit"
         )
     labels = label_names(names)
     missing = sorted(set(names) - labels.keys())

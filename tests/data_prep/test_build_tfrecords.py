@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pathlib
 import re
+import shutil
 import tarfile
 import time
 from typing import Any
@@ -153,6 +154,22 @@ class TestWithoutValidation:
         assert data.split("train").count + data.split("validation").count == 24
         assert verify.check_dataset(str(tmp_path / "a"), "all")[0] == []
 
+    def test_classes_that_no_validation_image_judges_are_told(
+        self, tmp_path: pathlib.Path, convert: Convert, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        photographs(tmp_path / "set")
+        shutil.copytree(tmp_path / "set" / "cat", tmp_path / "validation" / "cat")
+        flags = {"train": tmp_path / "set", "image_size": SIZE}
+        for more in ({"dry_run": True}, {}):
+            assert convert(**flags, validation=tmp_path / "validation",
+                           output_dir=tmp_path / "d", **more) == 0  # fmt: skip
+            said = capsys.readouterr().err
+            assert "note: 1 class ('dog') of 2 without a validation image" in said
+        assert convert(**flags, validation=tmp_path / "set", output_dir=tmp_path / "e") == 2
+        shutil.copytree(tmp_path / "set", tmp_path / "all")
+        assert convert(**flags, validation=tmp_path / "all", output_dir=tmp_path / "e") == 0
+        assert "without a validation image" not in capsys.readouterr().err
+
     def test_none_is_fine_for_the_commands_that_follow(
         self, tmp_path: pathlib.Path, convert: Convert
     ) -> None:
@@ -194,6 +211,25 @@ class TestCauses:
                        on_error="skip") == 1  # fmt: skip
         (entry,) = dataset.load(tmp_path / "d").split("train").skipped
         assert (entry.key, entry.reason) == ("cat/pipe.jpg", "is a pipe, not a regular file")
+
+    def test_a_class_whose_images_were_all_skipped_is_told(
+        self, tmp_path: pathlib.Path, convert: Convert, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for path in (photographs(tmp_path / "set") / "dog").iterdir():
+            path.write_bytes(b"cut off")
+        assert convert(train=tmp_path / "set", output_dir=tmp_path / "d", image_size=SIZE,
+                       on_error="skip") == 1  # fmt: skip
+        said = capsys.readouterr().err
+        assert "warning: 1 class ('dog') of 2 without a training image left" in said
+
+    def test_the_file_that_ends_a_conversion_is_named_once(
+        self, tmp_path: pathlib.Path, convert: Convert, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = photographs(tmp_path / "set") / "cat" / "notes.txt"
+        path.write_text("hello")
+        assert convert(train=tmp_path / "set", output_dir=tmp_path / "d", image_size=SIZE) == 1
+        said = capsys.readouterr().err
+        assert said.count("notes.txt") == 1 and f"error: {path}: not an image" in said
 
     @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
     def test_a_machine_that_is_short_of_something_skips_no_image(

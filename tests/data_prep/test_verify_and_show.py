@@ -1,9 +1,11 @@
 """Every kind of damage is found and named; what is stored can be looked at."""
 
 import hashlib
+import io
 import json
 import pathlib
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -185,7 +187,7 @@ def test_sheets_show_the_stored_pictures(
     with Image.open(tmp_path / "pictures" / expected[0]) as sheet:
         assert sheet.size == (2 * 128 + 2, 2 * 128 + 2)
     said = capsys.readouterr().out
-    assert "train: 9 images, 3 to 3 per class, 2 shards" in said
+    assert "train: 9 images, 3 per class, 2 shards" in said
     # Krizhevsky's own values, in words that need no knowledge of his code.
     assert "on ImageNet, 2012            127.305" in said and "author" not in said
     assert "principal components of RGB" in said
@@ -200,3 +202,37 @@ def test_an_unknown_class_or_split_to_show(
         called = command.call(show.define_flags, show.main, show.__doc__, [*arguments, flag])
         assert called == status
         assert flag.split("=")[1] in capsys.readouterr().err
+
+
+def test_every_class_has_a_sheet_of_its_own() -> None:
+    long = "x" * 254
+    names = show.file_names(["a b", "a_b", "a/b", "A_B", "a_b-1", "caf\u00e9", "cafe\u0301", long])
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in names}) == 8
+    assert names[0] == "a_b" and names[5] == "caf\u00e9"
+    assert all(len(f"validation-{name}.png".encode()) <= 255 and "/" not in name for name in names)
+
+
+@pytest.mark.parametrize("converted", ["jpeg"], indirect=True)
+def test_sheets_hold_the_images_of_their_class(
+    converted: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = dataset.load(converted)
+    found = show.first_examples(data, "train", {0: 2, 2: 100})
+    index = data.index("train")
+    for label, examples in found.items():
+        assert len(examples) == min({0: 2, 2: 100}[label], data.split("train").class_counts[label])
+        for example, image in zip(
+            examples, show.example_images(data, "train", examples, index), strict=True
+        ):
+            # Oracle: the record read as a TFRecord reader does, decoded by Pillow.
+            shard, place = index[example][0], example - int((index[:, 0] < index[example][0]).sum())
+            with open(converted / f"train-{shard:05d}-of-00002", "rb") as file:
+                payload = list(records.read_payloads(file))[place]
+            record = records.decode_example(payload) or {}
+            assert record["image/class/label"][0] == label + data.label_offset
+            expected = np.asarray(Image.open(io.BytesIO(record["image/encoded"])).convert("RGB"))
+            np.testing.assert_array_equal(image, expected)
+    arguments = [f"--data_dir={converted}", f"--output_dir={tmp_path}"]
+    one = [*arguments, f"--classes={data.class_names[0]}"]
+    assert command.call(show.define_flags, show.main, show.__doc__, one) == 0
+    assert "1 sheet and the mean image" in capsys.readouterr().err

@@ -62,7 +62,11 @@ def test_a_mistake_of_an_image_is_told_in_the_outcome(tmp_path: pathlib.Path) ->
     path = job_files.write_job(job)
     assert beam_runner.make_shard(path) == path
     outcome, error = job_files.read_outcome(job)
-    assert outcome is None and "cat/x.jpg: " in str(error) and "--on_error=skip" in str(error)
+    assert (
+        outcome is None
+        and f"{tmp_path}/x.jpg: not" in str(error)
+        and "--on_error=skip" in str(error)
+    )
 
 
 def test_without_beam_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,3 +116,26 @@ def test_text_that_is_not_utf8_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"a.jpg,caf\xe9\n")
     with pytest.raises(UserError, match="not UTF-8 text .* at byte 9"):
         labels.read(str(tmp_path / "labels.csv"), NAMES, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # As Kaggle's dog breeds: a header, and names without endings.
+        ("id,breed\na,cat\nb,dog\n", {"a.jpg": "cat", "b.png": "dog"}),
+        ("a,cat\nb,dog\n", {"a.jpg": "cat", "b.png": "dog"}),
+        ("pictures/a cat\npictures/b dog\n", {"a.jpg": "cat", "b.png": "dog"}),
+        ("a.jpg,cat\nb,dog\n", {"a.jpg": "cat", "b.png": "dog"}),
+        # Two images have this name, so neither does.
+        ("c,cat\n", {}),
+    ],
+)
+def test_names_without_endings(text: str, expected: dict[str, str]) -> None:
+    names = ["a.jpg", "b.png", "c.jpg", "c.png"]
+    found = labels.parse("x", text.encode(), names, None)
+    assert {name: label for name, label in found.items() if name in names} == expected
+
+
+def test_a_heading_is_no_image_of_that_name_without_an_ending() -> None:
+    found = labels.parse("x", b"image,label\nimage.jpg,cat\n", ["image.jpg"], None)
+    assert found == {"image.jpg": "cat"}

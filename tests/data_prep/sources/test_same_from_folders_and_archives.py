@@ -286,7 +286,7 @@ def test_compressed_archives_are_named(
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", r"is empty \(0 bytes\)"), (b"<html>", "is not an uncompressed tar archive$")],
+    [(b"", r"is empty \(0 bytes\)"), (b"<html>", "expected a folder of class folders, or a tar")],
 )
 def test_a_file_shorter_than_a_header_is_no_cut_off_archive(
     tmp_path: pathlib.Path, content: bytes, words: str

@@ -158,3 +158,48 @@ def test_files_that_shrink_or_are_too_large(tmp_path: pathlib.Path) -> None:
         file.truncate(reading.MAX_FILE_BYTES + 1)
     with pytest.raises(OSError, match="more than"):
         listing.read_image(listing.SourceImage("a/x", "a", str(path)))
+
+
+def test_flat_training_images_with_a_label_file(tmp_path: pathlib.Path) -> None:
+    """As much of what Kaggle offers comes; the same images in class folders are the oracle."""
+    lines = ["id,class"]
+    for number in range(8):
+        label = "a cat" if number % 2 else "dog"
+        for folder in (tmp_path / "flat", tmp_path / "folders" / label):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{number}.jpg").write_bytes(b"%d" % number)
+        lines.append(f"{number},{label}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    found = inputs.find(
+        str(tmp_path / "flat"), None, train_labels=str(tmp_path / "labels.csv"),
+        validation_fraction=0.5,
+    )  # fmt: skip
+    expected = inputs.find(str(tmp_path / "folders"), None, validation_fraction=0.5)
+    assert found.class_names == expected.class_names == ("a cat", "dog")
+    for split in ("train", "validation"):
+        assert keyed(found.images[split]) == keyed(expected.images[split])
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_label_file_beside_class_folders_is_refused(
+    small: imagenet_standin.StandIn, tmp_path: pathlib.Path, split: str
+) -> None:
+    (tmp_path / "labels.csv").write_text("x.jpg,cat\n")
+    folder = str(small.train_folder)
+    with pytest.raises(UsageError, match="has class folders; the label file .* is for flat"):
+        inputs.find(folder, folder, **{f"{split}_labels": str(tmp_path / "labels.csv")})  # type: ignore[arg-type]
+
+
+def test_a_link_to_nothing_beside_class_folders_is_named(tmp_path: pathlib.Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(b"x")
+    (tmp_path / "bird").symlink_to(tmp_path / "an-unmounted-disk")
+    with pytest.raises(UserError, match=r"\(as 'bird', a link to what is not there\)"):
+        inputs.find(str(tmp_path), None)
+
+
+def test_a_picture_named_as_the_training_images(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"\xff\xd8" * 600)
+    with pytest.raises(UserError, match="expected a folder of class folders, or a tar, tar.gz or"):
+        inputs.find(str(tmp_path / "1.jpg"), None)
