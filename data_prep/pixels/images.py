@@ -17,6 +17,10 @@ from data_prep.pixels import exif, headers, resize
 from data_prep.pixels.errors import ImageError
 from data_prep.pixels.headers import Header
 
+# As much of a picture is turned from Pillow's form into RGB at once: as a whole, the largest that
+# are decoded would be in memory six times.
+STRIP_PIXELS = 1 << 22
+
 
 def square_pixels(data: bytes, size: int, exif_orientation: str = "ignore") -> np.ndarray:
     """Decodes an image file, scales its shorter side to `size` and cuts the central square.
@@ -129,19 +133,32 @@ def _by_pillow(header: Header, data: bytes) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=[header.kind]) as image:
+            pixels = _rgb(image)
             if header.first_frame is None:
-                return np.array(image.convert("RGB"))
-            pixels = np.array(image.convert("RGB"))
+                return pixels
             # As libraries without transparency show a GIF: black where nothing is drawn.
             seen = np.zeros(pixels.shape[:2], bool)
             left, top, width, height = header.first_frame
+            right, bottom = left + width, top + height
             transparent = image.info.get("transparency")
-            drawn = np.array(image)[top : top + height, left : left + width]
-            seen[top : top + height, left : left + width] = (
-                True if transparent is None else drawn != transparent
-            )
+            seen[top:bottom, left:right] = True
+            if transparent is not None:
+                drawn = np.asarray(image.crop((left, top, right, bottom)))
+                seen[top:bottom, left:right] = drawn != transparent
             pixels[~seen] = 0
             return pixels
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """The pixels of an open file, uint8 [height, width, 3]."""
+    image.load()
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        strip = image if rows >= image.height else image.crop((0, top, image.width, bottom))
+        pixels[top:bottom] = np.asarray(strip.convert("RGB"))
+    return pixels
 
 
 def _reason(error: Exception) -> str:

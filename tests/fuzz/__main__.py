@@ -4,7 +4,8 @@
 
 Each target runs in a process of its own with atheris, from the corpus in `tests/fuzz/corpus`, until
 it has used so many CPU seconds. An input at which the program raises anything but its own one-line
-errors is written to --findings, once per place in the code. Exit status 1 if there was any.
+errors is written to --findings, once per place in the code, and so is one that takes too much
+memory. Exit status 1 if there was any.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ CORPUS = pathlib.Path(__file__).parent / "corpus"
 LONGEST = 4096
 # Of memory, what libFuzzer takes for a leak or a bomb; TensorFlow alone needs a part of it.
 MOST_MEGABYTES = 4096
+# What a file may add to that: a worker of the converter shall stay below 1.5 GB with TensorFlow.
+MOST_ADDED_MEGABYTES = 1100
 
 
 def place(error: BaseException) -> str:
@@ -35,6 +38,11 @@ def place(error: BaseException) -> str:
         if any(part in frame.filename for part in ("alexnet_", "data_prep"))
     ]
     return f"{type(error).__name__}-{ours[-1] if ours else 'nowhere'}".replace(":", "-")
+
+
+def peak_megabytes() -> int:
+    """The most memory that this process has had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def run_one(name: str, cpu_seconds: int, findings: pathlib.Path, keep: pathlib.Path) -> None:
@@ -48,6 +56,14 @@ def run_one(name: str, cpu_seconds: int, findings: pathlib.Path, keep: pathlib.P
     start = time.process_time()
     counts = {"inputs": 0, "refused": 0, "read": 0}
     places: set[str] = set()
+    peak_before = peak_megabytes()
+
+    def found(where: str, content: bytes, what: str) -> None:
+        if where not in places:
+            places.add(where)
+            digest = hashlib.sha256(content).hexdigest()[:8]
+            (findings / f"{name}-{where}-{digest}").write_bytes(content)
+            print(f"finding: {name}: {where}: {what}", file=sys.stderr)
 
     def one(content: bytes) -> None:
         counts["inputs"] += 1
@@ -57,20 +73,16 @@ def run_one(name: str, cpu_seconds: int, findings: pathlib.Path, keep: pathlib.P
         except targets.Refused:
             counts["refused"] += 1
         except Exception as error:
-            where = place(error)
-            if where not in places:
-                places.add(where)
-                digest = hashlib.sha256(content).hexdigest()[:8]
-                (findings / f"{name}-{where}-{digest}").write_bytes(content)
-                print(f"finding: {name}: {where}: {error!r:.300}", file=sys.stderr)
+            found(place(error), content, f"{error!r:.300}")
+        if peak_megabytes() - peak_before > MOST_ADDED_MEGABYTES:
+            found("memory", content, f"peak {peak_megabytes()} MB")
         used = time.process_time() - start
         if used > cpu_seconds:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             print(
                 f"{name}: {counts['inputs']:,} inputs in {used:.0f} CPU s "
                 f"({counts['read']:,} read, {counts['refused']:,} refused), "
                 f"{len(list(keep.iterdir())):,} reached new code, "
-                f"{len(places)} findings, peak {peak} MB",
+                f"{len(places)} findings, peak {peak_megabytes()} MB",
                 flush=True,
             )
             sys.stderr.flush()

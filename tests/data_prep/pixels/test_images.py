@@ -11,7 +11,7 @@ from PIL import Image
 
 from data_prep.pixels import headers, images, limits
 from data_prep.pixels.errors import ImageError
-from tests.helpers import imagenet_standin, rare_jpegs
+from tests.helpers import flat_webps, imagenet_standin, rare_jpegs
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +134,23 @@ def test_the_first_frame_of_an_animation(photograph: np.ndarray, kind: str) -> N
     data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     first = photograph if kind == "WEBP" else by_pillow(data)
     assert np.array_equal(images.decode(data), first)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "BMP"])
+def test_strips_make_the_same_picture(
+    photograph: np.ndarray, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 7 rows, which 200 are no multiple of."""
+    data = saved(Image.fromarray(photograph), kind)
+    monkeypatch.setattr(images, "STRIP_PIXELS", 7 * 300 + 50)
+    assert np.array_equal(images.decode(data), by_pillow(data))
+
+
+def test_flat_webps_are_whole() -> None:
+    """They stand for the largest ones in test_mutations."""
+    for data in (flat_webps.still(500, 70), flat_webps.film(500, 70)):
+        assert len(data) < 200 and measured(data) == ("WebP", 70, 500)
+        assert (images.decode(data) == flat_webps.COLOR).all()
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "BMP"])

@@ -14,7 +14,7 @@ from PIL import Image
 from data_prep import dataset, verify
 from data_prep.pixels import images
 from data_prep.pixels.errors import ImageError
-from tests.helpers import imagenet_standin
+from tests.helpers import flat_webps, imagenet_standin
 from tests.helpers.mutations import mutated, peak_resident_bytes
 
 KINDS = (None, "png", "bmp", "gif", "cmyk", "grey", "progressive", "exif", "trailing")
@@ -99,10 +99,15 @@ def test_the_largest_images_fit_into_bounded_memory(tmp_path: pathlib.Path) -> N
     for name in ("a", "b"):
         (tmp_path / "photos" / name).mkdir(parents=True)
     rng = np.random.default_rng(0)
-    picture = Image.fromarray(np.tile(imagenet_standin.picture(rng, 256, 256), (32, 32, 1)))
+    small = imagenet_standin.picture(rng, 256, 256)
+    picture = Image.fromarray(np.tile(small, (32, 32, 1)))
     for number, options in enumerate(({}, {"progressive": True, "subsampling": "4:4:4"})):
         picture.save(tmp_path / "photos" / "a" / f"{number}.jpg", "JPEG", quality=75, **options)
     picture.convert("CMYK").save(tmp_path / "photos" / "a" / "cmyk.jpg", "JPEG", quality=75)
+    indices = Image.fromarray(np.tile(Image.fromarray(small).quantize(16), (32, 32)))
+    indices.save(tmp_path / "photos" / "a" / "gif.jpg", "GIF")
+    (tmp_path / "photos" / "a" / "webp.jpg").write_bytes(flat_webps.still(8192, 8192))
+    (tmp_path / "photos" / "a" / "film.jpg").write_bytes(flat_webps.film(8192, 8192))
     picture.save(tmp_path / "photos" / "b" / "big.jpg", "PNG", compress_level=1)
     picture.save(tmp_path / "photos" / "b" / "long_file.jpg", "BMP")
     picture.crop((0, 0, 4_700, 4_700)).save(tmp_path / "photos" / "b" / "bmp.jpg", "BMP")
