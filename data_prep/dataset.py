@@ -27,7 +27,8 @@ LABEL_KEY = "image/class/label"
 LABEL_ORDERS = ("sorted", "devkit")
 EXIF_ORIENTATIONS = ("ignore", "apply")
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# File systems take 255 bytes.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

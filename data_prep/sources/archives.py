@@ -25,6 +25,7 @@ _REFUSED = {
 }  # fmt: skip
 # Names and extended headers are short; a longer one is an attack on memory.
 _MAX_EXTENSION_BYTES = 1 << 20
+_MAX_LENGTH_DIGITS = len(str(_MAX_EXTENSION_BYTES))
 # What macOS puts into zips, Windows and network disks into folders, without a dot.
 _SYSTEMS = frozenset(["__macosx", "thumbs.db", "desktop.ini", "@eadir"])
 
@@ -269,15 +270,17 @@ def plain_name(name: str, path: str) -> str:
 def _pax(content: bytes, path: str, position: int) -> dict[str, str]:
     """The records `length key=value` of an extended header."""
     result = {}
-    while content:
-        length_text, _, _ = content.partition(b" ")
-        length = int(length_text) if length_text.isdigit() else 0
-        line = content[len(length_text) + 1 : length]
+    begin = 0
+    while begin < len(content):
+        space = content.find(b" ", begin, begin + _MAX_LENGTH_DIGITS + 1)
+        digits = content[begin : max(begin, space)]
+        end = begin + (int(digits) if digits.isdigit() else 0)
+        line = content[space + 1 : end]
         key, equals, value = line.partition(b"=")
-        if not 0 < length <= len(content) or not equals or line[-1:] != b"\n":
+        if not begin < end <= len(content) or not equals or line[-1:] != b"\n":
             raise ArchiveError(f"{path}: refused, damaged extended header at byte {position:,}")
         result[key.decode("utf-8", "replace")] = value[:-1].decode("utf-8", "surrogateescape")
-        content = content[length:]
+        begin = end
     return result
 
 

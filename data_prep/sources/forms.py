@@ -29,6 +29,8 @@ _SPLITS = {
 # Names that TFDS keeps beside its records: one class per line.
 _LABEL_NAMES = ("label.labels.txt",)
 _HEAD_BYTES = 512
+# Of a class: as a number, which 64 bits hold, and as a name, which becomes a file's.
+_MAX_DIGITS, _MAX_CLASS_LENGTH = 18, 255
 # Files of other names are looked into, but not one by one in a folder of a million images.
 _MOST_LOOKS = 32
 # As far down as downloads are nested; a link may lead round and round.
@@ -129,15 +131,16 @@ def _resolved(
     """The images of a table whose folders are labels, numbers or names."""
     titles: dict[str, str] = {}
     names = list(table.folders)
-    if all(name.isascii() and name.isdigit() for name in names):
+    if all(name.isascii() and name.isdigit() and len(name) <= _MAX_DIGITS for name in names):
         numbers = [int(name) - first for name in names]
         chosen = class_list.choose(path, max(numbers), given, stated, devkit)
         log(f"{path}: its classes are numbers; their names are those of {chosen.origin}")
         names = [chosen.names[number] for number in numbers]
         titles = chosen.titles
     for name in names:
-        if not name or "/" in name or name.startswith("."):
-            raise UserError(f"{path}: {name!r} cannot be the name of a class")
+        if not name or "/" in name or name.startswith(".") or len(name) > _MAX_CLASS_LENGTH:
+            shown = name[:_MAX_CLASS_LENGTH]
+            raise UserError(f"{path}: {shown!r} cannot be the name of a class")
     ids = np.array(table.folder_ids, np.int32)
     images = Images(table, np.arange(len(table)), ids, names, [""] * len(names), True)
     return images.sorted(), titles

@@ -6,12 +6,17 @@ image in the order of their names. Confusing the two orders gives a network that
 """
 
 import dataclasses
+import gzip
 import hashlib
 import io
 import os
 import re
 import tarfile
+import zlib
 from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from alexnet_common import files
 from alexnet_common.errors import UserError, one_line
@@ -25,6 +30,8 @@ PUBLISHED_ARCHIVES = {
 }
 DEVKIT_PATTERN = re.compile(r"ILSVRC20\d\d_devkit.*\.tar\.gz")
 _MAX_MEMBER_BYTES = 1 << 26
+# Of a devkit, lists of images included.
+_MAX_UNPACKED_BYTES = 1 << 28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +72,9 @@ def read_devkit(path: str) -> Devkit:
         raise UserError(f"{path}: holds no data/meta.mat, so it is not an ILSVRC devkit")
     try:
         names, titles = _synsets(meta)
-    except (matlab.MatlabError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: data/meta.mat is damaged ({error})") from error
+    except (matlab.MatlabError, KeyError, ValueError, OverflowError) as error:
+        what = f"it does not have {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{path}: data/meta.mat is damaged ({what})") from error
     truth = read(r"(.*/)?data/ILSVRC20\d\d_validation_ground_truth\.txt")
     ids = () if truth is None else parse_ids(truth.decode("ascii", "replace").split(), path)
     if ids and max(ids) > len(names):
@@ -98,7 +106,7 @@ def parse_ids(words: Sequence[str], path: str) -> tuple[int, ...]:
     """
     ids = []
     for number, word in enumerate(words, 1):
-        if not word.isdigit() or not 0 < int(word) < 100_000:
+        if not word.isdecimal() or len(word) > 20 or not 0 < int(word) < 100_000:
             raise UserError(f"{path}: ground truth line {number}: {word!r} is not a class")
         ids.append(int(word))
     return tuple(ids)
@@ -136,15 +144,25 @@ def check_archive(path: str, checksum: bool) -> str | None:
 def _synsets(meta: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes without children, in the order of their IDs, which must be 1..n."""
     rows = matlab.read(meta)["synsets"]
-    id_key = next(key for key in rows[0] if re.fullmatch(r"ILSVRC20\d\d_ID", key))
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("its synsets are not a table")
+    id_key = next((key for key in rows[0] if re.fullmatch(r"ILSVRC20\d\d_ID", key)), None)
+    if id_key is None:
+        raise ValueError("its synsets do not have their numbers, ILSVRC2012_ID or of another year")
     leaves = {}
     for row in rows:
-        if int(row["num_children"].item()) == 0:
-            leaves[int(row[id_key].item())] = (str(row["WNID"]), str(row["words"]))
+        if _whole(row["num_children"]) == 0:
+            leaves[_whole(row[id_key])] = (str(row["WNID"]), str(row["words"]))
     if sorted(leaves) != list(range(1, len(leaves) + 1)):
         raise ValueError("its class numbers are not 1, 2, 3, ...")
     ordered = [leaves[number] for number in sorted(leaves)]
     return tuple(name for name, _ in ordered), tuple(title for _, title in ordered)
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, np.ndarray) or value.size != 1:
+        raise ValueError("a field that is not one number")
+    return int(value.item())
 
 
 def _folder_reader(path: str) -> Callable[[str], bytes | None]:
@@ -166,11 +184,18 @@ def _archive_reader(path: str) -> Callable[[str], bytes | None]:
             packed = file.read(_MAX_MEMBER_BYTES)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        # A tar may claim names as long as all that it unpacks to, a thousand times its size.
+        plain = gzip.GzipFile(fileobj=io.BytesIO(packed)).read(_MAX_UNPACKED_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: not a readable devkit ({one_line(error)})") from error
+    if len(plain) > _MAX_UNPACKED_BYTES:
+        raise UserError(f"{path}: more than {_MAX_UNPACKED_BYTES:,} bytes, which no devkit has")
 
     def read(pattern: str) -> bytes | None:
         # The kit is small and compressed; it is read from memory and never extracted.
         try:
-            with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+            with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
                 for member in archive:
                     if member.isreg() and re.fullmatch(pattern, member.name.removeprefix("./")):
                         content = archive.extractfile(member)

@@ -51,7 +51,7 @@ def parse(path: str, content: bytes, names: Sequence[str], devkit: Devkit | None
         raise UserError(f"{path}: is empty; expected one label per line")
     if len(lines) > 1 and _DELIMITER_LINE.fullmatch(lines[0][1]):
         del lines[0]
-    if all(line.isdigit() for _, line in lines):
+    if all(line.isdecimal() for _, line in lines):
         if devkit is None:
             raise UserError(
                 f"{path}: holds devkit numbers, and only the devkit says which classes they are; "

@@ -16,8 +16,10 @@ _TEXT_TYPES = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
 _MATRIX, _COMPRESSED = 14, 15
 _CELL, _STRUCT, _CHAR = 1, 2, 4
 _NUMERIC_CLASSES = range(6, 16)
-# The devkit's file is 300 kB; a bomb is stopped here.
-_MAX_BYTES = 1 << 28
+# All variables together, unpacked: the devkit's file is 300 kB; a bomb is stopped here, and at
+# cells within cells within cells: the devkit's are two deep.
+_MAX_BYTES = 1 << 25
+_MAX_DEPTH = 8
 
 
 class MatlabError(ValueError):
@@ -38,21 +40,23 @@ def read(data: bytes) -> dict[str, Any]:
         raise MatlabError("not a MATLAB 5 file")
     order = "<" if data[126:128] == b"IM" else ">"
     variables = {}
+    left = _MAX_BYTES
     try:
         for kind, content in _elements(data[128:], order):
             if kind == _COMPRESSED:
                 inflater = zlib.decompressobj()
-                plain = inflater.decompress(content, _MAX_BYTES)
-                if inflater.unconsumed_tail:
-                    raise MatlabError("a variable is too large")
-                inner = _elements(plain, order)
-            else:
-                inner = [(kind, content)]
+                content = inflater.decompress(content, left + 1)
+            left -= len(content)
+            if left < 0:
+                raise MatlabError(f"more than {_MAX_BYTES:,} bytes")
+            inner = _elements(content, order) if kind == _COMPRESSED else [(kind, content)]
             for inner_kind, inner_content in inner:
                 if inner_kind == _MATRIX:
-                    name, value = _matrix(inner_content, order)
+                    name, value = _matrix(inner_content, order, 1)
                     variables[name] = value
-    except (struct.error, zlib.error, IndexError, UnicodeDecodeError, RecursionError) as error:
+    except MatlabError:
+        raise
+    except (struct.error, zlib.error, IndexError, TypeError, ValueError, OverflowError) as error:
         raise MatlabError(f"damaged ({error})") from error
     return variables
 
@@ -77,8 +81,10 @@ def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
     return elements
 
 
-def _matrix(data: bytes, order: str) -> tuple[str, Any]:
+def _matrix(data: bytes, order: str, depth: int) -> tuple[str, Any]:
     """One matrix element: (name, value)."""
+    if depth > _MAX_DEPTH:
+        raise MatlabError(f"cells within cells, more than {_MAX_DEPTH} deep")
     elements = _elements(data, order)
     if not elements:
         return "", np.zeros((0, 0))
@@ -90,9 +96,9 @@ def _matrix(data: bytes, order: str) -> tuple[str, Any]:
     if array_class == _CHAR:
         return name, _text(rest[0], order)
     if array_class == _CELL:
-        return name, [_matrix(content, order)[1] for _, content in rest]
+        return name, [_matrix(content, order, depth + 1)[1] for _, content in rest]
     if array_class == _STRUCT:
-        return name, _structs(rest, count, order)
+        return name, _structs(rest, count, order, depth)
     if array_class in _NUMERIC_CLASSES:
         values = _numbers(rest[0], order)
         if values.size != count:
@@ -101,17 +107,19 @@ def _matrix(data: bytes, order: str) -> tuple[str, Any]:
     return name, None
 
 
-def _structs(rest: list[tuple[int, bytes]], count: int, order: str) -> list[dict[str, Any]]:
+def _structs(
+    rest: list[tuple[int, bytes]], count: int, order: str, depth: int
+) -> list[dict[str, Any]]:
     """A struct array: the fields of the first element, those of the second, ..."""
     length = int(_numbers(rest[0], order)[0])
     packed = rest[1][1]
-    if not 0 < length <= 64 or len(packed) % length:
+    if not packed or not 0 < length <= 64 or len(packed) % length:
         raise MatlabError("damaged field names")
     names = [
         packed[begin : begin + length].split(b"\0")[0].decode("ascii", "replace")
         for begin in range(0, len(packed), length)
     ]
-    values = [_matrix(content, order)[1] for _, content in rest[2:]]
+    values = [_matrix(content, order, depth + 1)[1] for _, content in rest[2:]]
     if len(values) != count * len(names):
         raise MatlabError("a struct array with another number of values than its shape says")
     return [

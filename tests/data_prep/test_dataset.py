@@ -148,6 +148,7 @@ def break_field(document: dict[str, Any], path: str, value: Any) -> dict[str, An
         ("splits/train/shards/0/sha256", "0"),
         ("splits/train/shards/0/name", "../../etc/passwd"),
         ("splits/train/shards/0/name", "/etc/passwd"),
+        ("splits/train/shards/0/name", "a" * 256),
         ("splits/train/shards/1/name", "train-00000-of-00002"),
         ("splits/train/index/name", ".."),
         ("splits/train/skipped", KeyError),

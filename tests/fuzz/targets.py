@@ -6,6 +6,7 @@ raises anything else where the program has an error: then a person would see a t
 
 from __future__ import annotations
 
+import gzip
 import os
 import pathlib
 import shutil
@@ -28,7 +29,7 @@ from alexnet_tf.weight_io.weights import WeightsError
 from data_prep import dataset
 from data_prep.pixels import images
 from data_prep.pixels.errors import ImageError
-from data_prep.sources import labels, tfrecords
+from data_prep.sources import archives, imagenet, labels, tfrecords, zips
 
 # Parts of one input: a definition file and its parameter file.
 SEPARATOR = b"\n===\n"
@@ -155,6 +156,39 @@ def foreign_record(content: bytes) -> None:
         tfrecords.scan(path, [path], None)
 
 
+def devkit(content: bytes) -> None:
+    """A development kit of ILSVRC."""
+    # One in two is the tar that it comes as, the other one its table of classes.
+    if content[:1] == b"\0":
+        path = _file("devkit.tar.gz", gzip.compress(content[1:], 0))
+    else:
+        path = os.path.join(FOLDER.name, "devkit")
+        os.makedirs(os.path.join(path, "data"), exist_ok=True)
+        _file("devkit/data/meta.mat", content)
+    with refusals():
+        kit = imagenet.read_devkit(path)
+        assert len(kit.class_names) == len(kit.class_titles)
+
+
+def archive(content: bytes) -> None:
+    """A tar of images or of tars, or a zip: the list of its files, and the files of the zip."""
+    path = _file("archive", content)
+    with refusals():
+        if content[:4] not in zips.MAGIC:
+            for member in archives.nested_members(path):
+                assert member.offset + member.size <= len(content) and ".." not in member.name
+            return
+        with open(path, "rb") as file:
+            for member in zips.members(path):
+                if member.offset == archives.FOLDER:
+                    continue
+                try:
+                    found = zips.read_member(file, member.offset, member.size, 1 << 20)
+                    assert len(found) <= 1 << 20
+                except OSError as error:
+                    assert str(error)
+
+
 def weights(content: bytes) -> None:
     """Weight files: NumPy's, PyTorch's pickles, Caffe's blobs."""
     path = _file("weights", content)
@@ -180,6 +214,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "record": record,
     "encoded_record": encoded_record,
     "foreign_record": foreign_record,
+    "devkit": devkit,
+    "archive": archive,
     "weights": weights,
     "image": image,
 }

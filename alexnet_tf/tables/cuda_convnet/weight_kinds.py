@@ -15,7 +15,7 @@ from alexnet_tf.tables.cuda_convnet.layer import Context, Layer, check_multiple
 from alexnet_tf.tables.cuda_convnet.values import Values
 
 _COPY = re.compile(r"(?:\w+\.)*make([wbc])\(\s*([^(),\s]+)\s*\)$")
-_SOURCE = re.compile(r"([^\[\]]+)(?:\[(\d+)\])?$")
+_SOURCE = re.compile(r"([^\[\]]+)(?:\[(\d{1,9})\])?$")
 
 
 def conv(layer: Layer, context: Context) -> rows.Row:

@@ -180,6 +180,18 @@ def test_a_negative_or_garbled_extended_size_is_refused(tmp_path: pathlib.Path) 
             archives.members(str(path))
 
 
+@pytest.mark.parametrize("length", [b"9" * 5_000, b"\xb2", b"-14", b"0", b"", b"15", b"999999"])
+def test_a_garbled_extended_header_is_refused(tmp_path: pathlib.Path, length: bytes) -> None:
+    """Of its 14 bytes, all but the length are right."""
+    content = length + b" path=x.jpg\n"
+    member = tarfile.TarInfo("extended")
+    member.type, member.size = tarfile.XHDTYPE, len(content)
+    path = tmp_path / "x.tar"
+    path.write_bytes(member.tobuf() + content + bytes(-len(content) % 512 + 1_024))
+    with pytest.raises(archives.ArchiveError, match="damaged extended header at byte 0"):
+        archives.members(str(path))
+
+
 def test_every_truncation_is_refused(tmp_path: pathlib.Path) -> None:
     path = write_tar(tmp_path / "x.tar", CONTENT)
     data = path.read_bytes()

@@ -1,5 +1,7 @@
 """Devkit, label files and known sizes."""
 
+import gzip
+import math
 import pathlib
 import tarfile
 
@@ -73,6 +75,8 @@ def test_kaggles_solution_file(tmp_path: pathlib.Path) -> None:
         ("1\n2\n", "2 labels for 3 images"),
         ("1\n2\n9\n", "class 9 of 3"),
         ("1\n0\n2\n", "'0' is not a class"),
+        (f"1\n{'9' * 5_000}\n2\n", "9' is not a class"),
+        ("1\n\u00b2\n2\n", "expected 'filename class'"),
         ("a.JPEG\n", "expected 'filename class'"),
         ("a.JPEG n1\na.JPEG n2\n", "a second class for a.JPEG"),
         ("ImageId,PredictionString\nx\n", "expected 'ImageId,class box"),
@@ -115,6 +119,41 @@ def test_a_damaged_devkit_is_one_line(
     with pytest.raises(UserError) as raised:
         imagenet.read_devkit(str(path))
     assert "\n" not in str(raised.value) and path.name in str(raised.value)
+
+
+TABLE_ROWS = [{"ILSVRC2012_ID": 1, "WNID": "n1", "words": "one", "num_children": 0}]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "reason"),
+    [
+        ("synsets", [TABLE_ROWS[0] | {"num_children": "none"}], "a field that is not one number"),
+        ("synsets", [TABLE_ROWS[0] | {"num_children": math.inf}], "infinity"),
+        ("synsets", [TABLE_ROWS[0] | {"num_children": math.nan}], "NaN"),
+        ("synsets", [{"WNID": "n1", "num_children": 0}], "do not have their numbers"),
+        ("synsets", [{"ILSVRC2012_ID": 1, "WNID": "n1"}], "it does not have 'num_children'"),
+        ("other", TABLE_ROWS, "it does not have 'synsets'"),
+    ],
+)
+def test_a_table_of_classes_that_is_none_is_one_line(
+    tmp_path: pathlib.Path, name: str, rows: list[dict[str, object]], reason: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/meta.mat").write_bytes(imagenet_standin.mat_file(name, rows))
+    with pytest.raises(UserError, match=f"meta.mat is damaged .*{reason}"):
+        imagenet.read_devkit(str(tmp_path))
+
+
+def test_a_devkit_that_unpacks_to_too_much_is_refused(
+    stand_in: imagenet_standin.StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tar, which has names of any length, included."""
+    plain = gzip.decompress(stand_in.devkit.read_bytes())
+    monkeypatch.setattr(imagenet, "_MAX_UNPACKED_BYTES", len(plain))
+    assert imagenet.read_devkit(str(stand_in.devkit)).class_names
+    monkeypatch.setattr(imagenet, "_MAX_UNPACKED_BYTES", len(plain) - 1)
+    with pytest.raises(UserError, match=f"more than {len(plain) - 1:,} bytes, which no devkit has"):
+        imagenet.read_devkit(str(stand_in.devkit))
 
 
 def test_known_archives_of_another_size_are_refused(tmp_path: pathlib.Path) -> None:

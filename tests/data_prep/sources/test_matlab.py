@@ -2,6 +2,8 @@
 
 import base64
 import random
+import struct
+import zlib
 
 import pytest
 
@@ -42,6 +44,55 @@ def test_reads_the_stand_in() -> None:
 def test_refuses_other_files(data: bytes) -> None:
     with pytest.raises(matlab.MatlabError):
         matlab.read(data)
+
+
+def element(kind: int, content: bytes) -> bytes:
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def matrix(array_class: int, shape: tuple[int, int], name: bytes, *rest: bytes) -> bytes:
+    head = element(6, struct.pack("<II", array_class, 0)) + element(5, struct.pack("<ii", *shape))
+    return element(14, head + element(1, name) + b"".join(rest))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(matrix(2, (2**31 - 1, 1), b"s", element(5, b"\x20\0\0\0"), element(1, b"")),
+                     id="two billion rows without fields"),
+        pytest.param(matrix(6, (2**31 - 1, 2**31 - 1), b"s", element(9, bytes(8))),
+                     id="a shape of more numbers than there are"),
+        pytest.param(matrix(4, (1, 1), b"s", element(9, struct.pack("<d", 65.0))),
+                     id="a text of fractions"),
+        pytest.param(matrix(4, (1, 1), b"s", element(13, b"\xff" * 8)), id="a text beyond Unicode"),
+        pytest.param(matrix(6, (1, 1), b"s", element(9, bytes(7))), id="seven bytes of a double"),
+    ],
+)  # fmt: skip
+def test_hostile_matrices_are_refused(content: bytes) -> None:
+    with pytest.raises(matlab.MatlabError):
+        matlab.read(BY_SCIPY[:128] + content)
+
+
+def test_cells_within_cells_are_limited() -> None:
+    """The real table has a struct array, and numbers and texts in it."""
+    content = matrix(6, (1, 1), b"", element(9, bytes(8)))
+    for _ in range(8):
+        assert matlab.read(BY_SCIPY[:128] + content)
+        content = matrix(1, (1, 1), b"", content)
+    with pytest.raises(matlab.MatlabError, match="cells within cells, more than 8 deep"):
+        matlab.read(BY_SCIPY[:128] + content)
+
+
+def test_all_variables_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed or not: a thousand small ones are a bomb, too."""
+    one = matrix(6, (10, 10), b"s", element(9, bytes(800)))
+    packed = zlib.compress(one)
+    packed = struct.pack("<II", 15, len(packed)) + packed
+    for stored, bytes_of_one in ((one, len(one) - 8), (packed, len(one))):
+        monkeypatch.setattr(matlab, "_MAX_BYTES", 3 * bytes_of_one)
+        assert matlab.read(BY_SCIPY[:128] + 3 * stored)["s"].shape == (10, 10)
+        with pytest.raises(matlab.MatlabError, match="more than"):
+            matlab.read(BY_SCIPY[:128] + 4 * stored)
 
 
 def test_damage_is_an_error_and_nothing_worse() -> None:

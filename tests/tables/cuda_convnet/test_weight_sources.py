@@ -55,6 +55,8 @@ def test_shared_matrices_must_fit(tmp_path):
         shared(source="one[1]")
     with pytest.raises(ini.DefinitionError, match="three is not an earlier layer of this type"):
         shared(source="three")
+    with pytest.raises(ini.DefinitionError, match="9] is not an earlier layer of this type"):
+        shared(source=f"one[{'9' * 5_000}]")
     # Without neighbours that lack a gpu, which strict reading would refuse first.
     other = tmp_path / "layers-gpus.cfg"
     text = "[one]\ntype=fc\ninputs=data\noutputs=192\ninitW=0.1\ngpu=0\n"
