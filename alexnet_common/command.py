@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from alexnet_common import __version__, environment, flag_errors, installed, signals
+from alexnet_common import __version__, environment, flag_errors, help_page, installed, signals
 from alexnet_common.errors import FAILED, INTERRUPTED, UsageError, UserError, one_line
 from alexnet_common.messages import log
 
@@ -63,7 +63,7 @@ def call(define_flags: DefineFlags, main: Main, doc: str | None, argv: list[str]
         )
     own = argv[: argv.index("--")] if "--" in argv else argv
     if any(argument in ("-h", "--h", "-help", "--help") for argument in own):
-        print(_help(flag_values, doc))
+        print(help_page.text(flag_values, doc))
         return 0
     if own == ["--version"] or ("--version" in own and flag_values["version"].boolean):
         print(version())
@@ -113,18 +113,3 @@ def _as_override(flag_values: flags.FlagValues, argument: str) -> str:
     if match is None or f"{match[1]}_override" not in flag_values:
         return argument
     return f"--{match[1]}_override={match[2]}{match[3] or ''}"
-
-
-def _help(flag_values: flags.FlagValues, doc: str | None) -> str:
-    lines = [(doc or "").strip(), "", "Flags:"]
-    seen = set()
-    for name in sorted(flag_values):
-        flag = flag_values[name]
-        if flag.name in seen:
-            continue
-        seen.add(flag.name)
-        default = "" if flag.default is None else f" [default: {flag.default_as_str}]"
-        choices = getattr(flag.parser, "enum_values", None)
-        kind = f" ({'|'.join(choices)})" if choices else ""
-        lines.append(f"  --{flag.name}{kind}: {one_line(flag.help)}{default}")
-    return "\n".join(lines)

@@ -9,7 +9,8 @@ The model does its own decoding, resizing, cropping and mean subtraction, and is
 but TensorFlow:
 
   model = tf.saved_model.load("MODEL").signatures["serving_default"]
-  model(image_bytes=tf.constant([open("photo.jpg", "rb").read()]))["top_5_names"]
+  photo = tf.constant([open("photo.jpg", "rb").read()])
+  model(image_bytes=photo)["top_5_names"]
 
 A former export in --output_dir is replaced; anything else there is an error. What was exported
 stands in MODEL/export.json, which is also printed. python -m alexnet_tf.serve and TensorFlow

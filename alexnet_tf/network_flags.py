@@ -46,8 +46,7 @@ def define_images(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "images",
         [],
-        "A folder of images, an image file, or - for a list of files on stdin, one a line; may be "
-        "given several times.",
+        "A folder of images, an image file, or - for a list of files on stdin, one a line.",
         flag_values=flag_values,
     )
     flags.DEFINE_string(

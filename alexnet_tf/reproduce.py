@@ -69,7 +69,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     )  # fmt: skip
     flags.DEFINE_multi_string(
         "set", [], "KEY=VALUE of the recipes' config for all runs, of those that change results by "
-        "rounding alone, such as jit_compile=false; may be repeated.",
+        "rounding alone, such as jit_compile=false.",
         flag_values=flag_values,
     )  # fmt: skip
     flags.DEFINE_bool(

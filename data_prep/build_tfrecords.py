@@ -4,7 +4,7 @@
         --output_dir=photos_256
 
     python -m data_prep.build_tfrecords --train=ILSVRC2012_img_train.tar \\
-        --validation=ILSVRC2012_img_val.tar --output_dir=imagenet_256     (devkit beside them)
+        --validation=ILSVRC2012_img_val.tar --output_dir=imagenet_256
 
 --train and --validation name folders with one folder of images per class, archives of them, or
 ImageNet as Kaggle, Hugging Face (Parquet), WebDataset, TFDS or the Model Garden keep it; content

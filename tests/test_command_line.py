@@ -1,6 +1,7 @@
 """What every command shares: lists of commands, help that comes at once, plain words for flags."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -26,8 +27,9 @@ HEAVY = {"tensorflow", "keras", "matplotlib", "scipy", "sklearn", "pandas", "ten
 
 def python(*arguments):
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"COLUMNS": "80"},
+    )  # fmt: skip
 
 
 def imported(stderr):
@@ -41,6 +43,8 @@ def test_help_comes_without_heavy_imports(module):
     done = python("-X", "importtime", "-m", module, "--help")
     assert done.returncode == 0
     assert "--version" in done.stdout or "Commands:" in done.stdout
+    if "Commands:" not in done.stdout:
+        assert max(map(len, done.stdout.splitlines())) <= 80
     packages = imported(done.stderr)
     assert "absl" in packages
     assert packages & HEAVY == set()

@@ -175,7 +175,7 @@ def flags_of(module: str, verb: str) -> set[str]:
         text=True,
         check=True,
     ).stdout
-    return set(re.findall(r"^ *--(\w+)", text, re.MULTILINE)) | {"help"}
+    return set(re.findall(r"^  --(\w+):", text, re.MULTILINE)) | {"help"}
 
 
 def test_config_keys_in_commands_exist(page: pathlib.Path) -> None:

@@ -159,8 +159,10 @@ def test_errors_are_one_line(arguments, status, message, workdir, tmp_path, caps
 
 
 @pytest.mark.parametrize("kind", [[], *([kind] for kind in figures.KINDS)])
-def test_help(capsys, kind):
+def test_help(capsys, kind, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     status, out, _ = call(capsys, *kind, "--help")
+    assert max(map(len, out.splitlines())) <= 80
     assert status == 0 and "Example:" in out and (not kind or "--output_dir" in out)
 
 

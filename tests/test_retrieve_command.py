@@ -191,6 +191,8 @@ def test_a_damaged_index_is_told_of(index, photos, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("action", [[], ["index"], ["query"], ["measure"]])
-def test_help(capsys, action):
+def test_help(capsys, action, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     status, out, _ = call(capsys, *action, "--help")
+    assert max(map(len, out.splitlines())) <= 80
     assert status == 0 and "Example:" in out

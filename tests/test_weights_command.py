@@ -257,9 +257,11 @@ def test_show_lists_names_and_shapes(file, capsys):
     assert one["arrays"]["fc5/bias"] == {"shape": [3], "dtype": "float32"}
 
 
-def test_every_action_has_help(capsys):
+def test_every_action_has_help(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     for action in weights_command.ACTIONS:
         status, out, _ = call(capsys, action, "--help")
+        assert max(map(len, out.splitlines())) <= 80
         assert status == 0 and f"alexnet_tf.weights {action}" in out
     assert "export" in call(capsys, "--help")[1]
 
