@@ -6,6 +6,7 @@ import inspect
 import re
 import shutil
 import textwrap
+from typing import Any
 
 from absl import flags
 
@@ -38,7 +39,7 @@ def text(flag_values: flags.FlagValues, doc: str | None, columns: int | None = N
     return "\n".join(lines)
 
 
-def _meaning(flag: flags.Flag) -> str:
+def _meaning(flag: flags.Flag[Any]) -> str:
     words = _REPEATED.sub(" (may be given several times)", one_line(flag.help))
     choices = getattr(flag.parser, "enum_values", None)
     if choices:
