@@ -15,7 +15,15 @@ import numpy as np
 from alexnet_common import files
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
-from data_prep.sources import archives, class_list, labels, parquet, tfrecords, webdataset
+from data_prep.sources import (
+    archives,
+    class_list,
+    labels,
+    parquet,
+    tfrecords,
+    unicode_forms,
+    webdataset,
+)
 from data_prep.sources.class_list import ClassList
 from data_prep.sources.image_table import FileTable, Images
 from data_prep.sources.imagenet import Devkit
@@ -138,7 +146,13 @@ def _resolved(
         names = [chosen.names[number] for number in numbers]
         titles = chosen.titles
     for name in names:
-        if not name or "/" in name or name.startswith(".") or len(name) > _MAX_CLASS_LENGTH:
+        if (
+            not name
+            or "/" in name
+            or name.startswith(".")
+            or len(name) > _MAX_CLASS_LENGTH
+            or not unicode_forms.is_one_line(name)
+        ):
             shown = name[:_MAX_CLASS_LENGTH]
             raise UserError(f"{path}: {shown!r} cannot be the name of a class")
     ids = np.array(table.folder_ids, np.int32)

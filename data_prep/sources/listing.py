@@ -260,3 +260,7 @@ def _check_class_name(path: str, name: str) -> None:
             f"{path}: the name of class {name!r} is not UTF-8; rename its folder "
             "(convmv -f latin1 -t utf8 does it)"
         )
+    if not unicode_forms.is_one_line(name):
+        raise UserError(
+            f"{path}: the name of class {name!r} has a line break or control character; rename it"
+        )

@@ -38,3 +38,11 @@ def is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_one_line(name: str) -> bool:
+    """Whether a name has neither line breaks nor control characters.
+
+    Lists of classes have a line for each, here and in the files of other libraries.
+    """
+    return not any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name)

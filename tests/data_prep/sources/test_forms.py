@@ -213,6 +213,7 @@ def wds(folder: pathlib.Path, files: dict[str, bytes]) -> pathlib.Path:
         ({"a.jpg": b"x", "a.cls": b"../x"}, "holds '../x', which is no class"),
         ({"a.jpg": b"x", "a.cls": b"1" * 70_000}, "70,000 bytes, too many for a label"),
         ({"a.jpg": b"x", "a.cls": b"1" * 5_000}, "1' cannot be the name of a class"),
+        ({"a.jpg": b"x", "a.cls": b"two\nlines"}, r"'two\nlines' cannot be the name of a class"),
         ({"a.jpg": b"x", "a.json": b"{"}, "'a.json' holds no class"),
         ({"a.jpg": b"x", "a.json": b"[1]"}, "has none of the keys synset"),
         ({"a.jpg": b"x", "a.json": b'{"width": 3}'}, "has none of the keys synset"),

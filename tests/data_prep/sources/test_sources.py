@@ -203,3 +203,18 @@ def test_a_picture_named_as_the_training_images(tmp_path: pathlib.Path) -> None:
     (tmp_path / "1.jpg").write_bytes(b"\xff\xd8" * 600)
     with pytest.raises(UserError, match="expected a folder of class folders, or a tar, tar.gz or"):
         inputs.find(str(tmp_path / "1.jpg"), None)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "a\ttab", "\u2028", "\x85"])
+def test_class_names_of_several_lines_are_refused(tmp_path: pathlib.Path, name: str) -> None:
+    """Lists of classes have one line for each, as TFDS' labels.txt."""
+    for folder in ("dog", name):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        (tmp_path / "set" / folder / "1.jpg").write_bytes(b"x")
+    with pytest.raises(UserError, match="has a line break or control character"):
+        inputs.find(str(tmp_path / "set"), None)
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "1.jpg").write_bytes(b"x")
+    (tmp_path / "labels.csv").write_text(f'1.jpg,"{name}"\n')
+    with pytest.raises(UserError, match=r"control character|expected 'filename class'"):
+        inputs.find(str(tmp_path / "flat"), None, train_labels=str(tmp_path / "labels.csv"))
