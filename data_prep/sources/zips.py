@@ -37,6 +37,8 @@ def members(path: str) -> Iterator[Member]:
         raise ArchiveError(f"{path}: is not a whole zip archive ({one_line(error)})") from error
     end = os.path.getsize(path)
     for entry in entries:
+        if not entry.filename:
+            raise ArchiveError(f"{path}: refused, a member of it does not have a name")
         name = archives.plain_name(entry.orig_filename, path)
         if entry.is_dir():
             if name != ".":

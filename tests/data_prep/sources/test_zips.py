@@ -76,6 +76,16 @@ def test_hostile_names_are_refused(tmp_path: pathlib.Path, name: str) -> None:
         read_back(hostile(tmp_path / "x.zip", name))
 
 
+def test_a_member_without_a_name_is_refused(tmp_path: pathlib.Path) -> None:
+    path = imagenet_forms.write_zip(tmp_path / "x.zip", {"x": b"1"}, zipfile.ZIP_STORED)
+    data = bytearray(path.read_bytes())
+    # Lengths of name and extra field in the directory (APPNOTE.TXT, 4.3.12).
+    struct.pack_into("<HH", data, data.index(b"PK\x01\x02") + 28, 0, 1)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="a member of it does not have a name"):
+        read_back(path)
+
+
 def test_links_are_refused(tmp_path: pathlib.Path) -> None:
     path = hostile(tmp_path / "x.zip", external_attr=0o120777 << 16)
     with pytest.raises(UserError, match="'cat/x.jpg' in it is a link or a special file"):
