@@ -2,8 +2,8 @@
 
 from data_prep.pixels.errors import ImageError
 
-# So that a worker stays below 1.5 GB: a square of 8192 pixels, more than any photograph that a
-# camera of ILSVRC's years took.
+# So that a worker stays below 1.5 GB, or 2 GB for a WebP, which Pillow holds four times: a square
+# of 8192 pixels, more than any photograph that a camera of ILSVRC's years took.
 MAX_PIXELS = 1 << 26
 
 
