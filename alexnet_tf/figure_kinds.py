@@ -68,7 +68,7 @@ def _chosen_images(flag_values: flags.FlagValues, network: Network) -> Batch:
 
     if flag_values.images:
         paths = images.find(flag_values.images)[: flag_values.count]
-        return next(images.of_files(paths, network.image_size, len(paths)))
+        return next(network.files(paths, len(paths)))
     data = network_flags.dataset_of(network, flag_values.data_dir)
     return images.sample(data, "validation", flag_values.count, flag_values.seed)
 

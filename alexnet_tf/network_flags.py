@@ -122,14 +122,14 @@ class ImageSource:
         """
         from alexnet_tf.inference import images
 
-        size, batch_size = network.image_size, flag_values.batch_size
+        batch_size = flag_values.batch_size
         if self.split:
             data = dataset_of(network, flag_values.data_dir)
             count = data.split(self.split).count
             batches = images.of_split(data, self.split, batch_size)
             return batches, count, f"{self.split} split of {data.directory}"
         paths = images.find(self.places)
-        batches = images.of_files(paths, size, batch_size, skip=flag_values.on_error == "skip")
+        batches = network.files(paths, batch_size, skip=flag_values.on_error == "skip")
         return batches, len(paths), "files"
 
 

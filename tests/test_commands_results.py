@@ -242,11 +242,24 @@ def test_predict_takes_the_newest_version(model, picture, tmp_path, capsys):
     assert status == 0 and out.splitlines()[0] == str(picture)
 
 
+def test_predict_says_what_to_name_instead(model, workdir, picture, tmp_path, capsys):
+    status, _, err = call(predict, capsys, f"--model={workdir}", picture)
+    assert status == 1 and f"a run: python -m alexnet_tf.export --workdir={workdir} " in err
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "photos").symlink_to(model)
+    status, _, err = call(predict, capsys, f"--model={tmp_path / 'models'}", picture)
+    assert status == 1 and err.endswith(f"did you mean --model={tmp_path}/models/photos?\n")
+
+
 def test_predict_refuses_what_is_no_model(tmp_path, picture, capsys):
     import tensorflow as tf
 
     status, _, err = call(predict, capsys, f"--model={tmp_path}", picture)
-    assert status == 1 and "holds no SavedModel" in err
+    assert status == 1 and err.endswith(
+        "holds no SavedModel; python -m alexnet_tf.export writes one\n"
+    )
+    status, _, err = call(predict, capsys, f"--model={tmp_path / 'nowhere'}", picture)
+    assert status == 1 and "holds no SavedModel; there is no such folder" in err
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
     status, _, err = call(predict, capsys, f"--model={tmp_path / 'other'}", picture)
     assert status == 1 and "another kind" in err

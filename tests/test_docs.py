@@ -200,3 +200,9 @@ def test_readme_lines_fit_a_page(repository: pathlib.Path) -> None:
     assert len(lines) < 160
     prose = [line for line in lines if not line.startswith(("|", "["))]
     assert [line for line in prose if len(line) > 105] == []
+
+
+def test_photographs_are_not_put_into_arguments(page: pathlib.Path) -> None:
+    """Linux takes 128 KiB per argument of a program; `echo` is the shell's own and has no limit."""
+    lines = [line for line in page.read_text().splitlines() if "$(base64" in line]
+    assert [line for line in lines if not line.startswith("echo ")] == []

@@ -286,7 +286,10 @@ def recipe(config: ConfigDict) -> dict[str, Any]:
     """What differs from the defaults."""
     values = recipes.to_dict(config)
     plain = recipes.completed({"network": {"name": config.network.name}})
-    hidden = ("name", "data_dir", "log.expected")
+    hidden = {"name", "data_dir", "log.expected"}
+    if not config.synthetic_data:
+        # The dataset has the number, which stands under the data.
+        hidden.add("num_classes")
     rows = [
         [one.key, _brief(one.new), _brief(one.old)]
         for one in recipes.differences(plain, values)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from alexnet_common.errors import UserError
 from alexnet_tf.input import pipeline, records
@@ -41,13 +41,14 @@ class Batch:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-def square(image: Any, size: int) -> np.ndarray:
+def square(image: Any, size: int, exif_orientation: str = "ignore") -> np.ndarray:
     """An image as the converter makes it: shorter side to `size`, then the central square.
 
     Args:
         image: path of an image file, its content as bytes, a PIL image, or uint8 [H, W, 3] (RGB)
             or [H, W] (grey). Pixels that are `size` x `size` already stay as they are.
         size: side of the square in pixels.
+        exif_orientation: that of the dataset: "apply" turns photographs that a camera marked.
 
     Returns:
         uint8 [size, size, 3], RGB.
@@ -58,15 +59,17 @@ def square(image: Any, size: int) -> np.ndarray:
     if isinstance(image, str | os.PathLike):
         path = os.fspath(image)
         try:
-            return square_pixels(read(path), size)
+            return square_pixels(read(path), size, exif_orientation)
         except ImageError as error:
             raise UserError(f"{path}: {error}") from error
     if isinstance(image, bytes):
         try:
-            return square_pixels(image, size)
+            return square_pixels(image, size, exif_orientation)
         except ImageError as error:
             raise UserError(f"image: {error}") from error
     if isinstance(image, Image.Image):
+        if exif_orientation == "apply":
+            image = ImageOps.exif_transpose(image)
         image = image.convert("RGB")
     pixels = np.asarray(image)
     if pixels.ndim == 2:
@@ -123,13 +126,19 @@ def find(places: Sequence[str]) -> list[str]:
 
 
 def of_files(
-    paths: Sequence[str], size: int, batch_size: int, *, skip: bool = False
+    paths: Sequence[str],
+    size: int,
+    batch_size: int,
+    *,
+    exif_orientation: str = "ignore",
+    skip: bool = False,
 ) -> Iterator[Batch]:
     """Batches of image files in their order; the next ones are decoded meanwhile.
 
     Args:
         paths: of the files, which are also their names.
         size: side of the squares in pixels.
+        exif_orientation: as for `square`.
         batch_size: files per batch; a batch holds fewer images where some are skipped.
         skip: leave out files that cannot be read, and say so in the batch.
 
@@ -139,7 +148,7 @@ def of_files(
 
     def attempt(path: str) -> np.ndarray | UserError:
         try:
-            return square(path, size)
+            return square(path, size, exif_orientation)
         except UserError as error:
             return error
 

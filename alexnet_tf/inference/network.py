@@ -11,7 +11,7 @@ These names, arguments and results are stable.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_common.errors import UsageError
+from alexnet_common.errors import UsageError, UserError
 from alexnet_tf.devices import required
 from alexnet_tf.evaluation import predict as prediction
 from alexnet_tf.inference import images as image_files
@@ -35,7 +35,8 @@ class Network:
 
     Images are one or a list of: a path, the bytes of an image file, a PIL image, or uint8
     [height, width, 3] of any size; an array uint8 [N, height, width, 3] is a list of N. They go
-    through the converter's own decoder and resize, then the mean of the training set is subtracted.
+    through the converter's own decoder and resize, upright where the dataset's were turned
+    (`--exif_orientation=apply`), then the mean of the training set is subtracted.
 
     Attributes:
         model: the Keras model, from float32 mean-subtracted pixels [B, input_size, input_size, 3]
@@ -64,8 +65,20 @@ class Network:
         Raises:
             UserError: what is not an image; names the file.
         """
-        squares = [image_files.square(image, self.image_size) for image in _listed(images)]
+        squares = [
+            image_files.square(image, self.image_size, self.run.facts.exif_orientation)
+            for image in _listed(images)
+        ]
         return np.stack(squares) if squares else np.zeros((0, *[self.image_size] * 2, 3), np.uint8)
+
+    def files(
+        self, paths: Sequence[str], batch_size: int, *, skip: bool = False
+    ) -> Iterator[image_files.Batch]:
+        """Batches of image files as `pixels` makes them; see `images.of_files`."""
+        turn = self.run.facts.exif_orientation
+        return image_files.of_files(
+            paths, self.image_size, batch_size, exif_orientation=turn, skip=skip
+        )
 
     def preprocess(self, images: Any) -> np.ndarray:
         """What `model` takes: the centre less the mean, float32 [N, input_size, input_size, 3].
@@ -103,8 +116,10 @@ class Network:
         """The most probable classes of one image, as (title, probability), best first.
 
         Raises:
-            UserError: it is not an image.
+            UserError: it is not an image, or several.
         """
+        if isinstance(image, list | tuple):
+            raise UserError("classify takes one image, not a list; predict takes several")
         probabilities = self.predict([image], views=views)[0]
         # Equal probabilities in the order of the classes, as in our errors.
         best = np.argsort(-probabilities, kind="stable")[:top]

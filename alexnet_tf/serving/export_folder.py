@@ -44,3 +44,17 @@ def model_folder(folder: Path, version: int | None = None) -> tuple[Path, int]:
     if version is None and numbers:
         version = numbers[-1]
     return (folder / str(version), version) if version in numbers and version else (folder, 1)
+
+
+def advice(folder: Path) -> str:
+    """What to do about a folder without a SavedModel: export the run, or name the export in it."""
+    command = "python -m alexnet_tf.export"
+    if (folder / "config.json").is_file():
+        return f"it is the folder of a run: {command} --workdir={folder} --output_dir=MODEL"
+    try:
+        inside = sorted(path for path in folder.iterdir() if read_facts(path) or versions(path))
+    except OSError:
+        return f"there is no such folder ({command} writes one)"
+    if inside:
+        return f"did you mean --model={inside[0]}?"
+    return f"{command} writes one"

@@ -183,7 +183,8 @@ def load(path: str, version: int | None = None) -> LoadedModel:
     folder, number = export_folder.model_folder(Path(path), version)
     if not (folder / "saved_model.pb").is_file():
         which = f"no version {version}" if version is not None else "no SavedModel"
-        raise UserError(f"--model {path} holds {which}; python -m alexnet_tf.export writes one")
+        advice = export_folder.advice(Path(path))
+        raise UserError(f"--model {path} holds {which}; {advice}")
     try:
         loaded = tf.saved_model.load(str(folder))
     except (OSError, ValueError, tf.errors.OpError) as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 pytest.importorskip("tensorflow")
 
@@ -110,9 +111,39 @@ def test_large_images_become_the_converters_squares(network, tmp_path):
         np.testing.assert_array_equal(network.pixels(image)[0], expected)
 
 
+@pytest.mark.parametrize("turn", ["ignore", "apply"])
+def test_photographs_are_turned_as_the_datasets_were(network, tmp_path, turn):
+    """Else a network that learnt upright photographs is shown them on their side."""
+    facts = network.run.facts
+    document = {**facts.document, "exif_orientation": turn}
+    facts = dataclasses.replace(facts, document=document)
+    asked = alexnet_tf.Network(dataclasses.replace(network.run, facts=facts))
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * SIZE, SIZE, 3), np.uint8)
+    paths, expected = [], []
+    for orientation in range(1, 9):
+        mark = Image.Exif()
+        mark[0x0112] = orientation
+        paths.append(tmp_path / f"{orientation}.png")
+        Image.fromarray(pixels).save(paths[-1], exif=mark)
+        # Oracle: Pillow's turn, then pixels, which have no mark.
+        image = Image.open(paths[-1])
+        upright = ImageOps.exif_transpose(image) if turn == "apply" else image
+        expected += list(network.pixels(np.asarray(upright)))
+    assert len({square.tobytes() for square in expected}) == (8 if turn == "apply" else 1)
+    for kinds in (paths, [path.read_bytes() for path in paths], list(map(Image.open, paths))):
+        np.testing.assert_array_equal(asked.pixels(kinds), expected)
+    (batch,) = asked.files([str(path) for path in paths], 8)
+    np.testing.assert_array_equal(batch.images, expected)
+
+
 def test_no_image_gives_empty_arrays_of_the_right_shape(network):
     assert network.predict([]).shape == (0, 7)
     assert network.features([], ["fc64", "conv1"])["fc64"].shape == (0, 64)
+
+
+def test_classify_takes_one_image(network, squares):
+    with pytest.raises(alexnet_tf.UserError, match="takes one image, not a list; predict takes"):
+        network.classify([squares[0]])
 
 
 def test_classify_names_the_best(network, squares):
