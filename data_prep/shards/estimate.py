@@ -48,9 +48,17 @@ def dry_run(the_plan: Plan, output_dir: str, num_workers: int) -> dict[str, Any]
     if result["fits"] is False:
         log(f"{output_dir}: the disk is too small")
     seconds = result["seconds"]
-    time = f"{seconds / 60:,.1f} minutes" if seconds >= 60 else f"{seconds:.1f} seconds"
-    log(f"time: about {time} with {counted(num_workers, 'worker')}")
+    log(f"time: {_duration(seconds)} with {counted(num_workers, 'worker')}")
     return result
+
+
+def _duration(seconds: float) -> str:
+    """A time for people; starting the processes, some seconds, is not in it."""
+    if seconds < 10:
+        return "some seconds"
+    if seconds < 60:
+        return f"about {seconds:.0f} seconds"
+    return f"about {seconds / 60:,.1f} minutes"
 
 
 def _measure(the_plan: Plan, split: SplitPlan) -> dict[str, Any]:
