@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+from alexnet_common import hidden_files
 from alexnet_common.errors import UserError
 from alexnet_tf.input import pipeline, records
 from data_prep import dataset
@@ -103,11 +104,11 @@ def read(path: str) -> bytes:
 def find(places: Sequence[str]) -> list[str]:
     """Image files by name: files as they are, folders with all files in and below them.
 
-    What is an image is seen from its content later. Hidden files are what systems leave; names
-    within a folder are sorted.
+    What is an image is seen from its content later. Hidden files are what systems leave, as when
+    converting; links are followed; names within a folder are sorted.
 
     Raises:
-        UserError: nothing there, or a folder without a file.
+        UserError: nothing there, a folder without a file, or one that contains itself.
     """
     paths: list[str] = []
     for place in places:
@@ -117,12 +118,25 @@ def find(places: Sequence[str]) -> list[str]:
             paths.append(place)
             continue
         before = len(paths)
-        for folder, folders, names in os.walk(place):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            paths += [os.path.join(folder, n) for n in sorted(names) if not n.startswith(".")]
+        paths += _within(place, ())
         if len(paths) == before:
             raise UserError(f"{place}: holds no file")
     return paths
+
+
+def _within(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """The files of a folder, then those of its folders."""
+    status = os.stat(folder)
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        raise UserError(f"{folder}: is a link to a folder that it lies in; remove it")
+    with os.scandir(folder) as listed:
+        entries = sorted(listed, key=lambda entry: entry.name)
+    seen = [entry for entry in entries if not hidden_files.is_hidden_part(entry.name)]
+    yield from (entry.path for entry in seen if not entry.is_dir())
+    for entry in seen:
+        if entry.is_dir():
+            yield from _within(entry.path, (*above, identity))
 
 
 def of_files(

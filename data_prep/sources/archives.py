@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from alexnet_common import files
+from alexnet_common import files, hidden_files
 from alexnet_common.errors import UserError
 
 BLOCK = 512
@@ -26,8 +26,6 @@ _REFUSED = {
 # Names and extended headers are short; a longer one is an attack on memory.
 _MAX_EXTENSION_BYTES = 1 << 20
 _MAX_LENGTH_DIGITS = len(str(_MAX_EXTENSION_BYTES))
-# What macOS puts into zips, Windows and network disks into folders, without a dot.
-_SYSTEMS = frozenset(["__macosx", "thumbs.db", "desktop.ini", "@eadir"])
 
 FOLDER = -1
 _COMPRESSED = (
@@ -119,7 +117,7 @@ def nested_members(path: str) -> Iterator[Member]:
         stop = os.fstat(file.fileno()).st_size
         nested = other = None
         for member in _scan(file.fileno(), path, 0, stop):
-            if member.offset == FOLDER or is_hidden(member.name):
+            if member.offset == FOLDER or hidden_files.is_hidden(member.name):
                 yield member
                 continue
             if member.name.endswith(".tar"):
@@ -209,16 +207,6 @@ def _checked_size(header: bytes, path: str, position: int) -> int:
     if size < 0:
         raise ArchiveError(f"{path}: refused, no size in the header at byte {position:,}")
     return size
-
-
-def is_hidden_part(part: str) -> bool:
-    """Whether a file or folder of this name is left by a system, and not an image or a class."""
-    return part.startswith(".") or part.casefold() in _SYSTEMS
-
-
-def is_hidden(name: str) -> bool:
-    """Whether any part of a relative path is hidden."""
-    return any(map(is_hidden_part, name.split("/")))
 
 
 def compression(header: bytes) -> str:

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alexnet_common import files
+from alexnet_common import files, hidden_files
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
 from data_prep.sources import (
-    archives,
     class_list,
     labels,
     parquet,
@@ -174,7 +173,7 @@ def _children(folder: str) -> tuple[list[str], list[str]]:
     folders: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not archives.is_hidden_part(entry.name):
+            if not hidden_files.is_hidden_part(entry.name):
                 (folders if entry.is_dir() else names).append(entry.name)
     return sorted(names), sorted(folders)
 

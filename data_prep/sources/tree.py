@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from alexnet_common import files
+from alexnet_common import files, hidden_files
 from alexnet_common.errors import UserError
 from data_prep.sources import archives, index_file, reading, unpacked, zips
 from data_prep.sources.archives import Member
@@ -86,7 +86,7 @@ def scan(path: str, cache_folder: str | None = None) -> Tree:
 
 def class_tars(folder: str) -> list[str]:
     """The archives of a folder that holds nothing else, by name; empty for other folders."""
-    names = sorted(name for name in os.listdir(folder) if not archives.is_hidden_part(name))
+    names = sorted(name for name in os.listdir(folder) if not hidden_files.is_hidden_part(name))
     if not all(name.endswith(".tar") for name in names):
         return []
     paths = [os.path.join(folder, name) for name in names]
@@ -130,7 +130,7 @@ def _add(table: FileTable, path: str, members: Iterable[Member], coding: int) ->
     hidden: set[str] = set()
     folders: list[str] = []
     for member in members:
-        if archives.is_hidden(member.name):
+        if hidden_files.is_hidden(member.name):
             hidden.add(_topmost_hidden(member.name))
         elif member.offset == archives.FOLDER:
             folders.append(member.name)
@@ -152,7 +152,7 @@ def _scan_folder(root: str) -> Tree:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 name = f"{below}/{entry.name}" if below else entry.name
-                if archives.is_hidden_part(entry.name):
+                if hidden_files.is_hidden_part(entry.name):
                     hidden.append(name)
                 elif entry.is_dir():
                     folders.append(name)
@@ -166,5 +166,5 @@ def _scan_folder(root: str) -> Tree:
 
 def _topmost_hidden(name: str) -> str:
     parts = name.split("/")
-    first = next(number for number, part in enumerate(parts) if archives.is_hidden_part(part))
+    first = next(number for number, part in enumerate(parts) if hidden_files.is_hidden_part(part))
     return "/".join(parts[: first + 1])

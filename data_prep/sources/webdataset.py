@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from alexnet_common import files
+from alexnet_common import files, hidden_files
 from alexnet_common.errors import UserError
 from data_prep.sources import archives, index_file, published_names
 from data_prep.sources.image_table import FileTable, Place
@@ -57,7 +57,7 @@ def _add(table: FileTable, shard: str) -> None:
     images: dict[str, archives.Member] = {}
     labels: dict[str, dict[str, archives.Member]] = {}
     for member in archives.members(shard):
-        if member.offset == archives.FOLDER or archives.is_hidden(member.name):
+        if member.offset == archives.FOLDER or hidden_files.is_hidden(member.name):
             continue
         stem, ending = _split(member.name)
         if ending in _IMAGES:
