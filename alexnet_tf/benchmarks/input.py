@@ -22,6 +22,7 @@ its clock starts before its first image is read, and stops behind its last. Prin
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -195,8 +196,10 @@ def _bare_decode(
         return tf.ensure_shape(image, [data.image_size, data.image_size, 3])
 
     contents = tf.data.Dataset.from_tensor_slices(parsed[data.image_key])
-    loop = contents.repeat().take(images).map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+    threads = ahead["threads"] or len(os.sched_getaffinity(0))
+    loop = contents.repeat().take(images).map(decoded, num_parallel_calls=threads)
     options = tf.data.Options()
+    options.autotune.enabled = False  # As in `pipeline`: an iterator's end would wait for it.
     if ahead["threads"]:
         options.threading.private_threadpool_size = ahead["threads"]
     return loop.batch(size).prefetch(ahead["prefetch_batches"]).with_options(options)

@@ -17,8 +17,6 @@ from data_prep import dataset
 _DECODED_AT_ONCE = 16
 # Arrays that begin at such addresses become tensors without a copy.
 _ALIGNMENT = 64
-# Buffers of encoded images have multiples of so many bytes.
-_BUFFER_STEP = 1 << 20
 
 
 class Images:
@@ -73,15 +71,15 @@ class Images:
         return images, tf.cast(labels - self._data.label_offset, tf.int32)
 
     def _decode(self, examples: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
-        kinds = [tf.uint8, tf.int64]
-        buffer, found = tf.numpy_function(self._contents, [examples], kinds, stateful=False)
-        buffer, found = tf.ensure_shape(buffer, [None]), tf.ensure_shape(found, [count, 3])
+        read = self._reader.read_contents
+        kinds = [tf.string, tf.int64]
+        encoded, found = tf.numpy_function(read, [examples], kinds, stateful=False)
+        encoded, found = tf.ensure_shape(encoded, [count]), tf.ensure_shape(found, [count, 3])
+        # All at once: a turn of the loop below costs more than the copy of an image.
+        encoded = tf.strings.substr(encoded, found[:, 0], found[:, 1])
         shape = [self._size, self._size, 3]
 
-        def decode(place: tf.Tensor) -> tf.Tensor:
-            # No operation makes a string of bytes alone: one that does puts a head before them.
-            with_head = tf.io.serialize_tensor(buffer[place[0] : place[0] + place[1]])
-            content = tf.strings.substr(with_head, -place[1], place[1])
+        def decode(content: tf.Tensor) -> tf.Tensor:
             # Decoded whole, although the fused decode-and-crop is about a tenth faster: that one
             # changes pixels at the crop's right edge, and does not notice a truncated file.
             image = tf.image.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
@@ -89,17 +87,11 @@ class Images:
 
         images = tf.map_fn(
             decode,
-            found,
+            encoded,
             fn_output_signature=tf.TensorSpec(shape, tf.uint8),
             parallel_iterations=_DECODED_AT_ONCE,
         )
         return images, found[:, 2]
-
-    def _contents(self, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        size = self._reader.bytes_of(examples)
-        # Of few different sizes, so that memory is used again.
-        whole = self._arrays.take((-(-size // _BUFFER_STEP) * _BUFFER_STEP,), np.uint8)
-        return whole, self._reader.read_contents(examples, whole)
 
     def _raw(self, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         stored = np.uint8 if self._mean is None else np.float16

@@ -281,6 +281,9 @@ def _batches(
 
     options = tf.data.Options()
     options.deterministic = True
+    # Nothing here is left to it, and at the end of every third pass or so its thread is not woken:
+    # the end of an iterator then takes most of the time that the pass took (docs/performance.md).
+    options.autotune.enabled = False
     if threads:
         options.threading.private_threadpool_size = threads
     # Each batch is decoded by several threads already. A few at once hide the disk's latency and

@@ -77,45 +77,42 @@ class RecordReader:
             records[place] = self._read_one(int(number))
         return records
 
-    def bytes_of(self, numbers: np.ndarray) -> int:
-        """Memory that `read_contents` needs for the records `numbers`."""
-        return int(self._index[numbers, 2].sum()) + _CRC.size * len(numbers)
-
-    def read_contents(self, numbers: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+    def read_contents(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Reads records of encoded images, each with one system call, and finds the image in it.
-
-        Nothing is copied in Python: what it holds while it copies, no other thread can.
 
         Args:
             numbers: int64 [b], of the records.
-            buffer: uint8 [bytes_of(numbers)], where they go.
 
         Returns:
-            int64 [b, 3]: where in the buffer each image's content begins, how many bytes it has,
-            and the label as the record holds it.
+            Object array [b] of bytes, each a record with its checksum, and int64 [b, 3]: where in
+            it the image's content begins, how many bytes it has, and the label as the record
+            holds it.
 
         Raises:
             DamagedRecord: a checksum is wrong, the file ends too early, or the record has no
                 image or label.
         """
+        blocks = np.empty(len(numbers), object)
         found = np.empty((len(numbers), 3), np.int64)
-        start = 0
         for place, (shard, offset, length) in enumerate(self._index[numbers].tolist()):
-            record = buffer[start : start + length]
-            checksum = buffer[start + length : start + length + _CRC.size]
-            parts: list[Any] = [record, checksum]
-            size = os.preadv(self._file(shard), parts, offset)
-            crc = masked(google_crc32c.value(record))
-            if size != length + _CRC.size or crc != _CRC.unpack(checksum.tobytes())[0]:
+            block = os.pread(self._file(shard), length + _CRC.size, offset)
+            # Its checksum is computed in place: a slice of bytes would be a copy.
+            crc = masked(google_crc32c.value(np.frombuffer(block, np.uint8)[:length]))
+            if len(block) != length + _CRC.size or crc != _CRC.unpack_from(block, length)[0]:
                 raise self._damaged(int(numbers[place]))
-            content = self._content(record) or self._parsed_content(int(numbers[place]), record)
-            found[place] = (start + content[0], *content[1:])
-            start += length + _CRC.size
-        return found
+            content = self._content(block[: min(length, _HEAD)], length)
+            if content is None:
+                content = self._parsed_content(int(numbers[place]), block[:length])
+            blocks[place], found[place] = block, content
+        return blocks, found
 
-    def _content(self, record: np.ndarray) -> tuple[int, int, int] | None:
-        """Place and length of the image and the label; None: not where the converter puts them."""
-        head = record[:_HEAD].tobytes()
+    def _content(self, head: bytes, size: int) -> tuple[int, int, int] | None:
+        """Place and length of the image and the label; None: not where the converter puts them.
+
+        Args:
+            head: the first bytes of the record.
+            size: bytes of the whole record.
+        """
         key = self._data.image_key.encode()
         place = head.find(b"\x0a" + varint(len(key)) + key + b"\x12")
         label = _label(head[: max(place, 0)])
@@ -129,13 +126,12 @@ class RecordReader:
                 return None
             length, place = _varint_at(head, place + len(tag))
             ends.append(place + length)
-        if len(set(ends)) > 1 or ends[0] > len(record):
+        if len(set(ends)) > 1 or ends[0] > size:
             return None
         return place, length, label
 
-    def _parsed_content(self, number: int, record: np.ndarray) -> tuple[int, int, int]:
+    def _parsed_content(self, number: int, payload: bytes) -> tuple[int, int, int]:
         """The same of a record whose fields stand in another order than the converter's."""
-        payload = record.tobytes()
         content, label = self._fields(number, payload)
         return payload.find(content), len(content), label
 

@@ -53,7 +53,11 @@ def squares(
         # One row more, since a batch of none does not exist.
         last = (count, tf.zeros([size, size, 3], tf.uint8), tf.constant(""))
         rows = rows.concatenate(tf.data.Dataset.from_tensors(last))
-        indices, pixels, reasons = rows.batch(count + 1).get_single_element()
+        options = tf.data.Options()
+        # Nothing is left to it, and its thread would be started for every call.
+        options.autotune.enabled = False
+        rows = rows.batch(count + 1).with_options(options)
+        indices, pixels, reasons = rows.get_single_element()
         places = tf.fill([count + 1], tf.constant(-1, tf.int64))
         arrived = tf.range(tf.shape(indices, out_type=tf.int64)[0])
         places = tf.tensor_scatter_nd_update(places, indices[:, None], arrived)[:count]

@@ -53,6 +53,14 @@ def test_an_epoch_shows_every_example_once(data, images):
     assert sorted(seen) == sorted(image.tobytes() for image in images[0])
 
 
+def test_no_thread_tunes_the_pipelines(data):
+    """Nothing is left to it, and the end of an iterator would wait for it."""
+    span = Span(20, 8)
+    made = pipeline.training_batches(data, span, Augmentation(8), seed=5)
+    for batches_of in (made, pipeline.evaluation_batches(data, "validation", span)):
+        assert batches_of.options().autotune.enabled is False
+
+
 def test_labels_belong_to_their_images(data, images):
     by_bytes = {image.tobytes(): label for image, label in zip(images[0], images[1], strict=True)}
     for batch in batches(data, crop=12, random_flip=False):
