@@ -14,7 +14,6 @@ import re
 import shutil
 import socket
 import stat
-import tempfile
 import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -24,9 +23,10 @@ from alexnet_common.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-_TEMPORARY = ".tmp-"
-# What `atomic_writer` has begun and not yet published.
-_UNFINISHED: set[str] = set()
+# Stands in the names of what is not finished.
+TEMPORARY = ".tmp-"
+# Files and folders that are begun and not yet published.
+UNFINISHED: set[str] = set()
 _SPECIAL_FILES = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -157,7 +157,7 @@ def open_for_writing(path: str) -> Iterator[Any]:
 def temporary_name(path: str) -> str:
     """A name beside `path` that no other process uses and that no reader takes for finished."""
     folder, name = os.path.split(path)
-    return join(folder, f".{name}{_TEMPORARY}{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    return join(folder, f".{name}{TEMPORARY}{host_name()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
 
 def host_name() -> str:
@@ -167,7 +167,7 @@ def host_name() -> str:
 
 def left_behind(name: str) -> bool:
     """Whether a name is that of a temporary file whose process, of this machine, is gone."""
-    match = re.fullmatch(rf"\..+{re.escape(_TEMPORARY)}(\w+)-(\d+)-[0-9a-f]{{8}}", name)
+    match = re.fullmatch(rf"\..+{re.escape(TEMPORARY)}(\w+)-(\d+)-[0-9a-f]{{8}}", name)
     if match is None or match[1] != host_name():
         return False
     try:
@@ -197,7 +197,7 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[Any]:
         return
     make_dirs(os.path.dirname(final) or ".")
     temporary = temporary_name(final)
-    _UNFINISHED.add(temporary)
+    UNFINISHED.add(temporary)
     try:
         with named_in_errors(final, temporary):
             with open_for_writing(temporary) as file:
@@ -207,7 +207,7 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[Any]:
         remove_quietly(temporary)
         raise
     finally:
-        _UNFINISHED.discard(temporary)
+        UNFINISHED.discard(temporary)
 
 
 @contextlib.contextmanager
@@ -222,30 +222,12 @@ def named_in_errors(path: str, temporary: str) -> Iterator[None]:
 
 
 def remove_unfinished() -> None:
-    """Removes what `atomic_writer` and `unfinished_folder` have open, before a sudden end."""
-    for temporary in list(_UNFINISHED):
+    """Removes what is begun and not yet published, before a sudden end."""
+    for temporary in list(UNFINISHED):
         if os.path.isdir(temporary):
             shutil.rmtree(temporary, ignore_errors=True)
         elif not is_remote(temporary):
             remove_quietly(temporary)
-
-
-@contextlib.contextmanager
-def unfinished_folder(beside: str) -> Iterator[str]:
-    """A new hidden folder beside `beside`, which is gone when the block ends, unless it was moved.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    parent, name = os.path.split(beside)
-    make_dirs(parent or ".")
-    folder = tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=parent or ".")
-    _UNFINISHED.add(folder)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _UNFINISHED.discard(folder)
 
 
 def check_writable(path: str, flag: str) -> None:
@@ -329,13 +311,13 @@ def publish(temporary: str, path: str) -> None:
         _gfile().rename(temporary, path, overwrite=True)
         return
     os.replace(temporary, path)
-    sync_folder(os.path.dirname(path) or ".")
+    sync(os.path.dirname(path) or ".")
 
 
-def sync_folder(folder: str) -> None:
-    """Makes a rename durable; file systems that cannot sync a folder are left alone."""
+def sync(path: str) -> None:
+    """Brings a file to the disk, or the names in a folder, where its file system can."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return
     try:

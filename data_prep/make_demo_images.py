@@ -13,8 +13,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 
 import numpy as np
@@ -22,7 +20,7 @@ from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
-from alexnet_common import command, files
+from alexnet_common import command, files, folders
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
 
@@ -202,20 +200,14 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     }
     wanted = {"classes": list(CLASSES), "images_per_class": counts, "seed": flag_values.seed}
     folder = os.path.abspath(files.expand_user(flag_values.output_dir))
+    folders.recover(folder)
     if _is_finished(folder, wanted):
         log(f"{folder}: these pictures are there already")
         return
-    parent = os.path.dirname(folder)
-    os.makedirs(parent, exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix=f".{os.path.basename(folder)}.", dir=parent)
-    try:
+    with folders.atomic_folder(folder) as temporary:
         make(temporary, counts, flag_values.seed)
         text = json.dumps(wanted, indent=1, sort_keys=True) + "\n"
         files.write_atomically(os.path.join(temporary, MARKER_FILE), text.encode())
-        os.chmod(temporary, 0o755)
-        os.rename(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     total = sum(counts.values()) * len(CLASSES)
     log(f"{folder}: {total} pictures of {len(CLASSES)} classes")
 

@@ -19,7 +19,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from alexnet_common import files
+from alexnet_common import files, folders
 from alexnet_common.errors import UsageError, UserError
 
 FORMATS = (".npy", ".npz", ".zarr")
@@ -55,6 +55,7 @@ def check(path: str, layers: list[str]) -> str:
             raise UsageError(f"layer {name!r} has the name of something else in the output")
     if kind == ".zarr":
         _zarr()
+        folders.recover(path)
         if os.path.isdir(path) and os.listdir(path) and not _is_group(path):
             raise UserError(f"--output {path} is a folder with other things; use a new name")
         if os.path.isfile(path):
@@ -200,10 +201,7 @@ def _group(
     path: str, shapes: Shapes, names: list[str], labels: list[int], facts: Mapping[str, Any]
 ) -> Iterator[Writer]:
     zarr = _zarr()
-    final = path.rstrip("/")
-    files.make_dirs(os.path.dirname(final) or ".")
-    temporary = files.temporary_name(final)
-    try:
+    with folders.atomic_folder(path) as temporary:
         # Version 2 of the format: read by every Zarr, and it has text of a fixed length.
         group = zarr.open_group(temporary, mode="w", zarr_format=2)
         arrays = {
@@ -220,12 +218,6 @@ def _group(
         for name, array in small.items():
             group.create_array(name, data=array)
         group.attrs.update(dict(facts))
-        if os.path.isdir(final):
-            shutil.rmtree(final)
-        files.publish(temporary, final)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 class _Group:

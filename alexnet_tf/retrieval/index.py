@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_common import files
+from alexnet_common import files, folders
 from alexnet_common.errors import UserError
 from alexnet_tf.inference import extract, writers
 from alexnet_tf.inference.images import Batch
@@ -85,6 +84,7 @@ class Index:
 
 def check_replaceable(folder: str) -> None:
     """Refuses a target that is neither new nor empty nor a former index; raises UserError."""
+    folders.recover(folder)
     if not os.path.lexists(folder):
         return
     if not os.path.isdir(folder):
@@ -127,7 +127,7 @@ def make(
         binary.check_bits(code_bits)
     folder = folder.rstrip("/")
     check_replaceable(folder)
-    with files.unfinished_folder(folder) as temporary, files.named_in_errors(folder, temporary):
+    with folders.atomic_folder(folder) as temporary:
         output = os.path.join(temporary, VECTORS_FILE)
         written = extract.extract(network, batches, [layer], output, views=views, progress=progress)
         if code_bits:
@@ -149,11 +149,6 @@ def make(
         }
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         files.write_atomically(os.path.join(temporary, FACTS_FILE), text.encode())
-        # A temporary folder is private; an index need not be.
-        os.chmod(temporary, 0o755)
-        if os.path.isdir(folder):
-            shutil.rmtree(folder)
-        files.publish(temporary, folder)
     return load(folder), written
 
 
@@ -163,6 +158,8 @@ def load(folder: str) -> Index:
     Raises:
         UserError: the folder is none, or it is damaged.
     """
+    if not os.path.lexists(folder):
+        folders.recover(folder)
     facts = _facts(folder)
     if facts is None:
         raise UserError(

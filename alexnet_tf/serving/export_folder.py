@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+from alexnet_common import folders
 
 FACTS_FILE = "export.json"
 FORMAT = "alexnet-tf export"
@@ -38,6 +41,10 @@ def model_folder(folder: Path, version: int | None = None) -> tuple[Path, int]:
     """
     if (folder / "config.json").is_file():
         folder /= "export"
+    for place in [folder, *([folder / str(version)] if version else [])]:
+        if not os.path.lexists(place):
+            # An export may have been killed while it replaced this one.
+            folders.recover(place)
     if (folder / "saved_model.pb").is_file():
         return folder, int(folder.name) if folder.name.isascii() and folder.name.isdigit() else 1
     numbers = versions(folder)

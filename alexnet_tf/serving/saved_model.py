@@ -6,8 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_common import files
+from alexnet_common import files, folders
 from alexnet_common.errors import UserError
 from alexnet_tf.model import build
 from alexnet_tf.runs.restore import TrainedRun
@@ -80,7 +78,7 @@ def export(
     target = target_folder(output_dir, version)
     check_replaceable(target)
     facts = _facts(run, views)
-    with files.unfinished_folder(str(target)) as folder, _named_in_errors(target, folder):
+    with _named_in_errors(target), folders.atomic_folder(target) as folder:
         temporary = Path(folder)
         module = classifier.Classifier(run, views, upright=facts["exif_orientation"] == "apply")
         tf.saved_model.save(module, folder, signatures=module.served)
@@ -88,18 +86,14 @@ def export(
             other_formats.write(name, run, views, temporary)
         text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
         files.write_atomically(temporary / FACTS_FILE, text.encode())
-        # A temporary folder is private; an export is meant to be served.
-        temporary.chmod(0o755)
-        _publish(temporary, target)
     return facts
 
 
 @contextlib.contextmanager
-def _named_in_errors(target: Path, temporary: str) -> Iterator[None]:
+def _named_in_errors(target: Path) -> Iterator[None]:
     """Turns what TensorFlow says of a full disk into one line about `target`."""
     try:
-        with files.named_in_errors(str(target), temporary):
-            yield
+        yield
     except tf.errors.OpError as error:
         full = os.strerror(errno.ENOSPC)
         reason = full if full in str(error) else str(error).partition("\n")[0]
@@ -115,9 +109,12 @@ def target_folder(output_dir: str, version: int | None = None) -> Path:
 def check_replaceable(target: Path) -> None:
     """Refuses a target that cannot be written, or is neither new nor empty nor a former export.
 
+    What a killed export left there is put in order first.
+
     Raises:
         UserError: says what is in the way.
     """
+    folders.recover(target)
     if target.exists() and not target.is_dir():
         raise UserError(f"--output_dir {target} is not a folder")
     # A folder is replaced by renaming, for which the one that it lies in must be writable.
@@ -181,16 +178,3 @@ def _facts(run: TrainedRun, views: int) -> dict[str, Any]:
         "val_top_1_error_1_view": measured.get("val_top_1_error"),
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
     }
-
-
-def _publish(temporary: Path, target: Path) -> None:
-    """Puts the finished folder in the target's place, and the former export away."""
-    if not target.exists():
-        os.rename(temporary, target)
-    else:
-        former = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-        # A folder can be renamed onto an empty one.
-        os.rename(target, former)
-        os.rename(temporary, target)
-        shutil.rmtree(former, ignore_errors=True)
-    files.sync_folder(str(target.parent))

@@ -80,8 +80,10 @@ def sweep(output_dir: str) -> None:
         return
     for folder in (output_dir, sidecars.folder(output_dir)):
         for name in os.listdir(folder):
-            if files.left_behind(name):
-                files.remove(os.path.join(folder, name))
+            path = os.path.join(folder, name)
+            # A folder is that of another command, an export say.
+            if files.left_behind(name) and not os.path.isdir(path):
+                files.remove(path)
 
 
 def _read_json(path: str) -> dict[str, Any]:
