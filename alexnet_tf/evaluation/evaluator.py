@@ -208,7 +208,7 @@ class Evaluator:
                 cache=cache,
             )
         )
-        step = predict.make_evaluation_step(model, prepare, table=table, views=views)
+        step = predict.make_evaluation_step(predict.Scorer(model, prepare, table, views))
 
         def one_replica(batch, wish):
             sums, probabilities = step(batch)

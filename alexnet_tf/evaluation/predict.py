@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 from alexnet_tf.evaluation import metrics
 from alexnet_tf.input import preprocess
 from alexnet_tf.model import costs
+from alexnet_tf.runs.restore import TrainedRun
 from alexnet_tf.tables import rows
 from alexnet_tf.tables.table import Table
 
@@ -20,8 +22,52 @@ def view_counts(views: int) -> tuple[int, ...]:
     return (1,) if views == 1 else (1, views)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scorer:
+    """A network with all that turns whole images into scores of their classes.
+
+    Attributes:
+        model: from float32 pixels to what the last layer yields.
+        prepare: pixels to network input.
+        table: the network, for the side of its input and the kind of its outputs
+            (`costs.probabilities`).
+        views: of each image: 1 (centre) or 10, in the order of `preprocess.views`.
+    """
+
+    model: keras.Model
+    prepare: preprocess.Preprocess
+    table: Table
+    views: int
+
+    @classmethod
+    def of(cls, run: TrainedRun, views: int) -> Scorer:
+        """Of a trained run, on 1 or 10 views."""
+        return cls(run.model, run.prepare, run.table, views)
+
+    def predict(self, images: tf.Tensor) -> tf.Tensor:
+        """Probabilities averaged over the views, float32 [B, classes].
+
+        Args:
+            images: uint8 or float32 [B, image size, image size, 3].
+        """
+        return tf.reduce_mean(self.predict_views(images), axis=0)
+
+    def predict_views(self, images: tf.Tensor) -> tf.Tensor:
+        """Probabilities of each view, float32 [views, B, classes]; images as for `predict`."""
+        return self.by_view(costs.probabilities(self.table, self.outputs(images)))
+
+    def outputs(self, images: tf.Tensor) -> tf.Tensor:
+        """What the model yields, one view after another: float32 [views B, outputs]."""
+        cut = preprocess.views(images, self.table.input_size, self.views)
+        return self.model(self.prepare(cut), training=False)
+
+    def by_view(self, scores: tf.Tensor) -> tf.Tensor:
+        """Rows of one view after another, [views B, n], as [views, B, n]."""
+        return tf.reshape(scores, [self.views, -1, scores.shape[-1]])
+
+
 def make_evaluation_step(
-    model: keras.Model, prepare: preprocess.Preprocess, *, table: Table, views: int
+    scorer: Scorer,
 ) -> Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, tf.Tensor]]:
     """Scores one replica's rows of a batch of whole images.
 
@@ -31,86 +77,35 @@ def make_evaluation_step(
         The loss is the network's cost of the averaged probabilities. Of C costs behind the four
         sums stand two of each (`Errors.costs`), [V, 4 + 2 C], and the loss is the costs' sum.
     """
+    table, views = scorer.table, scorer.views
     centre_view = preprocess.centre_view(views)
+
+    def averages(of_views: tf.Tensor) -> list[tf.Tensor]:
+        centre = of_views[centre_view]
+        return [centre] if views == 1 else [centre, tf.reduce_mean(of_views, axis=0)]
 
     def evaluation_step(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         labels, weights = batch["label"], batch["weight"]
-
-        def averages(of_views: tf.Tensor) -> list[tf.Tensor]:
-            centre = of_views[centre_view]
-            return [centre] if views == 1 else [centre, tf.reduce_mean(of_views, axis=0)]
-
-        outputs = view_outputs(model, prepare, batch["image"], table=table, views=views)
-        averaged = averages(_by_view(costs.probabilities(table, outputs), views))
+        outputs = scorer.outputs(batch["image"])
+        averaged = averages(scorer.by_view(costs.probabilities(table, outputs)))
         if not table.more_costs:
             losses = [costs.of_probabilities(table, scores, labels) for scores in averaged]
             of_costs: list[list[Any]] = [[] for _ in averaged]
         else:
             of_costs = [
                 list(costs.of_scores(table, scores, labels))
-                for scores in averages(_by_view(costs.scores(table, outputs), views))
+                for scores in averages(scorer.by_view(costs.scores(table, outputs)))
             ]
-            losses = [sum(loss for _, _, loss in found) for found in of_costs]
+            losses = [sum(loss for _, _, loss in parts) for parts in of_costs]
         sums = []
-        for loss, scores, found in zip(losses, averaged, of_costs, strict=True):
+        for loss, scores, parts in zip(losses, averaged, of_costs, strict=True):
             vector = [metrics.sums(loss, scores, labels, weights)]
-            for cost, part, own in found:
+            for cost, part, own in parts:
                 vector.append(_of_cost(cost, part, own, labels, weights))
             sums.append(tf.concat(vector, 0))
         return tf.stack(sums), tf.stack(averaged)
 
     return evaluation_step
-
-
-def predict(
-    model: keras.Model,
-    prepare: preprocess.Preprocess,
-    images: tf.Tensor,
-    *,
-    table: Table,
-    views: int,
-) -> tf.Tensor:
-    """Probabilities of whole images, averaged over 1 or 10 views: float32 [B, classes].
-
-    Args:
-        images: uint8 or float32 [B, image size, image size, 3].
-        table: the network, for the side of its input and the kind of its outputs
-            (`costs.probabilities`).
-    """
-    of_views = predict_views(model, prepare, images, table=table, views=views)
-    return tf.reduce_mean(of_views, axis=0)
-
-
-def predict_views(
-    model: keras.Model,
-    prepare: preprocess.Preprocess,
-    images: tf.Tensor,
-    *,
-    table: Table,
-    views: int,
-) -> tf.Tensor:
-    """Probabilities of each view of whole images, float32 [views, B, classes].
-
-    Arguments as those of `predict`; the order of the views is that of `preprocess.views`.
-    """
-    outputs = view_outputs(model, prepare, images, table=table, views=views)
-    return _by_view(costs.probabilities(table, outputs), views)
-
-
-def view_outputs(
-    model: keras.Model,
-    prepare: preprocess.Preprocess,
-    images: tf.Tensor,
-    *,
-    table: Table,
-    views: int,
-) -> tf.Tensor:
-    """What the model yields of each view, one view after another: float32 [views B, outputs]."""
-    return model(prepare(preprocess.views(images, table.input_size, views)), training=False)
-
-
-def _by_view(scores: tf.Tensor, views: int) -> tf.Tensor:
-    return tf.reshape(scores, [views, -1, scores.shape[-1]])
 
 
 def _of_cost(

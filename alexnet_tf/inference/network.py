@@ -167,13 +167,11 @@ class Network:
         _check_views(views)
         key = ("probabilities", views)
         if key not in self._compiled:
-            run = self.run
+            scorer = prediction.Scorer.of(self.run, views)
 
             @tf.function(reduce_retracing=True, autograph=False)
             def step(images: tf.Tensor) -> list[tf.Tensor]:
-                return [
-                    prediction.predict(run.model, run.prepare, images, table=run.table, views=views)
-                ]
+                return [scorer.predict(images)]
 
             self._compiled[key] = step
         return self._compiled[key]

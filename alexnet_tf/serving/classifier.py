@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from alexnet_tf.evaluation import predict
 from alexnet_tf.input import preprocess
-from alexnet_tf.model import build, costs
+from alexnet_tf.model import build
 from alexnet_tf.model.placement import tensorflow_variable
 from alexnet_tf.runs.restore import TrainedRun
 from alexnet_tf.serving import decode_graph
@@ -100,15 +100,13 @@ def feature_rows(table: Table) -> list[str]:
 
 
 def _classify(run: TrainedRun, images: tf.Tensor, views: int) -> Outputs:
-    probabilities = predict.predict(run.model, run.prepare, images, table=run.table, views=views)
-    return _best_classes(run, probabilities)
+    scorer = predict.Scorer.of(run, views)
+    return _best_classes(run, scorer.predict(images))
 
 
 def _ten_views(run: TrainedRun, images: tf.Tensor) -> Outputs:
-    cut = preprocess.views(images, run.crop, 10)
-    outputs = run.model(run.prepare(cut), training=False)
-    scores = costs.probabilities(run.table, outputs)
-    by_view = tf.reshape(scores, [10, -1, scores.shape[-1]])
+    scorer = predict.Scorer.of(run, 10)
+    by_view = scorer.predict_views(images)
     best = _best_classes(run, tf.reduce_mean(by_view, axis=0))
     return best | {"view_probabilities": tf.transpose(by_view, [1, 0, 2])}
 

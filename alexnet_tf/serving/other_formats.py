@@ -62,11 +62,11 @@ def probabilities(run: TrainedRun, views: int) -> Any:
     """The function of pixels that the converters take: uint8 [B, S, S, 3] to float32 [B, n]."""
     size = run.facts.image_size
     pixels = tf.TensorSpec([None, size, size, 3], tf.uint8, "images")
+    scorer = predict.Scorer.of(run, views)
 
     @tf.function(input_signature=[pixels], autograph=False)
     def of_pixels(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        scores = predict.predict(run.model, run.prepare, images, table=run.table, views=views)
-        return {"probabilities": scores}
+        return {"probabilities": scorer.predict(images)}
 
     return of_pixels
 

@@ -21,7 +21,7 @@ def pixels():
 
 
 def expected(run, pixels, views):
-    found = predict.predict(run.model, run.prepare, pixels, table=run.table, views=views)
+    found = predict.Scorer.of(run, views).predict(pixels)
     return found.numpy()
 
 
