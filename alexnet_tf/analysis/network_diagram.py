@@ -42,21 +42,15 @@ class Box:
 
 
 def place(table: Table) -> list[Box]:
-    """Boxes of the input and of all rows that the output depends on, in the table's order."""
-    needed = _needed(table)
+    """Boxes of the input and of all rows that the costs depend on, in the table's order."""
     levels = {rows.IMAGE: 0}
-    for row in table.layers:
-        if row.name in needed:
-            levels[row.name] = 1 + max(levels[name] for name in row.inputs)
     by_level: dict[int, list[rows.Row]] = {}
-    for row in table.layers:
-        if row.name in needed:
-            by_level.setdefault(levels[row.name], []).append(row)
+    for row in table.needed_layers():
+        levels[row.name] = 1 + max(levels[name] for name in row.inputs)
+        by_level.setdefault(levels[row.name], []).append(row)
     middle = (table.num_columns - 1) / 2
     boxes = [Box(rows.IMAGE, 0, middle)]
-    for row in table.layers:
-        if row.name not in needed:
-            continue
+    for row in table.needed_layers():
         beside = by_level[levels[row.name]]
         lane = middle if len(beside) == 1 or row.column is None else float(row.column)
         # Several rows of one column at one level, as in the files of 2012: further to the right.
@@ -70,12 +64,11 @@ def meetings(table: Table) -> list[tuple[str, str]]:
     or stands alone under all columns.
     """
     columns = {row.name: row.column for row in table.layers}
-    needed = _needed(table)
     lanes = {box.name: box.lane for box in place(table)}
     pairs = []
-    for row in table.layers if table.num_columns > 1 else ():
+    for row in table.needed_layers() if table.num_columns > 1 else ():
         read = [name for name in row.inputs if columns.get(name) is not None]
-        if row.name not in needed or len({columns[name] for name in read}) < 2:
+        if len({columns[name] for name in read}) < 2:
             continue
         alone = lanes[row.name] != row.column
         pairs += [(name, row.name) for name in read if alone or columns[name] != row.column]
@@ -112,8 +105,8 @@ def draw(table: Table) -> Figure:
                 0.25, height - 0.42, "orange: where the columns meet",
                 color=_MEETING, fontsize=8, va="center",
             )  # fmt: skip
-        for row in table.layers:
-            for name in row.inputs if row.name in boxes else ():
+        for row in table.needed_layers():
+            for name in row.inputs:
                 _arrow(axis, places[name], places[row.name], (name, row.name) in crossing)
         image = table.shapes()[rows.IMAGE]
         for name in boxes:
@@ -125,18 +118,6 @@ def draw(table: Table) -> Figure:
                 fill = _FILLS.get(layer.kind, _OTHER_FILL)
                 _box(axis, places[name], fill, name, layer.title, _sides(layer.shape), counted)
     return figure
-
-
-def _needed(table: Table) -> set[str]:
-    """Names of the rows that the output depends on."""
-    by_name = {row.name: row for row in table.layers}
-    wanted, needed = [table.output_name], set()
-    while wanted:
-        name = wanted.pop()
-        if name in by_name and name not in needed:
-            needed.add(name)
-            wanted += by_name[name].inputs
-    return needed
 
 
 def _sides(shape) -> str:
