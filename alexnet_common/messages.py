@@ -23,13 +23,21 @@ def log(text: str) -> None:
         print(f"\r\033[K{text}" if terminal else text, file=sys.stderr, flush=True)
 
 
-def width() -> int:
-    """Columns that a line may have: the terminal's if stderr is one, never more than WIDEST."""
+def terminal_width() -> int:
+    """Columns of the terminal that stderr is; 0: it is none, or does not say (a container's)."""
     try:
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        return os.get_terminal_size(sys.stderr.fileno()).columns
     except (OSError, ValueError, AttributeError):
-        return WIDEST
-    # 0: a terminal that does not say, as a container's may.
+        return 0
+
+
+def width() -> int:
+    """Columns that a line may have, never more than WIDEST.
+
+    The terminal's if stderr is one, else what COLUMNS says: `launch` tells its workers so.
+    """
+    told = os.environ.get("COLUMNS", "")
+    columns = terminal_width() or (int(told) if told.isdecimal() else 0)
     return min(columns or WIDEST, WIDEST)
 
 

@@ -37,7 +37,7 @@ from absl import flags
 
 from alexnet_common import command, signals
 from alexnet_common.errors import WRONG_USAGE, UsageError, UserError
-from alexnet_common.messages import log
+from alexnet_common.messages import log, terminal_width
 from alexnet_tf.devices import cluster
 
 # Linux: prctl(PR_SET_PDEATHSIG, signal).
@@ -85,10 +85,21 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     workers = [f"127.0.0.1:{port}" for port in ports]
     with Workers(flag_values.grace_seconds) as group:
         for index in range(flag_values.workers):
-            environment = {**os.environ, **devices[index], "PYTHONUNBUFFERED": "1"}
+            environment = {**os.environ, **devices[index], **room(index), "PYTHONUNBUFFERED": "1"}
             cluster.export(cluster.Cluster(tuple(workers), index, "launch"), environment)
             group.start([sys.executable, "-m", flag_values.module, *arguments], environment)
         return group.wait()
+
+
+def mark(index: int) -> str:
+    """What stands in front of a worker's lines."""
+    return f"[{index}] "
+
+
+def room(index: int) -> dict[str, str]:
+    """COLUMNS of a worker: what its mark leaves of the terminal; without one nothing is said."""
+    columns = terminal_width()
+    return {"COLUMNS": str(max(1, columns - len(mark(index))))} if columns else {}
 
 
 def with_distribution(arguments: Sequence[str]) -> list[str]:
@@ -210,7 +221,7 @@ class Workers:
         assert process.stdout is not None and process.stderr is not None
         for stream, is_result in ((process.stdout, index == 0), (process.stderr, False)):
             os.set_blocking(stream.fileno(), False)
-            prefix = b"" if is_result else f"[{index}] ".encode()
+            prefix = b"" if is_result else mark(index).encode()
             target = sys.stdout if is_result else sys.stderr
             self._selector.register(stream, selectors.EVENT_READ, (target, prefix))
             self._rest[stream] = b""

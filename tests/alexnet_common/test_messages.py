@@ -36,7 +36,11 @@ def test_the_width_is_the_terminals_up_to_100(monkeypatch, columns, width):
         os.close(theirs)
 
 
-def test_files_have_lines_of_100(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("told", "width"), [(None, 100), ("76", 76), ("300", 100), ("wide", 100)])
+def test_files_have_lines_of_100_or_what_columns_says(monkeypatch, tmp_path, told, width):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("COLUMNS", told)
     with (tmp_path / "log").open("w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
-        assert messages.width() == 100
+        assert messages.width() == width

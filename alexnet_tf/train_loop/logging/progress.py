@@ -14,8 +14,7 @@ from alexnet_common.messages import duration, log, width
 from alexnet_tf.train_loop.logging.records import Epoch, Interval, Means, Speed, Validation
 from alexnet_tf.train_loop.logging.watchers import Watcher
 
-# Names and widths of the table's columns; together with the stamp less than 100 characters. A
-# narrow terminal has none of img/s, which the bar shows.
+# Names and widths of the table's columns; together with the stamp less than 100 characters.
 COLUMNS = (
     ("epoch", 8),
     ("step", 10),
@@ -28,8 +27,10 @@ COLUMNS = (
     ("img/s", 7),
     ("left", 12),
 )
-NARROW = 88
-STAMP = "%m-%d %H:%M"
+# What a line too narrow for all of them lacks, the first of these first (img/s stands beside the
+# bar); before that it lacks the stamp.
+LEFT_OUT = ("img/s", "step", "val loss")
+STAMP = "%m-%d %H:%M "
 BEST = "*"
 ROWS_PER_HEADER = 30
 # A share of the time worth a note.
@@ -39,7 +40,8 @@ LONG_WAIT = 0.2
 class Progress(Watcher):
     """A table with a row per epoch, and a bar in between on a terminal; in a file, rows in between.
 
-    Rows in a file begin with month, day and time. A `*` marks the lowest validation error so far.
+    Rows in a file begin with month, day and time, where the line has room for them. A `*`
+    marks the lowest validation error so far.
 
     Args:
         steps_per_epoch, epochs: the length of the run.
@@ -162,13 +164,14 @@ class Progress(Watcher):
 
     def _say(self, cells: list[str], mark: str = "") -> None:
         stamp = "" if self._terminal else f"{self._now():{STAMP}}"
+        stamped, left_out = fitting(self._columns or width(), len(stamp))
         texts = [
             # One less in front: no column stands left of it.
             f"{cell:>{wide - (name == 'epoch')}}"
             for cell, (name, wide) in zip(cells, COLUMNS, strict=True)
-            if name != "img/s" or (self._columns or width()) >= NARROW
+            if name not in left_out
         ]
-        log(stamp + ("" if self._terminal else " ") + "".join(texts) + mark)
+        log((stamp if stamped else "") + "".join(texts) + mark)
 
     def _note_wait(self, speed: Speed | None) -> None:
         if speed is not None and speed.data_wait > LONG_WAIT and not self._noted_wait:
@@ -177,6 +180,25 @@ class Progress(Watcher):
                 f"note: the device waited for data in {speed.data_wait:.0%} of this epoch's time; "
                 "python -m alexnet_tf.benchmark input says how fast the data comes"
             )
+
+
+def fitting(columns: int, stamp: int) -> tuple[bool, tuple[str, ...]]:
+    """Whether rows have their stamp, and which columns of the table they lack.
+
+    Args:
+        columns: characters that a line may have.
+        stamp: characters of the stamp.
+    """
+    widths = dict(COLUMNS)
+    # The first column has one less, and a mark behind the last one needs one.
+    needed = sum(wide for _, wide in COLUMNS)
+    if needed + stamp <= columns:
+        return True, ()
+    for count in range(len(LEFT_OUT)):
+        if needed <= columns:
+            return False, LEFT_OUT[:count]
+        needed -= widths[LEFT_OUT[count]]
+    return False, LEFT_OUT
 
 
 def beside_the_bar(record: Interval, room: int) -> str:

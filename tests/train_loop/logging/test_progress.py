@@ -91,6 +91,30 @@ def test_rows_fit_the_terminal(monkeypatch, columns, fits, speed):
     assert row.endswith("23 h 59 min*")
 
 
+@pytest.mark.parametrize(
+    ("columns", "stamped", "left_out"),
+    [
+        (100, True, ()),
+        (96, False, ()),
+        # Of an 80 column terminal, beside the mark of a worker, "[0] ".
+        (76, False, ("img/s", "step")),
+        (40, False, ("img/s", "step", "val loss")),
+    ],
+)
+def test_rows_of_workers_fit_what_is_left_of_the_terminal(
+    monkeypatch, capsys, columns, stamped, left_out
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    now = datetime.datetime(2026, 11, 26, 9, 5)
+    watcher = Progress(2503, 90, now=lambda: now)
+    watcher.end_epoch(run_records.epoch(epoch=90, step=225270, is_best=True, seconds_left=86399.0))
+    header, row = capsys.readouterr().err.splitlines()
+    assert row.startswith("11-26 09:05 ") == header.startswith("11-26 09:05 ") == stamped
+    assert max(len(header), len(row)) <= max(columns, 61)
+    assert [name for name in ("img/s", "step", "val loss") if name not in header] == list(left_out)
+    assert ("225,270" in row) == ("step" not in left_out)
+
+
 def test_only_a_new_best_has_a_mark(capsys):
     watcher = Progress(1000, 90)
     for is_best in (True, False):
