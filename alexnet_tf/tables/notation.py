@@ -23,6 +23,9 @@ PARAMETERS = {
 }
 """Number of parameters in brackets of each neuron."""
 
+LARGEST_NUMBER = (2 - 2**-23) * 2.0**127
+"""The largest float32, in which the 2012 code held every number that is not whole."""
+
 # No exponents, and no blanks around a plain name; they may stand in and before brackets.
 _NOTATION = re.compile(r"(\w+)(?:\s*\[([-\d.,\s]*)\])?")
 
@@ -42,6 +45,8 @@ def parse_neuron(neuron: str) -> tuple[str, tuple[float, ...]]:
         parameters = tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:
         parameters = (0.0,) * 99
+    if any(abs(number) > LARGEST_NUMBER for number in parameters):
+        raise UserError(f"neuron {name!r}: a number is out of range, above {LARGEST_NUMBER:.10g}")
     if len(parameters) != PARAMETERS[name]:
         numbers = counted(PARAMETERS[name], "number")
         raise UserError(f"neuron {neuron!r} takes {numbers} in [ ]")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from alexnet_common.counting import counted
 from alexnet_common.errors import UserError
+from alexnet_tf.tables.notation import LARGEST_NUMBER
 
 _NOTATION = re.compile(r"(\w+)\s*(?:\[(.*)\])?\s*$", re.DOTALL)
 _NAMES = {
@@ -111,8 +112,10 @@ def _number(text: str) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
+    if math.isnan(number):
         raise UserError(f"{text!r} is not a number")
+    if abs(number) > LARGEST_NUMBER:
+        raise UserError(f"{text!r} is out of range: numbers go up to {LARGEST_NUMBER:.10g}")
     return number
 
 

@@ -43,7 +43,7 @@ class Section:
         """An error about this section, or about one of its keys."""
         option = self.options.get(key.lower())
         line = option.line if option else self.line
-        value = f" {key}={option.value}" if option else f" {key}" if key else ""
+        value = f" {key}={cut(option.value)}" if option else f" {key}" if key else ""
         return DefinitionError(f"{self.file}:{line}: [{self.name}]{value}: {message}")
 
 
@@ -125,8 +125,12 @@ def _value(text: str) -> str:
 
 
 def _short(line: str) -> str:
-    text = line.strip()
-    return repr(text if len(text) <= 60 else text[:60] + "...")
+    return repr(cut(line.strip()))
+
+
+def cut(text: str) -> str:
+    """A text as it stands in a message: not longer than a line."""
+    return text if len(text) <= 60 else text[:60] + "..."
 
 
 def unread(sections: dict[str, Section]) -> dict[str, tuple[Section, Option]]:

@@ -7,16 +7,20 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from alexnet_common.counting import counted
-from alexnet_tf.tables.cuda_convnet.ini import Section
+from alexnet_tf.tables.cuda_convnet.ini import Section, cut
+from alexnet_tf.tables.notation import LARGEST_NUMBER
 
 T = TypeVar("T")
 REQUIRED: Any = object()
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+LARGEST_INTEGER = 2**31 - 1
+"""The largest C int, in which the 2012 code held whole numbers, places in arrays among them."""
 
 
-def _finite(text: str) -> float:
+def _number(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
+    # Not "nan" or "inf"; digits that overflow are out of range, which `_within` says.
+    if not math.isfinite(value) and not any(map(str.isdigit, text)):
         raise ValueError(text)
     return value
 
@@ -53,13 +57,18 @@ class Values:
     def _convert(self, key: str, text: str, convert: Callable[[str], T], what: str) -> T:
         try:
             # Python 2 had no underscores in numbers.
-            if convert in (int, _finite) and "_" in text:
+            if convert in (int, _number) and "_" in text:
                 raise ValueError(text)
             return convert(text.strip())
         except (ValueError, KeyError):
-            raise self.error(f"must be {what}, not {text!r}", key) from None
+            raise self.error(f"must be {what}, not {cut(text)!r}", key) from None
 
     def _within(self, key: str, value, low, high):
+        whole = isinstance(value, int)
+        largest = LARGEST_INTEGER if whole else LARGEST_NUMBER
+        if abs(value) > largest:
+            kind = "whole numbers" if whole else "numbers"
+            raise self.error(f"is out of range: {kind} go up to {largest:.10g}", key)
         if (low is not None and value < low) or (high is not None and value > high):
             upper = f"{low} or more" if high is None else f"from {low} to {high}"
             raise self.error(f"must be {upper}", key)
@@ -76,7 +85,7 @@ class Values:
         """The value of `key` as a float between `low` and `high`."""
         if not self.has(key) and default is not REQUIRED:
             return default
-        value = self._convert(key, self.text(key), _finite, "a number")
+        value = self._convert(key, self.text(key), _number, "a number")
         return self._within(key, value, low, high)
 
     def boolean(self, key: str, default: bool = REQUIRED) -> bool:
@@ -112,7 +121,7 @@ class Values:
         self, key: str, count: int, default: float = REQUIRED, low=None, high=None
     ) -> list[float]:
         """`count` floats, one per input."""
-        values = self._list(key, count, default, _finite, "numbers")
+        values = self._list(key, count, default, _number, "numbers")
         return [self._within(key, value, low, high) for value in values]
 
     def booleans(self, key: str, count: int) -> list[bool]:
