@@ -67,16 +67,7 @@ def set_up(
     steps_per_epoch = pipeline.steps_per_epoch(examples, config.batch_size)
     last_step = config.train_steps or config.train_epochs * steps_per_epoch
     with devices.strategy.scope():
-        model = build.build(
-            layers,
-            seed=config.seed,
-            policy=automatic.keras_policy(config.precision),
-            placement=devices.column_devices(layers.num_columns) or "one_device",
-            implementation=config.implementation,
-            lrn=config.lrn_kernel,
-            pool=config.pool_kernel,
-            space_to_depth=config.strided_convolution == "space_to_depth",
-        )
+        model = _build(config, layers, devices)
         settings = build.variable_settings(model)
         variables = build.named_variables(model)
         names = portable.Names(
@@ -89,9 +80,6 @@ def set_up(
             beginning = initial_weights.begin(begin_with, config, layers, data, variables, names)
         optimizer = optimizers.make(config, settings, replicas=devices.replicas.total)
         optimizer.build(model.trainable_variables)
-    rule = learning_rate.make(
-        config, steps_per_epoch=steps_per_epoch, total_steps=last_step, settings=settings
-    )
     run = Run(
         config=config,
         folder=folder,
@@ -102,7 +90,9 @@ def set_up(
         model=model,
         optimizer=optimizer,
         loss_scale=loss_scale.make(config),
-        rule=rule,
+        rule=learning_rate.make(
+            config, steps_per_epoch=steps_per_epoch, total_steps=last_step, settings=settings
+        ),
         variables=variables,
         names=names,
         examples=examples,
@@ -113,24 +103,49 @@ def set_up(
         chosen=chosen,
     )
     if config.input.cache == "device" and not config.synthetic_data:
-        try:
-            prepare.resident = images or resident.Resident(
-                data, examples, device=devices.prefetch_to, threads=config.input.threads
-            )
-        except tf.errors.OpError as error:
-            raise explain(error, devices.workers) from error
-    if devices.is_chief:
+        prepare.resident = images or _resident(run)
+    _take_up(run)
+    return run
+
+
+def _build(config: ConfigDict, layers: table.Table, devices: Distribution) -> keras.Model:
+    return build.build(
+        layers,
+        seed=config.seed,
+        policy=automatic.keras_policy(config.precision),
+        placement=devices.column_devices(layers.num_columns) or "one_device",
+        implementation=config.implementation,
+        lrn=config.lrn_kernel,
+        pool=config.pool_kernel,
+        space_to_depth=config.strided_convolution == "space_to_depth",
+    )
+
+
+def _resident(run: Run) -> resident.Resident:
+    """The training set on the device."""
+    devices, threads = run.distribution, run.config.input.threads
+    try:
+        return resident.Resident(
+            run.data, run.examples, device=devices.prefetch_to, threads=threads
+        )
+    except tf.errors.OpError as error:
+        raise explain(error, devices.workers) from error
+
+
+def _take_up(run: Run) -> None:
+    """Opens the work folder and continues where it stands, on all workers alike."""
+    folder, config = run.folder, run.config
+    if run.distribution.is_chief:
         folder.open(config)
-        dataset_copy.keep(folder.folder, data)
+        dataset_copy.keep(folder.folder, run.data)
         definition_copy.keep(folder.folder, config.network)
     _restore(run)
-    if devices.is_chief:
+    if run.distribution.is_chief:
         truncate_metrics(folder.metrics_file, run.position.step)
     _check_agreement(run)
-    if devices.is_chief:
+    if run.distribution.is_chief:
         # Last: a start that was refused leaves a run as it was.
         folder.keep(config)
-    return run
 
 
 def _choose(

@@ -56,6 +56,45 @@ def make_train_step(
     network = model
     if column_devices and compile_gradients:
         network = compiled_columns.compiled(model, table, column_devices)
+    forward = _forward(network, prepare, table, batch_size)
+    compute = _backward(forward, variables, columns_apart=bool(column_devices))
+    if accumulation_steps > 1:
+        compute = _accumulated(compute, variables, batch_size, accumulation_steps)
+    if compile_gradients and not column_devices:
+        compute = tf.function(compute, jit_compile=True, autograph=False)
+
+    def train_step(
+        batch: Batch,
+        step: tf.Tensor,
+        count: tf.Tensor,
+        noise: tf.Tensor,
+        dropout_key: tf.Tensor,
+        scale: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        own, sums = compute(batch, step, count, noise, dropout_key, scale)
+        norm = update(
+            optimizer,
+            own,
+            variables,
+            scale=scale,
+            clip_global_norm=clip_global_norm,
+            skip_not_finite=skip_not_finite,
+        )
+        return sums, norm
+
+    return train_step
+
+
+# Of a batch, or a part of one, and the arguments of the update behind it: the loss, or the
+# gradients of the variables, and the `SUMS`.
+Forward = Callable[..., tuple[tf.Tensor, tf.Tensor]]
+Backward = Callable[..., tuple[list[tf.Tensor], tf.Tensor]]
+
+
+def _forward(
+    network: Callable[..., Any], prepare: preprocess.Preprocess, table: Table, batch_size: int
+) -> Forward:
+    """From pixels to the loss, as this part's share of the global batch's mean."""
 
     def forward(
         part: Batch, step: Any, count: Any, noise: Any, dropout_key: Any, scale: Any
@@ -73,8 +112,14 @@ def make_train_step(
         loss = loss if scale is None else loss * scale
         return loss, metrics.sums(losses, scores, labels, part["weight"])
 
+    return forward
+
+
+def _backward(forward: Forward, variables: Sequence[Any], *, columns_apart: bool) -> Backward:
+    """The gradients of the loss; `columns_apart`: the columns lie on devices of their own."""
+
     def backward(part: Batch, *values: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
-        if column_devices:
+        if columns_apart:
             # A tape leaves gradients without a device, which puts the whole backward pass of both
             # columns on the first one.
             loss, sums = forward(part, *values)
@@ -82,6 +127,14 @@ def make_train_step(
         with tf.GradientTape() as tape:
             loss, sums = forward(part, *values)
         return tape.gradient(loss, variables), sums
+
+    return backward
+
+
+def _accumulated(
+    backward: Backward, variables: Sequence[Any], batch_size: int, accumulation_steps: int
+) -> Backward:
+    """The same gradients, added up over parts of the batch that are computed one by one."""
 
     def accumulated(batch: Batch, *values: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
         # Inside steps_per_call two workers' batches do not say how many examples they have.
@@ -112,30 +165,7 @@ def make_train_step(
         )
         return whole, total
 
-    compute = backward if accumulation_steps == 1 else accumulated
-    if compile_gradients and not column_devices:
-        compute = tf.function(compute, jit_compile=True, autograph=False)
-
-    def train_step(
-        batch: Batch,
-        step: tf.Tensor,
-        count: tf.Tensor,
-        noise: tf.Tensor,
-        dropout_key: tf.Tensor,
-        scale: tf.Tensor | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        own, sums = compute(batch, step, count, noise, dropout_key, scale)
-        norm = update(
-            optimizer,
-            own,
-            variables,
-            scale=scale,
-            clip_global_norm=clip_global_norm,
-            skip_not_finite=skip_not_finite,
-        )
-        return sums, norm
-
-    return train_step
+    return accumulated
 
 
 def update(
