@@ -24,6 +24,7 @@ import json
 from absl import flags
 
 from alexnet_common import command
+from alexnet_common.counting import counted
 from alexnet_common.errors import UsageError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
@@ -98,7 +99,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     also = "".join(f", {other_formats.FILES[name]}" for name in formats)
     log(
         f"exported {facts['network']} of epoch {facts['epoch']} ({facts['checkpoint']}), "
-        f"{facts['classes']} classes, {facts['views']} view{'s' if facts['views'] > 1 else ''}"
+        f"{counted(facts['classes'], 'class', 'classes')}, {counted(facts['views'], 'view')}"
         f"{also}, to {target}"
     )
     print(json.dumps(facts, ensure_ascii=False))

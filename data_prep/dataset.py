@@ -199,7 +199,7 @@ def load(directory: str | os.PathLike[str]) -> Dataset:
                 raise DatasetError(f"{shard_path}: shard is missing; convert the images again")
             if size != shard.bytes:
                 raise DatasetError(
-                    f"{shard_path}: has {size} bytes, {DATASET_FILE} says {shard.bytes}; "
+                    f"{shard_path}: has {size:,} bytes, {DATASET_FILE} says {shard.bytes:,}; "
                     "convert the images again"
                 )
         _require_file(files.join(folder, split.index_name))

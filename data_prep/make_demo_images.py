@@ -21,6 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from alexnet_common import command, files, folders
+from alexnet_common.counting import counted
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
 
@@ -209,7 +210,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
         text = json.dumps(wanted, indent=1, sort_keys=True) + "\n"
         files.write_atomically(os.path.join(temporary, MARKER_FILE), text.encode())
     total = sum(counts.values()) * len(CLASSES)
-    log(f"{folder}: {total} pictures of {len(CLASSES)} classes")
+    log(f"{folder}: {counted(total, 'picture')} of {counted(len(CLASSES), 'class', 'classes')}")
 
 
 def _is_finished(folder: str, wanted: dict[str, object]) -> bool:

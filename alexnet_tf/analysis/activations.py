@@ -73,7 +73,7 @@ def draw(
             axis = figure.add_subplot(grid[number, 1])
             axis.imshow(np.ma.masked_invalid(block), cmap="magma", vmin=0, vmax=1)
             axis.set_title(
-                f"{name}: {min(most, maps.shape[2])} of {maps.shape[2]} maps of "
+                f"{name}: {min(most, maps.shape[2]):,} of {maps.shape[2]:,} maps of "
                 f"{maps.shape[0]}×{maps.shape[1]}, up to {float(maps.max()):.3g}",
                 fontweight="normal", fontsize=8,
             )  # fmt: skip

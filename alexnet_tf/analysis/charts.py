@@ -113,7 +113,9 @@ def worst_classes(rows: Sequence[Mapping[str, Any]]) -> Figure:
             xlim=(0, None),
         )  # fmt: skip
         if len(shown) < len(present):
-            axes.set_title(f"The {len(shown)} of {len(present):,} classes with the largest errors")
+            axes.set_title(
+                f"The {len(shown):,} of {len(present):,} classes with the largest errors"
+            )
         plots.percent_axis(axes.xaxis)
     return figure
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from alexnet_common import files
+from alexnet_common.counting import counted
 from alexnet_tf.analysis import charts, contact_sheet, plots, results
 from alexnet_tf.evaluation import ensemble
 
@@ -70,8 +71,8 @@ def text(summaries: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
     """The errors of all results as a table for people."""
     first = summaries[0]
     lines = [
-        f"{first['count']:,} images of the {first['split']} split of {first['data_dir']}, "
-        f"{first['num_classes']:,} classes"
+        f"{counted(first['count'], 'image')} of the {first['split']} split of {first['data_dir']}, "
+        f"{counted(first['num_classes'], 'class', 'classes')}"
     ]
     if first["not_comparable"]:
         lines.append(f"({first['not_comparable']})")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from alexnet_common.counting import counted
 from alexnet_common.errors import UsageError, UserError
 from alexnet_tf import config as recipes
 from alexnet_tf.devices import distribution, failures
@@ -136,7 +137,7 @@ def score(
     """
     views = opened.settings.views
     names = " + ".join(run.folder.name for run in opened.runs)
-    label = f"{names}, {views} view{'s' if views > 1 else ''}"
+    label = f"{names}, {counted(views, 'view')}"
     update = progress(label, evaluators[0].examples) if progress else lambda count: None
     try:
         for parts in zip(*(evaluator.scored() for evaluator in evaluators), strict=True):
@@ -204,7 +205,7 @@ def above_limits(report: dict[str, Any], limits: Mapping[int, float | None]) -> 
         if limit is not None and error > limit:
             lines.append(
                 f"top-{k} error {error:.2%} ({errors[f'top_{k}_errors']:,} of {errors['count']:,} "
-                f"images, {views} view{'s' if views != '1' else ''}) is above the limit of "
+                f"images, {counted(int(views), 'view')}) is above the limit of "
                 f"{100 * limit:g}%"
             )
     return lines
@@ -214,11 +215,11 @@ def table_text(report: dict[str, Any]) -> str:
     """The report as a table for people."""
     classes = report["num_classes"]
     lines = [
-        f"{report['count']:,} images of the {report['split']} split of {report['data_dir']}, "
-        f"{classes} classes"
+        f"{counted(report['count'], 'image')} of the {report['split']} split of "
+        f"{report['data_dir']}, {counted(classes, 'class', 'classes')}"
     ]
     if classes != 1000:
-        lines.append(f"(errors among {classes} classes do not compare with ImageNet's 1000)")
+        lines.append(f"(errors among {classes:,} classes do not compare with ImageNet's 1,000)")
     if classes <= 5:
         lines.append(f"(with {classes} classes every answer is among the best 5)")
     rows = [(_name(run), run["errors"]) for run in report["runs"]]

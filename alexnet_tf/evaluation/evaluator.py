@@ -292,7 +292,7 @@ class Evaluator:
         errors = [Errors.from_sums(total, self._costs) for total in totals]
         for total in errors:
             if total.count != self.examples:
-                raise RuntimeError(f"evaluated {total.count} of {self.examples} images")
+                raise RuntimeError(f"evaluated {total.count:,} of {self.examples:,} images")
         self.errors = dict(zip(self.view_counts, errors, strict=True))
 
     def _batches(self) -> Iterator:

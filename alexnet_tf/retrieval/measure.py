@@ -151,7 +151,7 @@ def table_text(report: dict[str, Any]) -> str:
     width = max(len(method["words"]) for method in report["methods"])
     lines = [
         f"{report['queries']:,} validation images, neighbours among {report['database']:,} "
-        f"training images of {report['classes']} classes; faiss on {report['threads']} threads",
+        f"training images of {report['classes']:,} classes; faiss on {report['threads']} threads",
         f"{'':{width}}{head}  bytes/image  ms/query",
     ]
     for method in report["methods"]:

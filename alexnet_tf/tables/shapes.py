@@ -129,7 +129,7 @@ def output_shape(row: rows.Row, inputs: list[Shape]) -> Shape:
             side = math.isqrt(math.prod(first) // row.channels)
             if side * side * row.channels != math.prod(first):
                 raise ShapeError(
-                    f"{row.name}: {math.prod(first)} values are not a square image of "
+                    f"{row.name}: {math.prod(first):,} values are not a square image of "
                     f"{row.channels} channels"
                 )
             return side, side, row.channels

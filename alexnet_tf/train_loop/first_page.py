@@ -30,7 +30,7 @@ def first_page(run: Run) -> str:
         headed(
             "network",
             f"{run.table.name}: {parameters:,} parameters, input {run.crop}x{run.crop}, "
-            f"{run.data.num_classes} classes",
+            f"{counted(run.data.num_classes, 'class', 'classes')}",
         ),
         headed(
             "data",

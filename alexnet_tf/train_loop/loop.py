@@ -174,7 +174,7 @@ class Loop:
     def _save_and_stop(self, stop: StopRequest, where: str = "") -> NoReturn:
         self._save()
         why = f"by {stop.requested}" if stop.requested else "with another worker"
-        raise Stopped(f"stopped {why} at step {self.run.position.step}{where}")
+        raise Stopped(f"stopped {why} at step {self.run.position.step:,}{where}")
 
     def _save(self, best: bool = False) -> None:
         # A checkpoint holds no weights that are not finite, nor any that such a gradient touched.

@@ -176,7 +176,7 @@ def _strided(name: str, flat: np.ndarray, tensor: _Tensor) -> np.ndarray:
     count = math.prod(sizes)
     last = first + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
     if count and (last >= flat.size or count > max(flat.size, _LARGEST_EXPANDED)):
-        raise ValueError(f"{name} needs {last + 1} values of a storage of {flat.size}")
+        raise ValueError(f"{name} needs {last + 1:,} values of a storage of {flat.size:,}")
     native = flat.astype(flat.dtype.newbyteorder("="), copy=False)
     if not count:
         return np.zeros(sizes, native.dtype)

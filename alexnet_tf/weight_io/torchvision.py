@@ -32,7 +32,7 @@ def after_image(weights: np.ndarray, channels: int) -> np.ndarray:
     side = int(round((inputs / channels) ** 0.5))
     if side * side * channels != inputs:
         raise WeightsError(
-            f"fc6 reads {inputs} values, which are not an image of {channels} channels"
+            f"fc6 reads {inputs:,} values, which are not an image of {channels} channels"
         )
     image = weights.reshape(outputs, channels, side, side).transpose(2, 3, 1, 0)
     return np.ascontiguousarray(image.reshape(inputs, outputs), np.float32)

@@ -143,7 +143,7 @@ def _make(jobs: list[making.Job], options: Options, title: str) -> None:
         skipped.extend(outcome.skipped)
         if options.max_skipped is not None and len(skipped) > options.max_skipped:
             raise UserError(
-                f"{len(skipped)} images failed, more than --max_errors={options.max_skipped}; "
+                f"{len(skipped):,} images failed, more than --max_errors={options.max_skipped}; "
                 f"the last one is {skipped[-1][0]}: {skipped[-1][1]}"
             )
 
@@ -153,7 +153,7 @@ def _make(jobs: list[making.Job], options: Options, title: str) -> None:
     kept = sum(outcome.was_finished for outcome in outcomes)
     if kept:
         log(
-            f"{kept} of {len(jobs)} shards {'was' if kept == 1 else 'were'} there already, "
+            f"{kept:,} of {len(jobs):,} shards {'was' if kept == 1 else 'were'} there already, "
             "with the right checksum"
         )
     _note(sum((outcome.oddities for outcome in outcomes), making.Oddities()), jobs)

@@ -135,7 +135,7 @@ def check(path: str, payload_lengths: tuple[int, ...] | list[int], sha256: str) 
     except (OSError, records.RecordError) as error:
         return str(error)
     if lengths != list(payload_lengths):
-        return f"holds {len(lengths)} records, expected {len(payload_lengths)}, or other ones"
+        return f"holds {len(lengths):,} records, expected {len(payload_lengths):,}, or other ones"
     return None if digest.hexdigest() == sha256 else "its checksum differs"
 
 

@@ -141,7 +141,7 @@ def make_plan(
         count = auto_shards(name, len(ordered), settings) if wanted is None else wanted
         if count > len(ordered):
             raise UsageError(
-                f"--{name}_shards={count} is more than the {len(ordered)} images of that split"
+                f"--{name}_shards={count} is more than the {len(ordered):,} images of that split"
             )
         splits.append(SplitPlan(name, ordered, count))
     return Plan(settings, tuple(class_names), tuple(class_titles), tuple(splits))

@@ -199,7 +199,7 @@ def hold_out(images: Images, fraction: float) -> dict[str, Images]:
     }
     if not len(splits["validation"]):
         raise UserError(
-            f"--validation_fraction={fraction:g} holds out none of {len(images)} images; "
+            f"--validation_fraction={fraction:g} holds out none of {len(images):,} images; "
             "take a larger one, or leave it out to train without validation"
         )
     lost = sorted(images.class_counts().keys() - splits["train"].class_counts().keys())

@@ -291,8 +291,8 @@ class PlannedRate(Rule):
         if before is not None and before != now:
             raise UserError(
                 "a learning rate schedule of this run stretches over its whole length, "
-                f"which was {before} steps and now is {now}: resume with the length it began with, "
-                "or start another run"
+                f"which was {before:,} steps and now is {now:,}: resume with the length it began "
+                "with, or start another run"
             )
 
     def end_epoch(self, step: int, errors: Mapping[str, float]) -> list[str]:

@@ -220,7 +220,8 @@ class Server:
         if count > self.settings.max_instances:
             raise HTTPException(
                 413,
-                f"{count} images in one request, at most {self.settings.max_instances} are taken",
+                f"{count:,} images in one request, at most {self.settings.max_instances:,} are "
+                "taken",
             )
 
 

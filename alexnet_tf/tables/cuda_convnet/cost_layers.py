@@ -257,7 +257,7 @@ def _fit_below(
             return
         if kinds[name] not in (*INPUTS, *_TAIL) or kinds[name] == "concat":
             raise values.error(
-                f"{kinds[name]} cannot take the {count} classes of the dataset", "type"
+                f"{kinds[name]} cannot take the {count:,} classes of the dataset", "type"
             )
         below = [name for name in values.names("inputs") if kinds.get(name) != "data"]
         name = below[-1] if below else ""
@@ -279,7 +279,7 @@ def classes(file: str, chosen: rows.Cost, outputs: int, wanted: int) -> int:
     if wanted and count != wanted:
         has = counted(outputs, "output") + (", for 2 classes" if count != outputs else "")
         raise TableError(
-            f"{file} has {has}, but the dataset has {wanted} classes; "
+            f"{file} has {has}, but the dataset has {counted(wanted, 'class', 'classes')}; "
             "config.network.outputs=dataset changes the last layer"
         )
     if chosen.kind == "gsum2" and count != 2:
