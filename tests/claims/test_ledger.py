@@ -182,7 +182,7 @@ def test_an_optimum_at_the_edge_of_its_grid_is_flagged():
 
 def test_imagenets_numbers_have_commands_that_name_recipes(repository):
     for number in imagenet.NUMBERS:
-        for line in number.commands:
-            for word in line.split():
-                if word.startswith("--config="):
-                    assert (repository / word.removeprefix("--config=")).is_file()
+        words = [word for line in number.commands for word in line.split()]
+        named = [word.removeprefix("--config=") for word in words if word.startswith("--config=")]
+        assert [name for name in named if not (repository / name).is_file()] == []
+        assert bool(named) == ("alexnet_tf.train" in words)

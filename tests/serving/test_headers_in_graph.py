@@ -311,10 +311,13 @@ def test_orientation_of_png_and_webp(squares):
         contents.append(encoded(pixels(), "WEBP", lossless=True, exif=exif))
     found, reasons = squares(contents, upright=True)
     turned = encoded(np.rot90(pixels(), -1), "PNG")
+    square = images.square_pixels(turned, SIZE)
     for row, reason in zip(found, reasons, strict=True):
-        if "this TensorFlow" not in reason:
-            assert reason == ""
-            np.testing.assert_array_equal(row, images.square_pixels(turned, SIZE))
+        refused = "this TensorFlow" in reason
+        assert refused or reason == ""
+        np.testing.assert_array_equal(row, np.zeros_like(square) if refused else square)
+    # TensorFlow 2.15 has no decoder of WebP; every one has that of PNG.
+    assert reasons[0] == ""
 
 
 def test_real_cases(squares, real_data):

@@ -363,8 +363,11 @@ def test_a_png_that_begins_with_another_chunk_is_damaged(photograph: np.ndarray)
 def test_headers_that_end_early_are_one_line(photograph: np.ndarray) -> None:
     for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP"):
         data = saved(Image.fromarray(photograph), kind)
+        lines = []
         for length in range(60):
             try:
                 headers.inspect(data[:length])
             except ImageError as error:
-                assert "\n" not in str(error)
+                lines.append(str(error))
+        # Ten bytes hold no size in any of these formats.
+        assert len(lines) >= 10 and "\n" not in "".join(lines), kind

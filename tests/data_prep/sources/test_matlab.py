@@ -97,6 +97,7 @@ def test_all_variables_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_damage_is_an_error_and_nothing_worse() -> None:
     generator = random.Random(0)
+    refused = 0
     for _ in range(300):
         damaged = bytearray(BY_SCIPY)
         for _ in range(3):
@@ -104,4 +105,6 @@ def test_damage_is_an_error_and_nothing_worse() -> None:
         try:
             matlab.read(bytes(damaged[: generator.randrange(100, len(damaged))]))
         except matlab.MatlabError:
-            pass
+            refused += 1
+    # Sizes and types stand all over the file, and most files are cut off.
+    assert refused > 150
