@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 
 # The recipes live in the top-level folder configs/, where a reader of the repository looks for
 # them; a wheel carries them inside the package, so that it owns no top-level name `configs`.
-RECIPES = "alexnet_tf.recipes"
+RECIPES = "alexnet_tf.configs"
 
 # An extra can narrow a requirement but not lower it, so the requirement admits both tested stacks
 # and nothing between them: without an extra pip takes the newest TensorFlow (which itself demands

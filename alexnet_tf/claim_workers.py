@@ -19,7 +19,7 @@ from alexnet_common import signals
 from alexnet_common.errors import UserError, one_line
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.claims.trials import Trial
 from alexnet_tf.claims.workers import DIVERGED, FAILED, FINISHED, STOPPED
 

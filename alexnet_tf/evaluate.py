@@ -27,7 +27,7 @@ from alexnet_common import command, files, progress
 from alexnet_common.errors import UsageError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 # Exit status of an evaluation that went well and found an error above its limit.
 ABOVE_LIMIT = 3

@@ -28,7 +28,7 @@ from alexnet_common.counting import counted
 from alexnet_common.errors import UsageError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 FORMATS = ("keras", "litert", "onnx")
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from alexnet_common.errors import UsageError, UserError
-from alexnet_tf import config as recipes
-from alexnet_tf import network_flags
+from alexnet_tf import network_flags, recipes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from absl import flags
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 if TYPE_CHECKING:
     from alexnet_tf.inference.images import Batch

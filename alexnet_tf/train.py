@@ -24,7 +24,7 @@ from alexnet_common import command, signals
 from alexnet_common.errors import FAILED, UsageError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 if TYPE_CHECKING:
     from alexnet_tf.train_loop.logging.watchers import Watcher

@@ -25,7 +25,7 @@ from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
 from alexnet_common.suggestions import did_you_mean
 from alexnet_common.tensorflow_import import import_tensorflow
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 EXPORT_DOC = """Writes a run's weights to a .npz file, one float32 array per variable.
 

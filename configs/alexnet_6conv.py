@@ -8,7 +8,7 @@ conv6 has 256 filters of 3x3 and reads both columns. The paper trained it on all
 alexnet_code2012. Not run here: neither ImageNet nor that release was at hand.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -15,7 +15,7 @@ BVLC's weights come in with --config.initial_weights=FILE and --config.preproces
 here: ImageNet and GPU-days were not at hand.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

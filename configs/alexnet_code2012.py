@@ -18,7 +18,7 @@ whole gradient to each of equal maxima, which costs time here). Not run here: Im
 were not at hand.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -9,7 +9,7 @@ sizes, and where conv3 goes conv4 reads both columns in its place. The paper: re
 middle layers costs about 2 points top-1. Not run here.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -6,7 +6,7 @@
 The paper: "substantial overfitting", without a number. Not run here.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -7,7 +7,7 @@ The paper: 1.4 points top-1 and 1.2 top-5 worse; run 148 of the 2012 diary, whic
 normalisation to lose: 1.37 and 1.15. Not run here.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -7,7 +7,7 @@ As in layers-147.cfg, conv2 and conv5 lose a pixel of padding, which keeps maps 
 pooling rounds up, 55 to 28. The paper: 0.4 points top-1 and 0.3 top-5 worse. Not run here.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -10,7 +10,7 @@ Krizhevsky's diary: 39.168% top-1, 18.229% top-5 on the 2010 test set with 10 vi
 points worse than two columns. Not run here: ImageNet and GPU-days were not at hand.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -15,7 +15,7 @@ Where the paper's words leave a choice, this recipe takes the reading under whic
 the colour noise's eigenvalues are those of pixels scaled to [0, 1].
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -8,7 +8,7 @@ It shows that real photographs go through the full network at the paper's batch 
 one image per class teaches it nothing.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -8,7 +8,7 @@ with rates chosen for each). Biases of 1, meant to start rectifiers in their act
 here. Not run here.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -15,7 +15,7 @@ ten, are not comparable to a point with those on the JPEG files used here, encod
 Result: docs/claims.md.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

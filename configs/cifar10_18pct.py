@@ -9,7 +9,7 @@ again after 130 of 140. The author reported 18% error on the original CIFAR-10; 
 here were encoded anew at quality 75. Result: docs/claims.md.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

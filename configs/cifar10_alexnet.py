@@ -11,7 +11,7 @@ scaled so that the signal keeps its size at any depth, so that an arm without a 
 Accuracy: see docs/claims.md.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

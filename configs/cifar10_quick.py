@@ -11,7 +11,7 @@
 were encoded anew at quality 75, so figures are comparable to about a point.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -10,7 +10,7 @@ config.learning_rate, and says so. All that this reads, and what it does not, is
 docs/definition_files.md. Not run here beyond a few updates of each file.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

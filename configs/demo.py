@@ -5,7 +5,7 @@
 Images are converted with --image_size=112, of which the net sees crops of 96x96.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

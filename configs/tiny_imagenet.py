@@ -13,7 +13,7 @@ with which the signal reaches the top. A published run from scratch with the sam
 decay, rate and about 30 epochs reports 31.75% top-1 accuracy. Not run.
 """
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 
 
 def get_config() -> recipes.ConfigDict:

@@ -14,8 +14,7 @@ from absl import flags
 import alexnet_tf
 import data_prep
 from alexnet_common import command, command_list
-from alexnet_tf import config as recipes
-from alexnet_tf import retrieve, train, weights
+from alexnet_tf import recipes, retrieve, train, weights
 
 ALL = [
     *(f"alexnet_tf.{name}" for name in command_list.commands(alexnet_tf.__path__)),

@@ -12,7 +12,7 @@ import sys
 import pytest
 import yaml
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from tests.helpers import documented
 from tools import docs_links
 

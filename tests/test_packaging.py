@@ -191,7 +191,7 @@ def test_wheel_carries_the_recipes_and_only_its_own_names(
     modules = {name for name in names if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in modules} == set(PACKAGES)
     for recipe in (repository / "configs").glob("*.py"):
-        assert f"alexnet_tf/recipes/{recipe.name}" in names
+        assert f"alexnet_tf/configs/{recipe.name}" in names
     for top in PACKAGES:
         for module in (repository / top).rglob("*.py"):
             assert module.relative_to(repository).as_posix() in names
@@ -226,8 +226,8 @@ def test_recipes_load_from_the_installed_wheel(
 ) -> None:
     site, environment = installed
     code = (
-        "import alexnet_tf; from alexnet_tf import config;"
-        "print(alexnet_tf.__file__, config.load('demo').num_classes)"
+        "import alexnet_tf; from alexnet_tf import recipes;"
+        "print(alexnet_tf.__file__, recipes.load('demo').num_classes)"
     )
     shown = run(sys.executable, "-c", code, cwd=tmp_path, env=environment)
     assert shown.startswith(str(site))

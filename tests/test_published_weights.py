@@ -11,8 +11,7 @@ tf = pytest.importorskip("tensorflow")
 
 from alexnet_common import command
 from alexnet_common.errors import UserError
-from alexnet_tf import config as recipes
-from alexnet_tf import evaluate, export, predict, train
+from alexnet_tf import evaluate, export, predict, recipes, train
 from alexnet_tf import weights as weights_command
 from alexnet_tf.runs import initial_weights, restore
 from alexnet_tf.weight_io import published, weight_files

@@ -3,7 +3,7 @@
 import pytest
 
 from alexnet_common.errors import UsageError, UserError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.tables import summary, table
 
 # Recipes of a network of their own; cuda_convnet's is whatever file it is given.
@@ -34,6 +34,17 @@ def test_a_recipe_says_what_it_is(name):
     text = (recipes.recipe_folder() / f"{name}.py").read_text()
     first = text.split('"""')[1]
     assert len(first.strip().splitlines()) >= 3, "a recipe's docstring says how to run it"
+
+
+def test_a_recipe_with_the_former_name_of_the_module_loads(tmp_path):
+    """As the docs told it until 0.2.0: files of users import the module by that name."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from alexnet_tf import config as recipes\n\n\ndef get_config():\n"
+        "    config = recipes.load('demo')\n    config.name = 'mine'\n    return config\n"
+    )
+    expected = recipes.load("demo").to_dict() | {"name": "mine"}
+    assert recipes.load(str(path)).to_dict() == expected
 
 
 def test_a_definition_file_takes_the_rates_and_files_of_the_command_line(real_data):

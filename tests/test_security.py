@@ -9,7 +9,7 @@ import pytest
 
 PACKAGES = ("alexnet_common", "alexnet_tf", "data_prep")
 # Where recipes, which are trusted programs, are run.
-RUNS_RECIPES = "alexnet_tf/config.py"
+RUNS_RECIPES = "alexnet_tf/recipes.py"
 # The reader that calls nothing but what rebuilds arrays: tests/weight_io/test_weight_files.py.
 READS_PICKLES = "alexnet_tf/weight_io/pickles.py"
 FORBIDDEN = {

@@ -40,7 +40,7 @@ def recipe(data):
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     """Weights that another network of the recipe drew, in merged form."""
-    from alexnet_tf import config as recipes
+    from alexnet_tf import recipes
 
     pairs = [argument.removeprefix("--config.").split("=") for argument in RECIPE[1:]]
     config = recipes.resolve(recipes.load("demo"), pairs)

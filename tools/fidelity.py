@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 
 from alexnet_common import command
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from tools import fidelity_table, generated_page
 
 _INTRODUCTION = """# Fidelity: four networks that are called AlexNet

@@ -47,7 +47,7 @@ def differences(recipes: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Keys in which recipes differ, with each one's value.
 
     Args:
-        recipes: configurations by name, as `alexnet_tf.config.load` returns them.
+        recipes: configurations by name, as `alexnet_tf.recipes.load` returns them.
 
     Returns:
         (key, value by recipe) pairs, such as ("network.lrn_k", {"alexnet_paper": 2.0, ...}).

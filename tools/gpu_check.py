@@ -242,7 +242,7 @@ def _difference(computed: list[Any], expected: list[Any]) -> float:
 
 def _weights(*settings: str, stop: int = 0, steps: int = 6) -> list[Any]:
     """Weights after some steps of the small network; `stop`: stopped there and resumed."""
-    from alexnet_tf import config as recipes
+    from alexnet_tf import recipes
     from alexnet_tf.runs.workdir import WorkFolder
     from alexnet_tf.train_loop.loop import Loop
     from alexnet_tf.train_loop.setup import set_up
@@ -308,7 +308,7 @@ def _columns(device: str, quick: bool) -> dict[str, Any]:
 
 def _speed(*settings: str) -> list[float]:
     """Images/s of blocks of updates of the paper's network from memory, compiled beforehand."""
-    from alexnet_tf import config as recipes
+    from alexnet_tf import recipes
     from alexnet_tf.benchmarks import _measure, step
     from alexnet_tf.runs.workdir import WorkFolder
     from alexnet_tf.train_loop.setup import set_up

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from alexnet_common import command
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.settings import checks
 from alexnet_tf.settings.catalog import SETTINGS
 from alexnet_tf.settings.setting import Setting

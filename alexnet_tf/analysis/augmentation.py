@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from alexnet_tf.analysis import plots
 from alexnet_tf.analysis.top5 import as_bytes
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.inference import images as image_files
 from alexnet_tf.input import pipeline
 from alexnet_tf.input.preprocess import Preprocess
+from alexnet_tf.recipes import ConfigDict
 from data_prep import dataset
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_common.errors import UsageError, UserError, one_line
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.analysis import history as histories
 from alexnet_tf.analysis import result_files
 from alexnet_tf.analysis.history import History

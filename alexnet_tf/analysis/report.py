@@ -19,12 +19,12 @@ import jinja2
 from alexnet_common import files, signals
 from alexnet_common.errors import UserError, one_line
 from alexnet_common.messages import log
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.analysis import history as histories
 from alexnet_tf.analysis import report_sections as sections
 from alexnet_tf.analysis import results
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.evaluation import ensemble
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.runs import checkpoint, dataset_copy, definition_copy, environment, restore
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.tables import table

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 
 from alexnet_common.messages import duration
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.analysis import charts, contact_sheet, curves, plots, published, results
 from alexnet_tf.analysis.history import History
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.evaluation import ensemble
 from alexnet_tf.pictures import kernels as kernel_pictures
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.tables import summary
 from alexnet_tf.tables.table import Table
 from data_prep import dataset

@@ -23,7 +23,7 @@ from absl import flags
 
 from alexnet_common.errors import UsageError
 from alexnet_common.tensorflow_import import import_tensorflow
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.benchmarks.step import define_config_flags
 
 

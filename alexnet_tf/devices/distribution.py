@@ -16,9 +16,9 @@ import tensorflow as tf
 from alexnet_common import signals
 from alexnet_common.errors import UserError
 from alexnet_common.messages import duration, log
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.devices import cluster, failures, noticed_signals, rendezvous, required
 from alexnet_tf.input import pipeline
+from alexnet_tf.recipes import ConfigDict
 
 # How long a worker waits for the others at the start.
 WAIT_FOR_WORKERS_SECONDS = 600

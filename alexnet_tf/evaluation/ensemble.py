@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from alexnet_common.counting import counted
 from alexnet_common.errors import UsageError, UserError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.devices import distribution, failures
 from alexnet_tf.evaluation import predict
 from alexnet_tf.evaluation.evaluator import Errors, Evaluator, Scored, errors_of

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_common.errors import UsageError
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.input.resident import Resident
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.weight_io.means import MEANS
 from data_prep import dataset
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.input import pipeline
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.tables import table
 from data_prep import dataset
 

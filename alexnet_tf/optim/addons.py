@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_common.errors import UsageError, UserError
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.model.build import VariableSettings
+from alexnet_tf.recipes import ConfigDict
 
 
 def make(

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from alexnet_tf.config import ConfigDict
+from alexnet_tf.recipes import ConfigDict
 
 FIRST = 2.0**15
 SMALLEST = 1.0

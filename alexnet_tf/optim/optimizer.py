@@ -17,12 +17,12 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_common.messages import log
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.model.build import VariableSettings
 from alexnet_tf.model.placement import tensorflow_variable
 from alexnet_tf.optim import addons, norm_limits
 from alexnet_tf.optim.multipliers import Multipliers
 from alexnet_tf.optim.schedules import planned_rates
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.settings import catalog
 
 

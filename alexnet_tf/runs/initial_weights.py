@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from alexnet_common.imagenet_classes import imagenet_classes
-from alexnet_tf import config as recipes
-from alexnet_tf.config import ConfigDict
+from alexnet_tf import recipes
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.runs import checkpoint, dataset_copy
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.tables import rows

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_common.errors import UsageError
-from alexnet_tf import config as recipes
-from alexnet_tf.config import ConfigDict
+from alexnet_tf import recipes
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.model import build
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.runs import checkpoint, dataset_copy, restore
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.tables import table

@@ -10,9 +10,9 @@ import keras
 
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.model import build
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.runs import checkpoint, dataset_copy, definition_copy
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.tables import table

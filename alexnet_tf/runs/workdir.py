@@ -18,8 +18,8 @@ from typing import Any
 from alexnet_common import files
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
-from alexnet_tf import config as recipes
-from alexnet_tf.config import ConfigDict
+from alexnet_tf import recipes
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.runs import checkpoint
 from alexnet_tf.settings.catalog import resume_of
 from alexnet_tf.settings.setting import Resume

@@ -13,8 +13,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.model import grouped
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.settings.catalog import resume_of
 from alexnet_tf.settings.setting import Resume
 from alexnet_tf.tables import rows, summary

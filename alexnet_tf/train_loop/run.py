@@ -10,13 +10,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.devices.distribution import Distribution
 from alexnet_tf.evaluation.metrics import SUMS
 from alexnet_tf.input import pipeline, synthetic
 from alexnet_tf.input.preprocess import Preprocess
 from alexnet_tf.optim import loss_scale
 from alexnet_tf.optim.schedules import learning_rate
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.runs import initial_weights, portable
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.tables import table

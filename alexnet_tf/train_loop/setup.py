@@ -12,8 +12,7 @@ import tensorflow as tf
 from alexnet_common import files
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
-from alexnet_tf import config as recipes
-from alexnet_tf.config import ConfigDict
+from alexnet_tf import recipes
 from alexnet_tf.devices import distribution
 from alexnet_tf.devices.distribution import Distribution
 from alexnet_tf.devices.failures import explain
@@ -23,6 +22,7 @@ from alexnet_tf.model import build
 from alexnet_tf.optim import loss_scale
 from alexnet_tf.optim import optimizer as optimizers
 from alexnet_tf.optim.schedules import learning_rate
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.runs import checkpoint, dataset_copy, definition_copy, initial_weights, portable
 from alexnet_tf.runs.workdir import WorkFolder, truncate_metrics
 from alexnet_tf.settings import checks

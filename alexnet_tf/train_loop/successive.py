@@ -13,12 +13,12 @@ import gc
 from collections.abc import Sequence
 from typing import Any
 
-from alexnet_tf import config as recipes
-from alexnet_tf.config import ConfigDict
+from alexnet_tf import recipes
 from alexnet_tf.input import resident
 from alexnet_tf.model import build
 from alexnet_tf.optim import optimizer as optimizers
 from alexnet_tf.optim.schedules import learning_rate
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.runs import checkpoint, dataset_copy, definition_copy
 from alexnet_tf.runs.workdir import WorkFolder, truncate_metrics
 from alexnet_tf.train_loop import automatic

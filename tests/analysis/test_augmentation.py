@@ -10,7 +10,7 @@ from PIL import Image
 
 pytest.importorskip("tensorflow")
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.analysis import augmentation, plots
 from alexnet_tf.input.preprocess import Preprocess
 from data_prep import dataset

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from alexnet_common.errors import UsageError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.analysis import activations, kernels, neighbors, network_diagram, plots, top5
 from alexnet_tf.inference.images import Batch
 from alexnet_tf.tables import table

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from alexnet_common.errors import UsageError, UserError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.claims import claim as catalogue
 from alexnet_tf.claims import imagenet, ledger, measuring, page, trials
 from alexnet_tf.tables import table

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.devices import distribution
 from tests.helpers.python_path import extended
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_common.errors import UserError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.devices import distribution, required
 from alexnet_tf.inference import network
 from alexnet_tf.serving import loaded

@@ -20,7 +20,7 @@ def make(
     mean: str = "image",
 ) -> Path:
     """Writes config and checkpoints of a small network whose random weights have opinions."""
-    from alexnet_tf import config as recipes
+    from alexnet_tf import recipes
     from alexnet_tf.model import build
     from alexnet_tf.runs import checkpoint, workdir
     from alexnet_tf.tables import table

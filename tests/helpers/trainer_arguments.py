@@ -3,8 +3,7 @@
 from absl import flags
 
 from alexnet_common import command
-from alexnet_tf import config as recipes
-from alexnet_tf import train
+from alexnet_tf import recipes, train
 
 
 def check_several_workers(arguments):

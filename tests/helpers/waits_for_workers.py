@@ -6,7 +6,7 @@ Waits for so long at most; TF_CONFIG names the cluster.
 import sys
 
 from alexnet_common import command, signals
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.devices import distribution
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from alexnet_common.errors import UsageError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.inference import selection
 from alexnet_tf.tables import table
 

@@ -52,7 +52,7 @@ _CAFFE = {
 def recipe(layout: str) -> str:
     """A recipe file: the published network with the narrow hidden layers."""
     return (
-        "from alexnet_tf import config as recipes\n\n\n"
+        "from alexnet_tf import recipes\n\n\n"
         "def get_config():\n"
         f'    config = recipes.load("{RECIPES[layout]}")\n'
         f"    config.network.hidden = ({HIDDEN}, {HIDDEN})\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alexnet_common.errors import UsageError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.input import pipeline
 from alexnet_tf.input.pipeline import Augmentation, Replicas, Span
 from alexnet_tf.train_loop import setup

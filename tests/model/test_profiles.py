@@ -2,7 +2,7 @@
 
 import pytest
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.tables import rows, summary, table
 from alexnet_tf.tables.cuda_convnet import reader
 

@@ -20,7 +20,7 @@ import zlib
 
 import numpy as np
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.model import grouped
 from alexnet_tf.tables import shapes, table
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_common.errors import UsageError, UserError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.model.layers import VariableSettings
 from alexnet_tf.optim import optimizer as optimizers
 from tests.optim.test_optimizer_rules import (

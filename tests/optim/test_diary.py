@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alexnet_common.errors import UsageError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.model.layers import VariableSettings
 from alexnet_tf.optim.schedules import learning_rate
 from alexnet_tf.optim.schedules.diary import Diary

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.model.layers import VariableSettings
 from alexnet_tf.optim import optimizer as optimizers
 from alexnet_tf.optim.schedules import learning_rate

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.optim import loss_scale
 
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet_common.errors import UserError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.model.layers import VariableSettings
 from alexnet_tf.optim import norm_limits
 from alexnet_tf.optim import optimizer as optimizers

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alexnet_common.errors import UsageError, UserError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.optim.schedules import learning_rate, planned_rates
 
 # 91 epochs of 10 steps.

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from alexnet_common import command
-from alexnet_tf import config as recipes
-from alexnet_tf import train
+from alexnet_tf import recipes, train
 from alexnet_tf.runs import checkpoint, initial_weights
 from alexnet_tf.weight_io import weights
 from tests.helpers import small_dataset

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from alexnet_common.errors import UserError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.runs import checkpoint
 from alexnet_tf.runs.workdir import WorkFolder
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from alexnet_common.errors import UserError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.runs import checkpoint
 from alexnet_tf.runs.workdir import WorkFolder
 

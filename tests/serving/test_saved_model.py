@@ -132,7 +132,7 @@ def test_features_give_the_logits_by_the_last_layer(exported, workdir, records):
 
 def test_features_of_columns_are_joined_before_dropout():
     """The paper's net: fc7 of both columns, 4096 values."""
-    from alexnet_tf import config as recipes
+    from alexnet_tf import recipes
     from alexnet_tf.serving import classifier
     from alexnet_tf.tables import table
 

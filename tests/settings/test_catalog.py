@@ -4,7 +4,7 @@ import pytest
 from ml_collections import config_dict
 
 from alexnet_common.errors import UsageError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.settings import checks
 from alexnet_tf.settings.catalog import SETTINGS, meaning_of, resume_of
 from alexnet_tf.settings.setting import Resume, Setting

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from alexnet_common.errors import UsageError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.settings import checks
 
 

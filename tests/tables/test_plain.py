@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.tables import plain, table
 from alexnet_tf.tables.rows import TableError
 

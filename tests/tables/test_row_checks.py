@@ -5,7 +5,7 @@ import math
 import pytest
 
 from alexnet_common.errors import UserError
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.tables import table
 
 SMALL = {"name": "alexnet", "input_size": 67, "filters": (16, 32, 48, 48, 32), "hidden": (64, 48)}

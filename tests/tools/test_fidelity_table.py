@@ -1,6 +1,6 @@
 """The table of differences says what alexnet.md's tables say."""
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from tools import fidelity_table
 
 

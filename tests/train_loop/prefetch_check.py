@@ -14,7 +14,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.devices import distribution
 from alexnet_tf.input import pipeline
 from data_prep import dataset

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.model.layers import VariableSettings
 from alexnet_tf.optim import optimizer as optimizers
 from alexnet_tf.train_loop import step as steps

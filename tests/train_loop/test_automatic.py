@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.settings import checks
 from alexnet_tf.settings.catalog import SETTINGS

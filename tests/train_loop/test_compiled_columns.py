@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.addons]
 SCRIPT = """
 import json, pathlib, re, sys
 import numpy as np, tensorflow as tf
-from alexnet_tf import config as configs
+from alexnet_tf import recipes
 from alexnet_tf.devices import distribution
 from alexnet_tf.evaluation import metrics
 from alexnet_tf.model import compiled_columns, placement
@@ -38,8 +38,8 @@ def begin(name, *changes, steps=26):
                 "log.tensorboard": False, "data_dir": str(data), **NETWORK}
     for change in changes:
         settings |= change
-    config = configs.resolve(
-        configs.load("demo"), [(key, str(value)) for key, value in settings.items()])
+    config = recipes.resolve(
+        recipes.load("demo"), [(key, str(value)) for key, value in settings.items()])
     with WorkFolder(place / name) as folder:
         yield set_up(config, folder)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.devices.distribution import Distribution
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.train_loop.setup import set_up

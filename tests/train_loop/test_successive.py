@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.runs.workdir import WorkFolder
 from alexnet_tf.train_loop import loop
 from alexnet_tf.train_loop.setup import set_up

@@ -5,7 +5,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from alexnet_tf import config as recipes
+from alexnet_tf import recipes
 from alexnet_tf.model import (
     build,
     grouped,

@@ -17,12 +17,12 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_common.errors import UserError
-from alexnet_tf.config import ConfigDict
 from alexnet_tf.model.layers import VariableSettings
 from alexnet_tf.optim import optimizer as optimizers
 from alexnet_tf.optim.schedules import planned_rates
 from alexnet_tf.optim.schedules.diary import Diary
 from alexnet_tf.optim.schedules.planned_rates import Length, Plan, scaled_initial
+from alexnet_tf.recipes import ConfigDict
 
 __all__ = ["LearningRate", "PlannedRate", "Plateau", "Rates", "apply", "make", "scaled_initial"]
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from alexnet_common.errors import UsageError
-from alexnet_tf.config import ConfigDict
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.settings import catalog
 from alexnet_tf.tables.schedules import Schedule
 

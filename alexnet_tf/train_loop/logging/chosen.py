@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alexnet_tf.config import ConfigDict
+from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.settings.checks import values
 from alexnet_tf.train_loop.logging.metrics_file import MetricsFile
 from alexnet_tf.train_loop.logging.profile import Profile

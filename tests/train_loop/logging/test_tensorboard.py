@@ -13,7 +13,7 @@ from tests.helpers import run_records
 
 @pytest.fixture(scope="module")
 def model():
-    from alexnet_tf import config as recipes
+    from alexnet_tf import recipes
     from alexnet_tf.tables import table
 
     settings = {"network.input_size": "24", "network.filters": "(8,8,8)", "network.hidden": "16"}
@@ -83,7 +83,7 @@ def test_curves_come_in_a_useful_order_and_say_what_they_are(tmp_path, model):
 
 
 def test_the_recipe_as_text():
-    from alexnet_tf import config as recipes
+    from alexnet_tf import recipes
 
     text = recipe_text(recipes.resolve(recipes.load("demo")))
     assert text.startswith("**demo**\n")
