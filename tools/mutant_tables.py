@@ -159,7 +159,7 @@ EXPLAINED = {
      "2 -> 3"): "one position more, without overlap",
     ("part, depth_radius=size // 2, bias=k, alpha=alpha, beta=beta",
      "FloorDiv -> Div"): "TensorFlow takes the whole part",
-    ("return tf.reshape(scores, [views, -1, scores.shape[-1]])",
+    ("return tf.reshape(scores, [self.views, -1, scores.shape[-1]])",
      "without USub"): "scores have two axes, of which the last is the second",
     ("_TOGETHER = 8", "8 -> 9"): _SPEED,
     ("MAX_FLOATS = 1 << 22", "1 -> 2"): _SPEED,
