@@ -11,7 +11,7 @@ from alexnet_tf.optim import loss_scale
 from alexnet_tf.runs import checkpoint
 from alexnet_tf.train_loop import divergence
 from tests.helpers import small_dataset
-from tests.train_loop.test_loop import (
+from tests.helpers.short_runs import (
     LONG,
     arguments,
     assert_same_run,

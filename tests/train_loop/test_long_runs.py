@@ -7,10 +7,8 @@ import sys
 
 import pytest
 
-from tests.train_loop import test_loop
-from tests.train_loop.test_loop import arguments
+from tests.helpers.short_runs import arguments
 
-data = test_loop.data
 TWO = {"distribution": "mirrored", "devices": "('CPU:0','CPU:1')"}
 
 

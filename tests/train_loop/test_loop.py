@@ -1,97 +1,24 @@
 """Whole runs on a tiny dataset: the same bits again, after a kill, and on two replicas."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 
-from alexnet_common import command
-from alexnet_tf import train
-from alexnet_tf.input import records
 from alexnet_tf.runs import checkpoint
 from tests.helpers import small_dataset
-
-# Two columns with dropout, crops, flips and colour noise; 22 examples make an uneven last batch.
-SETTINGS = {
-    "log.report": False,
-    "network.input_size": 24,
-    "network.filters": "(8,8,8)",
-    "network.hidden": 16,
-    "batch_size": 8,
-    "train_epochs": 3,
-    "learning_rate.patience_epochs": 1,
-    "log.every_steps": 2,
-    "checkpoint.every_steps": 2,
-    "evaluation.batch_size": 4,
-}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("loop") / "data"
-    return small_dataset.make(folder, image_size=28, train=22, validation=10)
-
-
-def arguments(data, workdir, **changes):
-    settings = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
-    return [
-        "--config=demo",
-        f"--config.data_dir={data}",
-        f"--workdir={workdir}",
-        *(f"--config.{key}={value}" for key, value in settings.items()),
-    ]
-
-
-def call(argv):
-    return command.call(train.define_flags, train.main, train.__doc__, argv)
-
-
-def start(argv, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "alexnet_tf.train", *argv],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def newest(workdir):
-    return checkpoint.load_newest(workdir / "checkpoints")
-
-
-def metrics(workdir):
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    for line in lines:
-        del line["timing"]
-    return lines
-
-
-def assert_same_run(first, second):
-    assert metrics(first) == metrics(second)
-    assert newest(first).state == newest(second).state
-    assert_same_weights(first, second)
-
-
-def assert_same_weights(first, second):
-    a, b = newest(first), newest(second)
-    for part in ("weights", "optimizer"):
-        one, two = getattr(a, part), getattr(b, part)
-        assert one.keys() == two.keys()
-        for name in one:
-            assert np.array_equal(one[name], two[name]), name
-
-
-@pytest.fixture(scope="module")
-def undisturbed(data, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert call(arguments(data, workdir)) == 0
-    return workdir
+from tests.helpers.short_runs import (
+    LONG,
+    arguments,
+    assert_same_run,
+    assert_same_weights,
+    call,
+    kill_and_resume,
+    metrics,
+    newest,
+    start,
+)
 
 
 def test_a_run_leaves_what_it_promises(undisturbed):
@@ -192,10 +119,6 @@ def test_an_epoch_that_train_steps_cut_short_goes_on(data, tmp_path):
     ]
 
 
-# Long enough to be killed on the way.
-LONG = {"train_epochs": 40, "log__every_steps": 5}
-
-
 @pytest.fixture(scope="module")
 def undisturbed_long(data, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("undisturbed_long") / "run"
@@ -208,17 +131,6 @@ def test_killed_equals_never_killed(data, undisturbed_long, tmp_path, moments):
     """kill -9 somewhere after given checkpoints, then the same command."""
     kill_and_resume(data, tmp_path / "run", moments, LONG)
     assert_same_run(undisturbed_long, tmp_path / "run")
-
-
-def kill_and_resume(data, workdir, moments, changes):
-    for moment in moments:
-        process = start(arguments(data, workdir, **changes))
-        _wait_for_step(process, workdir, moment)
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    assert newest(workdir).state["step"] < 120
-    assert call(arguments(data, workdir, **changes)) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -236,13 +148,6 @@ def test_a_signal_saves_and_stops(data, undisturbed_long, tmp_path, number):
     assert_same_run(undisturbed_long, workdir)
 
 
-def _wait_for_step(process, workdir, step):
-    deadline = time.monotonic() + 60
-    while not any(found >= step for found in checkpoint.steps(workdir / "checkpoints")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_two_replicas_equal_one(data, undisturbed, tmp_path):
     """In a process of its own, since the CPU must be split before TensorFlow starts."""
     workdir = tmp_path / "run"
@@ -257,86 +162,6 @@ def test_two_replicas_equal_one(data, undisturbed, tmp_path):
         assert np.isclose(first["loss"], second["loss"], rtol=1e-5)
 
 
-def refused(capsys, argv, status, *words):
-    found = call(argv)
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert found == status
-    assert len(lines) == 1
-    for word in words:
-        assert word in lines[0]
-
-
-def test_a_misspelt_key_is_named_with_near_misses(data, tmp_path, capsys):
-    argv = [*arguments(data, tmp_path / "run"), "--config.batchsize=4"]
-    refused(capsys, argv, 2, "batchsize", "did you mean batch_size?")
-    assert not (tmp_path / "run").exists()
-
-
-def test_another_config_in_the_same_folder_is_refused(data, undisturbed, capsys):
-    argv = [*arguments(data, undisturbed), "--config.optimizer.momentum=0.5"]
-    refused(capsys, argv, 1, "optimizer.momentum: 0.9 -> 0.5")
-
-
-def test_a_start_that_is_refused_leaves_the_run_as_it_was(data, undisturbed, tmp_path, capsys):
-    """Or evaluation would take the other dataset."""
-    before = (undisturbed / "config.json").read_bytes()
-    other = small_dataset.make(tmp_path / "other", image_size=28, train=22, seed=1)
-    refused(capsys, arguments(other, undisturbed), 1, "not the dataset")
-    assert (undisturbed / "config.json").read_bytes() == before
-
-
-def test_a_folder_that_holds_something_else_is_refused(data, tmp_path, capsys):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "thesis.tex").write_text("x")
-    refused(capsys, arguments(data, tmp_path / "run"), 1, "not empty")
-
-
-def test_a_folder_that_is_no_dataset_is_refused(tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
-    refused(capsys, arguments(tmp_path / "empty", tmp_path / "run"), 1, "dataset.json")
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_dataset_folder_that_is_not_there_is_named_with_its_flag(tmp_path, capsys):
-    words = (f"--config.data_dir={tmp_path / 'none'}", "no such folder", "build_tfrecords")
-    refused(capsys, arguments(tmp_path / "none", tmp_path / "run"), 1, *words)
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_run_that_diverged_at_once_may_begin_again_in_its_folder(
-    data, undisturbed, tmp_path, capsys
-):
-    workdir = tmp_path / "run"
-    argv = arguments(data, workdir, learning_rate__initial=3e38)
-    refused(capsys, argv, 1, "became NaN or infinite", "no checkpoint yet")
-    assert call(arguments(data, workdir)) == 0
-    assert_same_run(undisturbed, workdir)
-
-
-def test_missing_flags_are_named(data, capsys):
-    refused(capsys, ["--workdir=x"], 2, "--config")
-    refused(capsys, ["--config=demo", "--workdir=x"], 2, "--config.data_dir")
-    refused(capsys, [f"--config.data_dir={data}", "--config=demo"], 2, "--workdir")
-
-
-def test_a_second_process_in_the_same_folder_is_refused(data, tmp_path, capsys):
-    from alexnet_tf.runs.workdir import WorkFolder
-
-    with WorkFolder(tmp_path / "run") as first:
-        first.claim()
-        refused(capsys, arguments(data, tmp_path / "run"), 1, "another process is training")
-
-
-def test_mirrored_without_a_gpu_says_what_to_do(data, tmp_path, capsys):
-    argv = arguments(data, tmp_path / "run", distribution="mirrored")
-    refused(capsys, argv, 1, "found no GPU", "and-cuda", "CPU:0")
-
-
-def test_parts_that_do_not_divide_a_batch_are_refused(data, tmp_path, capsys):
-    argv = arguments(data, tmp_path / "run", accumulation_steps=3)
-    refused(capsys, argv, 2, "accumulation_steps=3", "8 examples")
-
-
 def test_parts_of_a_batch_are_computed_by_xla_too(data, tmp_path):
     """XLA draws other dropout masks: equal but for them, which here drop nothing."""
     losses = []
@@ -345,31 +170,6 @@ def test_parts_of_a_batch_are_computed_by_xla_too(data, tmp_path):
         assert call(arguments(data, tmp_path / name, **changes)) == 0
         losses.append(metrics(tmp_path / name)[-1]["loss"])
     assert np.isclose(*losses, rtol=1e-5)
-
-
-def test_a_device_that_is_not_there_is_refused(data, tmp_path, capsys):
-    argv = arguments(data, tmp_path / "run", devices="('GPU:7',)")
-    refused(capsys, argv, 1, "no GPU:7", "CPU:0")
-
-
-def test_a_schedule_for_every_step_refuses_several_in_a_call(data, tmp_path, capsys):
-    argv = arguments(data, tmp_path / "run", steps_per_call=4, learning_rate__schedule="cosine")
-    refused(capsys, argv, 2, "cosine", "every step")
-
-
-@pytest.mark.parametrize("split", ["train", "validation"])
-def test_a_shard_that_is_gone_stops_the_run_with_its_name(tmp_path, monkeypatch, capsys, split):
-    data = small_dataset.make(tmp_path / "data", image_size=28, train=22)
-    begin = records.RecordReader.__init__
-
-    def begin_and_lose(self, data, name):
-        begin(self, data, name)
-        if name == split:
-            (tmp_path / "data" / f"{split}-00001-of-00002").unlink(missing_ok=True)
-
-    monkeypatch.setattr(records.RecordReader, "__init__", begin_and_lose)
-    words = f"read: No such file or directory: '{data}/{split}-00001-of-00002'; the same"
-    refused(capsys, arguments(data, tmp_path / "run"), 1, words)
 
 
 def test_an_epoch_cut_short_does_not_count_for_the_plateau(data, undisturbed, tmp_path):
@@ -388,15 +188,6 @@ def test_quiet_is_quiet_about_the_rate_too(data, tmp_path, capsys):
     assert not capsys.readouterr().err
 
 
-def test_a_damaged_record_stops_the_run_with_its_place(tmp_path, capsys):
-    data = small_dataset.make(tmp_path / "data", image_size=28, train=22)
-    path = data / "train-00001-of-00002"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    refused(capsys, arguments(data, tmp_path / "run"), 1, "train-00001-of-00002", "damaged")
-
-
 def test_without_a_validation_split_training_goes_on(tmp_path):
     data = small_dataset.make(tmp_path / "data", image_size=28, train=22)
     description = json.loads((data / "dataset.json").read_text())
@@ -404,14 +195,3 @@ def test_without_a_validation_split_training_goes_on(tmp_path):
     (data / "dataset.json").write_text(json.dumps(description))
     assert call(arguments(data, tmp_path / "run")) == 0
     assert newest(tmp_path / "run").state["step"] == 9
-
-
-def test_a_checkpoint_that_cannot_be_written_is_a_warning_at_first(
-    data, tmp_path, capsys, monkeypatch
-):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    refused(capsys, arguments(data, tmp_path / "run"), 1, "No space left on device")
-    assert not list((tmp_path / "run" / "checkpoints").iterdir())

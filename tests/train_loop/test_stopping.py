@@ -10,11 +10,7 @@ import pytest
 
 from alexnet_tf import train
 from alexnet_tf.train_loop.logging.watchers import Watcher
-from tests.train_loop import test_loop
-from tests.train_loop.test_loop import arguments, assert_same_run, call, newest
-
-data = test_loop.data
-undisturbed = test_loop.undisturbed
+from tests.helpers.short_runs import arguments, assert_same_run, call, newest
 
 
 class StopWithinEvaluation(Watcher):
