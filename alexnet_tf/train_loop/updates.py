@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,49 +168,23 @@ def noise_factor(wanted: float | None, drawn: float) -> float:
     return 1.0 if wanted is None or not drawn else wanted / drawn
 
 
+Update = Callable[[Any, tf.Tensor, Controls], StepResult]
+
+
 def _compile(run: Run, counter: tf.Variable) -> tuple[Any, Any, Any]:
-    config, distribution, scale = run.config, run.distribution, run.loss_scale
-    columns = distribution.column_devices(run.table.num_columns)
+    """What `Updates.one`, `several` and `resident` call."""
+    distribution, jit_compile = run.distribution, run.config.jit_compile
     # XLA compiles what one device computes: the whole update there; what each replica computes
     # before its gradients travel; of columns on devices of their own what each computes between
     # two exchanges.
+    columns = distribution.column_devices(run.table.num_columns)
     one_device = distribution.replicas.total == 1 and not columns
-    jit_update = True if config.jit_compile and one_device else None
-    replica_step = step.make_train_step(
-        run.model,
-        run.optimizer,
-        run.prepare,
-        table=run.table,
-        batch_size=config.batch_size,
-        accumulation_steps=config.accumulation_steps,
-        clip_global_norm=config.optimizer.clip_global_norm,
-        skip_not_finite=scale is not None and scale.dynamic,
-        column_devices=columns,
-        compile_gradients=config.jit_compile and not one_device,
+    jit_update = True if jit_compile and one_device else None
+    update = tf.function(
+        _update(run, compile_gradients=jit_compile and not one_device),
+        jit_compile=jit_update,
+        autograph=False,
     )
-
-    def one_replica(
-        batch: Any, number: tf.Tensor, count: tf.Tensor, controls: Controls, factor: Any
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        sums, norm = replica_step(
-            batch, number, count, controls.noise_factor, controls.dropout_key, factor
-        )
-        return sums, norm, tf.identity(controls.stop)
-
-    @tf.function(jit_compile=jit_update, autograph=False)
-    def update(batch: Any, number: tf.Tensor, controls: Controls) -> StepResult:
-        """Update `number` of the run; scalars."""
-        before = (number % run.steps_per_epoch) * config.batch_size
-        count = tf.cast(tf.minimum(run.examples - before, config.batch_size), tf.float32)
-        factor = None if scale is None else scale.factor()
-        arguments = (batch, number, count, controls, factor)
-        sums, norms, wishes = distribution.strategy.run(one_replica, arguments)
-        # It is of the sum over all replicas, and so the same on each.
-        norm = distribution.strategy.experimental_local_results(norms)[0]
-        if scale is not None:
-            scale.adjust(tf.math.is_finite(norm))
-        total = Sums(*tf.unstack(distribution.sum(sums), num=len(SUMS)))
-        return StepResult(*total, norm, distribution.sum(wishes))
 
     @tf.function(jit_compile=jit_update, autograph=False)
     def one(batch: Any, controls: Controls) -> StepResult:
@@ -228,9 +202,56 @@ def _compile(run: Run, counter: tf.Variable) -> tuple[Any, Any, Any]:
             rows = rows.write(tf.cast(ahead, tf.int32), tf.stack(result))
         return StepResult(*tf.unstack(rows.stack(), num=len(StepResult._fields), axis=1))
 
+    return one, several, _resident(run, update)
+
+
+def _update(run: Run, *, compile_gradients: bool) -> Update:
+    """One update over all replicas, from a global batch to scalars."""
+    config, distribution, scale = run.config, run.distribution, run.loss_scale
+    replica_step = step.make_train_step(
+        run.model,
+        run.optimizer,
+        run.prepare,
+        table=run.table,
+        batch_size=config.batch_size,
+        accumulation_steps=config.accumulation_steps,
+        clip_global_norm=config.optimizer.clip_global_norm,
+        skip_not_finite=scale is not None and scale.dynamic,
+        column_devices=distribution.column_devices(run.table.num_columns),
+        compile_gradients=compile_gradients,
+    )
+
+    def one_replica(
+        batch: Any, number: tf.Tensor, count: tf.Tensor, controls: Controls, factor: Any
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        sums, norm = replica_step(
+            batch, number, count, controls.noise_factor, controls.dropout_key, factor
+        )
+        return sums, norm, tf.identity(controls.stop)
+
+    def update(batch: Any, number: tf.Tensor, controls: Controls) -> StepResult:
+        """Update `number` of the run; scalars."""
+        before = (number % run.steps_per_epoch) * config.batch_size
+        count = tf.cast(tf.minimum(run.examples - before, config.batch_size), tf.float32)
+        factor = None if scale is None else scale.factor()
+        arguments = (batch, number, count, controls, factor)
+        sums, norms, wishes = distribution.strategy.run(one_replica, arguments)
+        # It is of the sum over all replicas, and so the same on each.
+        norm = distribution.strategy.experimental_local_results(norms)[0]
+        if scale is not None:
+            scale.adjust(tf.math.is_finite(norm))
+        total = Sums(*tf.unstack(distribution.sum(sums), num=len(SUMS)))
+        return StepResult(*total, norm, distribution.sum(wishes))
+
+    return update
+
+
+def _resident(run: Run, update: Update) -> Any:
+    """Up to config.steps_per_call updates in one call, with batches of a set on the device."""
+    config = run.config
     # On GPUs one program for a whole call, between whose updates the host does nothing. On CPUs XLA
     # computes convolutions in loops twenty times slower than outside: there each update is one.
-    whole = config.jit_compile and "GPU" in distribution.device_kinds()
+    whole = config.jit_compile and "GPU" in run.distribution.device_kinds()
 
     @tf.function(jit_compile=True if whole else None, autograph=False)
     def updates_of(
@@ -260,4 +281,4 @@ def _compile(run: Run, counter: tf.Variable) -> tuple[Any, Any, Any]:
         rows = updates_of(epoch, first, number, controls)[:number]
         return StepResult(*tf.unstack(rows, num=len(StepResult._fields), axis=1))
 
-    return one, several, resident
+    return resident
