@@ -101,7 +101,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     chosen = _chosen(arguments)
     computing = _computing(list(flag_values["set"].value or []))
     from alexnet_tf import claim_workers
-    from alexnet_tf.claims import rules, running
+    from alexnet_tf.claims import running
+    from alexnet_tf.claims.verdict import as_row
     from alexnet_tf.claims.workers import Worker
     from data_prep import dataset
 
@@ -137,8 +138,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
             _write_pages(root)
     rows = ledger.read(root / ledger.FILE)
     verdicts = {
-        item.name: rules.as_row(ledger.verdict_of(rows, item, flag_values.budget))
-        for item in chosen
+        item.name: as_row(ledger.verdict_of(rows, item, flag_values.budget)) for item in chosen
     }
     print(json.dumps(verdicts, indent=2))
     return FAILED if failures else 0

@@ -15,7 +15,7 @@ from typing import Any
 
 from alexnet_common.errors import UserError
 from alexnet_tf.claims.claim import Claim
-from alexnet_tf.claims.rules import Values, Verdict
+from alexnet_tf.claims.verdict import Values, Verdict
 
 FILE = "ledger.jsonl"
 

@@ -14,7 +14,7 @@ from alexnet_tf.analysis import plots
 from alexnet_tf.claims import imagenet, ledger
 from alexnet_tf.claims.claim import Arm, Claim
 from alexnet_tf.claims.measuring import MEASURES
-from alexnet_tf.claims.rules import Values, Verdict
+from alexnet_tf.claims.verdict import Values, Verdict
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -1,46 +1,18 @@
-"""From rows of measurements to a verdict; a verdict is computed, never typed.
+"""Rules that judge measurements of the arms of a claim.
 
 Each rule states an effect in the direction of the claim (positive: as the paper says), the smallest
 effect that would be worth the claim, and the level at which all looks together may be wrong.
-
-- reproduced: the interval of the effect lies above 0.
-- contradicted: it lies below the smallest effect worth the claim.
-- inconclusive: neither, or the planned seeds are not there yet; with the seeds it would take.
-- not run: an arm has no row.
+`verdict` says what their words mean.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from alexnet_tf.claims import statistics
-
-VERDICTS = ("reproduced", "contradicted", "inconclusive", "not run")
-ALPHA = 0.05
-# Rows of one budget, by arm and seed: a measured number, or None where a run did not reach it.
-Values = Mapping[str, Mapping[int, "float | None"]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What the rows say.
-
-    Attributes:
-        word: one of `VERDICTS`.
-        reason: one sentence.
-        effect: with its interval, where there are pairs.
-        seeds_needed: per arm, where it is inconclusive and a number can be given.
-        smallest_detectable: with the pairs at hand, at 80% power.
-    """
-
-    word: str
-    reason: str
-    effect: statistics.Effect | None = None
-    seeds_needed: int | None = None
-    smallest_detectable: float | None = None
+from alexnet_tf.claims.verdict import ALPHA, Values, Verdict, finite_numbers, judge, missing
 
 
 class Rule(Protocol):
@@ -95,9 +67,9 @@ class PairedDifference:
 
     def verdict(self, values: Values, planned: int) -> Verdict:
         """As `Rule` says."""
-        missing = _missing(values, (self.first, self.second))
-        if missing:
-            return missing
+        not_run = missing(values, (self.first, self.second))
+        if not_run:
+            return not_run
         first, second = values[self.first], values[self.second]
         seeds = sorted(set(first) & set(second))
         differences = []
@@ -106,7 +78,7 @@ class PairedDifference:
             if a is None or b is None or not (math.isfinite(a) and math.isfinite(b)):
                 return Verdict("inconclusive", f"a run of seed {seed} has no finite measurement")
             differences.append(b - a)
-        judged = _judged(differences, planned, self.worth, self.unit, self.scale)
+        judged = judge(differences, planned, self.worth, self.unit, self.scale)
         means = [
             sum(float(arm[seed] or 0) for seed in seeds) / len(seeds)
             for arm in (first, second)
@@ -155,9 +127,9 @@ class RatioOfTimes:
 
     def verdict(self, values: Values, planned: int) -> Verdict:
         """As `Rule` says; a negative number is minus the length of a censored run."""
-        missing = _missing(values, (self.first, self.second))
-        if missing:
-            return missing
+        not_run = missing(values, (self.first, self.second))
+        if not_run:
+            return not_run
         first, second = values[self.first], values[self.second]
         logs, censored = [], 0
         for seed in sorted(set(first) & set(second)):
@@ -171,7 +143,7 @@ class RatioOfTimes:
                 )
             censored += b < 0
             logs.append(math.log(abs(b) / a))
-        judged = _judged(logs, planned, math.log(self.worth), "", 1.0)
+        judged = judge(logs, planned, math.log(self.worth), "", 1.0)
         if judged.effect is None:
             return judged
         ratio = math.exp(judged.effect.mean)
@@ -221,9 +193,9 @@ class Interaction:
     def verdict(self, values: Values, planned: int) -> Verdict:
         """As `Rule` says."""
         arms = (*self.without, *self.with_factor)
-        missing = _missing(values, arms)
-        if missing:
-            return missing
+        not_run = missing(values, arms)
+        if not_run:
+            return not_run
         seeds = sorted(set.intersection(*(set(values[arm]) for arm in arms)))
         effects, interactions = [], []
         for seed in seeds:
@@ -233,7 +205,7 @@ class Interaction:
             a, b, c, d = (float(number) for number in numbers if number is not None)
             effects.append((a - c + b - d) / 2)
             interactions.append((a - c) - (b - d))
-        judged = _judged(effects, planned, self.worth, self.unit, self.scale)
+        judged = judge(effects, planned, self.worth, self.unit, self.scale)
         if judged.effect is None:
             return judged
         mean = sum(interactions) / len(interactions)
@@ -273,11 +245,11 @@ class AgainstReference:
 
     def verdict(self, values: Values, planned: int) -> Verdict:
         """As `Rule` says."""
-        numbers = _finite_numbers(values, self.arm)
+        numbers = finite_numbers(values, self.arm)
         if isinstance(numbers, Verdict):
             return numbers
         differences = [number - self.reference for number in numbers]
-        return _judged(differences, planned, self.worth, self.unit, self.scale)
+        return judge(differences, planned, self.worth, self.unit, self.scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -313,7 +285,7 @@ class NearNumber:
 
     def verdict(self, values: Values, planned: int) -> Verdict:
         """As `Rule` says."""
-        numbers = _finite_numbers(values, self.arm)
+        numbers = finite_numbers(values, self.arm)
         if isinstance(numbers, Verdict):
             return numbers
         counted, alpha = statistics.level_at(len(numbers), planned, ALPHA)
@@ -336,66 +308,5 @@ class NearNumber:
         return Verdict("inconclusive", text, effect, needed)
 
 
-def _missing(values: Values, arms: Sequence[str]) -> Verdict | None:
-    absent = [arm for arm in arms if not values.get(arm)]
-    if absent:
-        return Verdict("not run", f"no row of {', '.join(absent)}")
-    return None
-
-
-def _finite_numbers(values: Values, arm: str) -> list[float] | Verdict:
-    """An arm's measurements in the order of their seeds, or why there is no verdict on them."""
-    missing = _missing(values, (arm,))
-    if missing:
-        return missing
-    numbers = [values[arm][seed] for seed in sorted(values[arm])]
-    finite = [float(number) for number in numbers if number is not None and math.isfinite(number)]
-    if len(finite) < len(numbers):
-        return Verdict("inconclusive", "a run has no finite measurement")
-    return finite
-
-
-def _judged(
-    differences: Sequence[float], planned: int, worth: float, unit: str, scale: float
-) -> Verdict:
-    """The common part: the latest look's interval against 0 and against `worth`."""
-    if not differences:
-        return Verdict("inconclusive", "the arms have no seed in common")
-    counted, alpha = statistics.level_at(len(differences), planned, ALPHA)
-    if not counted:
-        effect = statistics.paired_effect(differences, alpha)
-        return Verdict(
-            "inconclusive",
-            f"{len(differences)} of {planned} planned pairs of seeds are there",
-            effect,
-        )
-    effect = statistics.paired_effect(differences[:counted], alpha)
-    detectable = statistics.smallest_detectable(effect.deviation, counted, alpha)
-    text = (
-        f"effect {effect.mean * scale:+.2f} {unit}, {effect.confidence:.2%} interval "
-        f"{effect.low * scale:+.2f} to {effect.high * scale:+.2f}, {counted} pairs of seeds"
-    ).replace("  ", " ")
-    if effect.low > 0:
-        return Verdict("reproduced", text, effect, None, detectable)
-    if effect.high < worth:
-        return Verdict("contradicted", text, effect, None, detectable)
-    needed = statistics.seeds_needed(worth, effect.deviation, alpha / 2)
-    if detectable is not None:
-        shown = f"{detectable * scale:.2g} {unit}".rstrip()
-        text += f", which show differences of {shown} four times in five"
-    return Verdict("inconclusive", text, effect, needed, detectable)
-
-
 def _exp(value: float) -> float:
     return math.exp(value) if value < 700 else math.inf
-
-
-def as_row(verdict: Verdict) -> dict[str, Any]:
-    """For JSON: unbounded ends become None."""
-    row = dataclasses.asdict(verdict)
-    if row["effect"]:
-        row["effect"] = {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in row["effect"].items()
-        }
-    return row
