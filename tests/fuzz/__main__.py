@@ -5,7 +5,7 @@
 Each target runs in a process of its own with atheris, from the corpus in `tests/fuzz/corpus`, until
 it has used so many CPU seconds. An input at which the program raises anything but its own one-line
 errors is written to --findings, once per place in the code, and so is one that takes too much
-memory. Exit status 1 if there was any.
+memory or time. Exit status 1 if there was any.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ CORPUS = pathlib.Path(__file__).parent / "corpus"
 LONGEST = 4096
 # Of memory, what libFuzzer takes for a leak or a bomb; TensorFlow alone needs a part of it.
 MOST_MEGABYTES = 4096
-# What a file may add to that: a worker of the converter shall stay below 1.5 GB with TensorFlow.
-MOST_ADDED_MEGABYTES = 1100
+# What a file may add to what the process has before the first one: a worker of the converter shall
+# stay below 2 GB.
+MOST_ADDED_MEGABYTES = 1300
+# Of a processor. By the clock, as libFuzzer counts, a busy machine makes any file a slow one.
+MOST_CPU_SECONDS = 20
+HANGS_AFTER_SECONDS = 1200
 
 
 def place(error: BaseException) -> str:
@@ -67,6 +71,7 @@ def run_one(name: str, cpu_seconds: int, findings: pathlib.Path, keep: pathlib.P
 
     def one(content: bytes) -> None:
         counts["inputs"] += 1
+        began = time.process_time()
         try:
             function(content)
             counts["read"] += 1
@@ -76,7 +81,10 @@ def run_one(name: str, cpu_seconds: int, findings: pathlib.Path, keep: pathlib.P
             found(place(error), content, f"{error!r:.300}")
         if peak_megabytes() - peak_before > MOST_ADDED_MEGABYTES:
             found("memory", content, f"peak {peak_megabytes()} MB")
-        used = time.process_time() - start
+        now = time.process_time()
+        if now - began > MOST_CPU_SECONDS:
+            found("time", content, f"{now - began:.0f} CPU s")
+        used = now - start
         if used > cpu_seconds:
             print(
                 f"{name}: {counts['inputs']:,} inputs in {used:.0f} CPU s "
@@ -92,7 +100,8 @@ def run_one(name: str, cpu_seconds: int, findings: pathlib.Path, keep: pathlib.P
 
     arguments = [
         *(sys.argv[0], str(keep), str(CORPUS / name)),
-        *(f"-max_len={LONGEST}", f"-rss_limit_mb={MOST_MEGABYTES}", "-timeout=60"),
+        *(f"-max_len={LONGEST}", f"-rss_limit_mb={MOST_MEGABYTES}"),
+        *(f"-timeout={HANGS_AFTER_SECONDS}", f"-report_slow_units={HANGS_AFTER_SECONDS}"),
         *(f"-artifact_prefix={findings}/{name}-crash-", "-verbosity=0", "-print_final_stats=0"),
     ]
     atheris.Setup(arguments, one)
