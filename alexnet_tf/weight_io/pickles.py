@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any, ClassVar
 
 import numpy as np
@@ -60,6 +60,7 @@ def _scalar(dtype: Any, data: Any) -> Any:
 
 
 _LONGEST_VALUE = 1024
+_PIECE = 1 << 20
 # NumPy has moved them between modules. The class is only named, not called: it stands for itself.
 _NUMPY = {
     "_reconstruct": _reconstruct,
@@ -112,6 +113,9 @@ class Unpickler(pickle._Unpickler):
     """
 
     stack: list[Any]
+    # What `load` finds: the next bytes of the file, and where values go.
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
 
     def __init__(self, file: IO[bytes], more: Mapping[tuple[str, str], Any] | None = None):
         # latin1: arrays pickled by Python 2.
@@ -143,9 +147,22 @@ class Unpickler(pickle._Unpickler):
             # A state dict's own state, the versions of its modules, is left out.
             raise pickle.UnpicklingError(f"a state of a {type(built).__name__}")
 
+    def load_bytearray8(self) -> None:
+        """Bytes that are in the file: pickle's own makes room for as many as it is told of."""
+        left = int.from_bytes(self.read(8), "little")
+        content = bytearray()
+        while left:
+            piece = self.read(min(left, _PIECE))
+            if not piece:
+                raise EOFError("bytes are missing")
+            content += piece
+            left -= len(piece)
+        self.append(content)
+
     dispatch: ClassVar[dict[int, Any]] = {
         **pickle._Unpickler.dispatch,
         pickle.BUILD[0]: load_build,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
     }
 
     def find_class(self, module: str, name: str) -> Any:

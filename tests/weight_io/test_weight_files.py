@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from alexnet_tf.weight_io import weight_files
+from alexnet_tf.weight_io import pickles, weight_files
 from alexnet_tf.weight_io.weights import WeightsError
 from tests.helpers.torch_file import Tensor, save_legacy, save_zip
 
@@ -98,6 +98,17 @@ def test_an_expanded_tensor_cannot_fill_the_memory(no_torch, tmp_path):
         weight_files.read(path)
 
 
+def test_arrays_of_the_newest_protocol_are_read_in_pieces(tmp_path):
+    """BYTEARRAY8, of more than one piece."""
+    array = np.arange(700_000, dtype="f4")
+    for file, protocol in (("a.pkl", 5), ("b.pkl", 4)):
+        (tmp_path / file).write_bytes(pickle.dumps({"conv1": array}, protocol=protocol))
+    with open(tmp_path / "a.pkl", "rb") as five, open(tmp_path / "b.pkl", "rb") as four:
+        found = [pickles.Unpickler(file).load()["conv1"] for file in (five, four)]
+    assert np.array_equal(found[0], array) and np.array_equal(found[1], array)
+    assert b"\x96" in (tmp_path / "a.pkl").read_bytes()[:300]
+
+
 class Harm:
     """Pickled, it asks its reader to make a folder."""
 
@@ -147,6 +158,10 @@ def test_a_few_bytes_cannot_fill_the_memory(tmp_path):
     begin = b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + shape + b"U\x01btR."
     size, message = bytes_wanted(start + begin, tmp_path)
     assert size < 1 << 22 and "an array that begins with the shape" in message
+    # BYTEARRAY8: so many bytes follow.
+    follow = b"\x96" + (1 << 26).to_bytes(8, "little") + b"four."
+    size, message = bytes_wanted(start + follow, tmp_path)
+    assert size < 1 << 22 and "bytes are missing" in message
     size, _ = bytes_wanted(start + b"cnumpy\nndarray\n" + shape + b"\x85R.", tmp_path)
     assert size < 1 << 22
     # A type whose values have that many bytes.
