@@ -23,6 +23,8 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextToPath
 from matplotlib.ticker import FuncFormatter
 
 # Okabe and Ito (2008): told apart by colour-blind readers too; yellow is left out, which on white
@@ -85,6 +87,29 @@ def style() -> Iterator[None]:
 def figure(width: float, height: float) -> Figure:
     """An empty figure, sides in inches; call within `style()`."""
     return Figure(figsize=(width, height))
+
+
+def fitting(text: str, points: float, size: float, weight: str = "normal") -> str:
+    """A text, cut with an ellipsis where it is wider than its place.
+
+    Args:
+        text: the text.
+        points: width of the place, 72 to an inch.
+        size: of the letters, in points.
+        weight: "normal" or "bold".
+    """
+    font = FontProperties(family="sans-serif", size=size, weight=weight)
+
+    def fits(part: str) -> bool:
+        with warnings.catch_warnings():
+            # A letter that the font lacks is told where the figure is drawn.
+            warnings.simplefilter("ignore")
+            width, _, _ = TextToPath().get_text_width_height_descent(part, font, False)
+        return bool(width <= points)
+
+    if fits(text):
+        return text
+    return next((cut for n in range(len(text), 0, -1) if fits(cut := f"{text[:n]}…")), "…")
 
 
 def png(figure: Figure, dpi: int = DPI) -> bytes:

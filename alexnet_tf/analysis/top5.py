@@ -12,7 +12,11 @@ from alexnet_tf.analysis import plots
 
 PER_ROW = 4
 _RIGHT, _OTHER = plots.COLORS[1], plots.COLORS[5]
-_LONGEST = 26
+# Of a title, in characters, before it is cut to its place.
+_LONGEST = 60
+# Widths of the places in points. A title near the width of its image makes
+# the layout shrink images, or put the bars over it; of a bar the percentage needs the rest.
+_TITLE_WIDTH, _NAME_WIDTH = 90, 94
 
 
 def draw(
@@ -45,7 +49,9 @@ def draw(
             label = labels[number]
             if label is not None:
                 picture.text(
-                    0.5, -0.04, shorten(class_titles[label]), transform=picture.transAxes,
+                    0.5, -0.04,
+                    plots.fitting(shorten(class_titles[label]), _TITLE_WIDTH, 8, "bold"),
+                    transform=picture.transAxes,
                     ha="center", va="top", fontweight="bold", fontsize=8,
                 )  # fmt: skip
             _bars(
@@ -65,7 +71,8 @@ def _bars(axis, probabilities, best, class_titles, label) -> None:
     colors = [_RIGHT if number == label else _OTHER for number in order]
     axis.barh(places, probabilities[order], height=0.86, color=colors)
     for place, number in zip(places, order, strict=True):
-        axis.text(0.02, place, shorten(class_titles[number]), va="center", fontsize=7.5)
+        name = plots.fitting(shorten(class_titles[number]), _NAME_WIDTH, 7.5)
+        axis.text(0.02, place, name, va="center", fontsize=7.5)
         axis.text(
             0.99, place, f"{probabilities[number]:.0%}", va="center", ha="right", fontsize=7.5
         )

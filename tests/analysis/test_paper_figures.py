@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 pytest.importorskip("tensorflow")
 
@@ -60,6 +62,29 @@ def test_top5_of_images_without_a_label_and_of_few_classes():
 def test_long_titles_are_cut():
     assert top5.shorten("tabby, tabby cat") == "tabby"
     assert top5.shorten("x" * 40, 10) == "x" * 9 + "…"
+
+
+@pytest.mark.parametrize("letter", ["i", "W", "\u72ac", "$x "])
+def test_top5_names_end_before_their_percentages(letter):
+    count = 5
+    figure = top5.draw(
+        np.zeros((count, 8, 8, 3), np.uint8), np.full((count, 5), 0.2, np.float32),
+        [letter * 40] * 5, [0] * count,
+    )  # fmt: skip
+    with plots.style(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # The font may lack the letter.
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        for place in range(count):
+            picture, bars = figure.axes[2 * place : 2 * place + 2]
+            (title,) = (text.get_window_extent() for text in picture.texts)
+            assert title.y0 >= bars.get_window_extent().y1
+            assert title.width <= picture.get_window_extent().width + 2
+            names, shares = bars.texts[::2], bars.texts[1::2]
+            assert len(names) == len(shares) == 5
+            for name, share in zip(names, shares, strict=True):
+                assert name.get_window_extent().x1 < share.get_window_extent().x0
+                assert len(name.get_text()) > 5
 
 
 @pytest.mark.parametrize("sizes", [(20,), (7, 7, 6), (1,) * 20])
