@@ -2,6 +2,9 @@
 
 import pytest
 
+# Its assertions show their values, as those of tests do.
+pytest.register_assert_rewrite("tests.helpers.short_runs")
+
 from tests.helpers import small_dataset
 from tests.helpers.short_runs import arguments, call
 
