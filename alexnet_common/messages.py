@@ -10,6 +10,8 @@ import textwrap
 HEADING = 15
 # Of files, and of terminals that are wider: longer lines are hard to read.
 WIDEST = 100
+# Environment variable: columns of the lines of a process whose stderr is no terminal.
+TOLD_WIDTH = "ALEXNET_COLUMNS"
 
 
 def log(text: str) -> None:
@@ -34,9 +36,10 @@ def terminal_width() -> int:
 def width() -> int:
     """Columns that a line may have, never more than WIDEST.
 
-    The terminal's if stderr is one, else what COLUMNS says: `launch` tells its workers so.
+    The terminal's if stderr is one, else what `launch` tells its workers. Not COLUMNS: shells and
+    tools export it, and would narrow the lines of files.
     """
-    told = os.environ.get("COLUMNS", "")
+    told = os.environ.get(TOLD_WIDTH, "")
     columns = terminal_width() or (int(told) if told.isdecimal() else 0)
     return min(columns or WIDEST, WIDEST)
 

@@ -37,7 +37,7 @@ from absl import flags
 
 from alexnet_common import command, signals
 from alexnet_common.errors import WRONG_USAGE, UsageError, UserError
-from alexnet_common.messages import log, terminal_width
+from alexnet_common.messages import TOLD_WIDTH, log, terminal_width
 from alexnet_tf.devices import cluster
 
 # Linux: prctl(PR_SET_PDEATHSIG, signal).
@@ -97,9 +97,9 @@ def mark(index: int) -> str:
 
 
 def room(index: int) -> dict[str, str]:
-    """COLUMNS of a worker: what its mark leaves of the terminal; without one nothing is said."""
+    """Width that a worker is told: what its mark leaves of the terminal; nothing without one."""
     columns = terminal_width()
-    return {"COLUMNS": str(max(1, columns - len(mark(index))))} if columns else {}
+    return {TOLD_WIDTH: str(max(1, columns - len(mark(index))))} if columns else {}
 
 
 def with_distribution(arguments: Sequence[str]) -> list[str]:

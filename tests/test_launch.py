@@ -132,7 +132,7 @@ def wait_for(process, line, times):
 @pytest.mark.parametrize(("columns", "told"), [(80, ["76", "75"]), (0, [None, None])])
 def test_workers_are_told_what_their_marks_leave_of_the_terminal(monkeypatch, columns, told):
     monkeypatch.setattr(launch, "terminal_width", lambda: columns)
-    assert [launch.room(index).get("COLUMNS") for index in (9, 10)] == told
+    assert [launch.room(index).get("ALEXNET_COLUMNS") for index in (9, 10)] == told
 
 
 def test_workers_get_a_cluster_and_their_lines_a_mark(start):

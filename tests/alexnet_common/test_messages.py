@@ -37,10 +37,10 @@ def test_the_width_is_the_terminals_up_to_100(monkeypatch, columns, width):
 
 
 @pytest.mark.parametrize(("told", "width"), [(None, 100), ("76", 76), ("300", 100), ("wide", 100)])
-def test_files_have_lines_of_100_or_what_columns_says(monkeypatch, tmp_path, told, width):
-    monkeypatch.delenv("COLUMNS", raising=False)
+def test_files_have_lines_of_100_or_what_launch_says(monkeypatch, tmp_path, told, width):
+    monkeypatch.delenv("ALEXNET_COLUMNS", raising=False)
     if told is not None:
-        monkeypatch.setenv("COLUMNS", told)
+        monkeypatch.setenv("ALEXNET_COLUMNS", told)
     with (tmp_path / "log").open("w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
         assert messages.width() == width

@@ -92,7 +92,7 @@ def kill_and_resume(data, workdir, moments, changes):
 
 
 def _wait_for_step(process, workdir, step):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not any(found >= step for found in checkpoint.steps(workdir / "checkpoints")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)

@@ -134,7 +134,7 @@ def test_a_run_that_is_stretched_refuses_another_length():
     """The rate of every step would be another one."""
     rule = learning_rate.make(config(schedule="cosine"), **LENGTH)
     longer = learning_rate.make(config(schedule="cosine"), steps_per_epoch=10, total_steps=1000)
-    with pytest.raises(UserError, match="910 steps and now is 1000"):
+    with pytest.raises(UserError, match="910 steps and now is 1,000"):
         longer.set_state(rule.get_state())
     rule.set_state(rule.get_state())
     steps = learning_rate.make(config(schedule="steps"), **LENGTH)

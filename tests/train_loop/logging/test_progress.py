@@ -104,7 +104,7 @@ def test_rows_fit_the_terminal(monkeypatch, columns, fits, speed):
 def test_rows_of_workers_fit_what_is_left_of_the_terminal(
     monkeypatch, capsys, columns, stamped, left_out
 ):
-    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("ALEXNET_COLUMNS", str(columns))
     now = datetime.datetime(2026, 11, 26, 9, 5)
     watcher = Progress(2503, 90, now=lambda: now)
     watcher.end_epoch(run_records.epoch(epoch=90, step=225270, is_best=True, seconds_left=86399.0))
