@@ -25,6 +25,8 @@ from alexnet_common.messages import log
 DefineFlags = Callable[[flags.FlagValues], None]
 Main = Callable[[flags.FlagValues, list[str]], "int | None"]
 
+# Seconds after which a key that was pressed has been heard of by the thread that listens.
+_HEARD_WITHIN = 0.2
 _STDOUT_GONE = "error: stdout cannot be written: "
 
 
@@ -46,8 +48,16 @@ def run(define_flags: DefineFlags, main: Main, doc: str | None) -> NoReturn:
 
 def run_until_interrupted(define_flags: DefineFlags, main: Main, doc: str | None) -> NoReturn:
     """As `run`, for commands that compute for long: Ctrl-C ends them within a second."""
-    with signals.ends_on_interrupt():
-        status = call(define_flags, main, doc, sys.argv[1:])
+    with signals.ends_on_interrupt() as pressed:
+        try:
+            status = call(define_flags, main, doc, sys.argv[1:])
+        except Exception:
+            if not pressed.wait(_HEARD_WITHIN):
+                raise
+            status = FAILED
+        if status and status != INTERRUPTED and pressed.wait(_HEARD_WITHIN):
+            log("interrupted")
+            status = INTERRUPTED
     signals.leave(status)
 
 

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
@@ -93,30 +94,49 @@ def pass_on(number: int) -> None:
 
 
 @contextlib.contextmanager
-def ends_on_interrupt() -> Iterator[None]:
+def ends_on_interrupt() -> Iterator[threading.Event]:
     """Within the block, Ctrl-C ends the process within a second, whatever it is doing.
 
     Python raises KeyboardInterrupt between two of its own instructions only; a library that
     compiles or computes can be seconds away from the next one. So the process ends if it is still
     there after `GRACE_SECONDS`. Use it in the main thread, and only where nothing is lost; what
     `files.atomic_writer` has begun is removed.
+
+    Yields:
+        An event that is set once Ctrl-C was pressed: libraries that are interrupted in a function
+        of ours that they call may raise something else than KeyboardInterrupt.
     """
+    over, ending, one_at_a_time = threading.Event(), threading.Event(), threading.Lock()
+    pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield pressed
         return
-    over = threading.Event()
 
     def end(number: int) -> None:
-        if number == signal.SIGINT and not over.wait(GRACE_SECONDS):
-            files.remove_unfinished()
-            log("interrupted")
-            os._exit(INTERRUPTED)
+        if number != signal.SIGINT:
+            return
+        pressed.set()
+        if over.wait(GRACE_SECONDS):
+            return
+        with one_at_a_time:
+            if over.is_set():
+                return
+            ending.set()
+        files.remove_unfinished()
+        log("interrupted")
+        os._exit(INTERRUPTED)
 
     with _heard_by(end):
         try:
-            yield
+            yield pressed
         finally:
-            over.set()
+            with one_at_a_time:
+                over.set()
+            while ending.is_set():
+                # What failed here failed for its files, which are being removed: not with a
+                # status of its own. The other thread ends the process.
+                with contextlib.suppress(KeyboardInterrupt):
+                    time.sleep(1)
 
 
 @contextlib.contextmanager

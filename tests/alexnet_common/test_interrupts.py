@@ -118,6 +118,63 @@ def test_python_that_hears_it_is_left_alone(repository):
     assert interrupted(POLITE, repository) == (0, "cleaned up\n", "")
 
 
+# A library that is interrupted in a function of ours that it calls may raise an error of its own.
+TURNED = """
+import time
+from alexnet_common import command, signals
+from alexnet_common.errors import UserError
+
+signals.GRACE_SECONDS = 50
+
+def main(flag_values, arguments):
+    try:
+        print("begun", flush=True)
+        time.sleep(3600)
+    except KeyboardInterrupt:
+        raise ERROR("cannot be written") from None
+
+command.run_until_interrupted(lambda flag_values: None, main, None)
+"""
+# Fails because its files are being removed.
+REMOVED = """
+import time
+from alexnet_common import command, files, signals
+from alexnet_common.errors import UserError
+
+signals.GRACE_SECONDS = 0
+removing = []
+
+def remove():
+    removing.append(1)
+    time.sleep(2)
+
+files.remove_unfinished = remove
+
+def main(flag_values, arguments):
+    print("begun", flush=True)
+    while not removing:
+        try:
+            time.sleep(0.01)
+        except KeyboardInterrupt:
+            pass
+    raise UserError("cannot be written")
+
+command.run_until_interrupted(lambda flag_values: None, main, None)
+"""
+
+
+@pytest.mark.parametrize("error", ["UserError", "OSError", "RuntimeError"])
+def test_an_interrupt_that_a_library_turned_into_an_error_is_one(repository, error):
+    status, _, err = interrupted(TURNED.replace("ERROR", error), repository)
+    assert (status, err.splitlines()[-1]) == (130, "interrupted")
+    assert "Traceback" not in err
+
+
+def test_a_failure_for_files_that_are_being_removed_is_an_interrupt(repository):
+    status, _, err = interrupted(REMOVED, repository)
+    assert (status, err.splitlines()[-1]) == (130, "interrupted")
+
+
 # Keeps the interpreter's lock for ever, as TensorFlow does while it waits for other workers.
 LOCKED = """
 import ctypes, sys
