@@ -10,7 +10,6 @@ from alexnet_tf.model import costs
 from alexnet_tf.optim import loss_scale
 from alexnet_tf.runs import checkpoint
 from alexnet_tf.train_loop import divergence
-from tests.helpers import small_dataset
 from tests.helpers.short_runs import (
     LONG,
     arguments,
@@ -44,19 +43,6 @@ def test_the_verdict_on_the_weights():
     assert divergence.of_norms({"parameter_norm": 1.0, "update_norm": 2.0}) == divergence.FINE
     verdict = divergence.of_norms({"parameter_norm": 1.0, "update_norm": float("nan")})
     assert verdict.diverged == "update norm"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("divergence") / "data"
-    return small_dataset.make(folder, image_size=28, train=22, validation=10)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(data, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert call(arguments(data, workdir)) == 0
-    return workdir
 
 
 def assert_finite_checkpoints(workdir):
