@@ -5,6 +5,7 @@ Commands that keep nothing worth saving end at once (`ends_on_interrupt`).
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import os
@@ -229,7 +230,8 @@ def leave(status: int) -> NoReturn:
     """Ends the process at once, all that was printed included.
 
     For the end of a command whose files are all closed: taking TensorFlow's objects down one by one
-    can take longer than the whole time between a signal and the kill that follows it.
+    can take longer than the whole time between a signal and the kill that follows it. What
+    libraries have asked to be done at the end is done: it takes temporary files away.
 
     Whoever prints a result that does not arrive has failed.
     """
@@ -240,4 +242,5 @@ def leave(status: int) -> NoReturn:
         status = status or FAILED
     with contextlib.suppress(OSError):
         sys.stderr.flush()
+    atexit._run_exitfuncs()
     os._exit(status)

@@ -211,7 +211,12 @@ def training_epochs(
         data, whole, augmentation, seed=seed, prefetch_batches=1, cache="device"
     )
     row = tf.tile(tf.range(span.batch_size), [steps])
-    return epochs.map(lambda epoch: epoch | {"row": row})
+
+    @tf.autograph.experimental.do_not_convert
+    def with_row(epoch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return epoch | {"row": row}
+
+    return epochs.map(with_row)
 
 
 def shuffled(positions: tf.Tensor, epoch: tf.Tensor, seed: int, examples: int) -> tf.Tensor:
@@ -267,6 +272,8 @@ def _batches(
 ) -> tf.data.Dataset:
     """Batches of the examples that `numbers` names for every place."""
 
+    # Converting it would write a file per function into $TMPDIR and find nothing to convert.
+    @tf.autograph.experimental.do_not_convert
     def make(part: tf.Tensor) -> dict[str, tf.Tensor]:
         places = span.places(part)
         examples = tf.ensure_shape(

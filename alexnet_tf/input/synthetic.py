@@ -63,6 +63,7 @@ def batches(
     label = tf.constant(random.integers(0, data.num_classes, count, np.int32))
     noise = tf.constant(random.normal(0, stddev, (count, 3)).astype(np.float32))
 
+    @tf.autograph.experimental.do_not_convert
     def batch(part: tf.Tensor) -> dict[str, tf.Tensor]:
         places = span.places(part)
         element = {

@@ -32,6 +32,7 @@ def squares(
         (string [B], empty where all is well).
     """
 
+    @tf.autograph.experimental.do_not_convert
     def square(index: tf.Tensor, content: tf.Tensor) -> tuple[tf.Tensor, ...]:
         kind, reason, content, turn = header_graph.inspect(content, upright=upright)
 

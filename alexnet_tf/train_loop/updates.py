@@ -192,14 +192,18 @@ def _compile(run: Run, counter: tf.Variable) -> tuple[Any, Any, Any]:
         counter.assign_add(1)
         return StepResult(*(value[None] for value in result))
 
-    @tf.function
+    @tf.function(autograph=False)
     def several(
         batches: Any, first: tf.Tensor, number: tf.Tensor, controls: Controls
     ) -> StepResult:
+        def body(ahead: tf.Tensor, rows: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            result = update(batches.get_next(), first + ahead, controls)
+            return ahead + 1, rows.write(tf.cast(ahead, tf.int32), tf.stack(result))
+
         rows = tf.TensorArray(tf.float32, size=tf.cast(number, tf.int32))
-        for ahead in tf.range(number):
-            result = update(next(batches), first + ahead, controls)
-            rows = rows.write(tf.cast(ahead, tf.int32), tf.stack(result))
+        _, rows = tf.while_loop(
+            lambda ahead, _: ahead < number, body, (tf.zeros([], tf.int64), rows)
+        )
         return StepResult(*tf.unstack(rows.stack(), num=len(StepResult._fields), axis=1))
 
     return one, several, _resident(run, update)

@@ -45,14 +45,18 @@ def test_a_log_that_cannot_be_written_ends_no_run_but_a_lost_result_is_an_error(
 ):
     workdir = tmp_path / "run"
     other = {"stdout": "stderr", "stderr": "stdout"}[stream]
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     with open("/dev/full", "w") as full:
         process = subprocess.Popen(
             [sys.executable, "-m", "alexnet_tf.train", *arguments(data, workdir)],
             text=True,
+            env=os.environ | {"TMPDIR": str(scratch)},
             **{stream: full, other: subprocess.PIPE},
         )
         said = process.communicate(timeout=120)[other == "stderr"]
     assert_same_run(undisturbed, workdir)
+    assert list(scratch.iterdir()) == []
     if stream == "stderr":
         assert process.returncode == 0
         assert json.loads(said)["step"] == 9
