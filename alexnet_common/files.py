@@ -1,7 +1,7 @@
 """Files on a local disk or in an object store, read and written with one vocabulary.
 
 Local paths use the operating system alone. Paths with a scheme (`gs://`, `s3://`, `file://`)
-use `tf.io.gfile`, which is imported only then.
+use `tf.io.gfile`, which is imported only then; what fails there is an OSError too.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import re
 import shutil
 import socket
 import stat
+import sys
 import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from alexnet_common.errors import UserError
+from alexnet_common import tensorflow_import
+from alexnet_common.errors import UserError, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +37,9 @@ _SPECIAL_FILES = (
     (stat.S_ISBLK, "a device"),
 )
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+# What stands for an open file of this process, whatever that is: a pipe, a terminal, a file.
+_DESCRIPTOR = re.compile(r"/dev/(stdout|stderr)|(?:/dev|/proc/self)/fd/(\d{1,9})")
+_STREAMS = {"stdout": 1, "stderr": 2}
 
 
 def is_remote(path: str) -> bool:
@@ -49,19 +54,29 @@ def join(folder: str, *names: str) -> str:
 
 def exists(path: str) -> bool:
     """Whether there is a file or folder of that name."""
-    return bool(_gfile().exists(path)) if is_remote(path) else os.path.exists(path)
+    if is_remote(path):
+        with _gfile(path) as gfile:
+            return bool(gfile.exists(path))
+    return os.path.exists(path)
 
 
 def is_dir(path: str) -> bool:
     """Whether there is a folder of that name."""
-    return bool(_gfile().isdir(path)) if is_remote(path) else os.path.isdir(path)
+    if is_remote(path):
+        with _gfile(path) as gfile:
+            if gfile.isdir(path):
+                return True
+            # That is False also where nothing can be asked; this says why.
+            gfile.exists(path)
+            return False
+    return os.path.isdir(path)
 
 
 def size(path: str) -> int | None:
     """Size in bytes, or None where there is no such file."""
     if is_remote(path):
-        gfile = _gfile()
-        return int(gfile.stat(path).length) if gfile.exists(path) else None
+        with _gfile(path) as gfile:
+            return int(gfile.stat(path).length) if gfile.exists(path) else None
     try:
         return os.stat(path).st_size
     except FileNotFoundError:
@@ -71,7 +86,8 @@ def size(path: str) -> int | None:
 def make_dirs(path: str) -> None:
     """Makes a folder and its parents; one that is there already is fine."""
     if is_remote(path):
-        _gfile().makedirs(path)
+        with _gfile(path) as gfile:
+            gfile.makedirs(path)
     else:
         os.makedirs(path, exist_ok=True)
 
@@ -79,21 +95,20 @@ def make_dirs(path: str) -> None:
 def list_dir(path: str) -> list[str]:
     """Sorted names in a folder."""
     if is_remote(path):
-        return sorted(name.rstrip("/") for name in _gfile().listdir(path))
+        with _gfile(path) as gfile:
+            return sorted(name.rstrip("/") for name in gfile.listdir(path))
     return sorted(os.listdir(path))
 
 
 def remove(path: str) -> None:
     """Removes a file; one that is gone already is fine."""
     if is_remote(path):
-        gfile = _gfile()
-        if gfile.exists(path):
-            gfile.remove(path)
+        with _gfile(path) as gfile:
+            if gfile.exists(path):
+                gfile.remove(path)
         return
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 def read_bytes(path: str) -> bytes:
@@ -103,11 +118,8 @@ def read_bytes(path: str) -> bytes:
         OSError: the file is missing or cannot be read.
     """
     if is_remote(path):
-        try:
-            with _gfile().GFile(path, "rb") as file:
-                return bytes(file.read())
-        except _remote_errors() as error:
-            raise OSError(f"{path}: {error}") from error
+        with _gfile(path) as gfile, gfile.GFile(path, "rb") as file:
+            return bytes(file.read())
     with open(path, "rb") as local_file:
         return local_file.read()
 
@@ -133,20 +145,23 @@ def expand_user(path: str) -> str:
     return path if is_remote(path) else os.path.expanduser(path)
 
 
-def open_for_reading(path: str) -> Any:
+@contextlib.contextmanager
+def open_for_reading(path: str) -> Iterator[Any]:
     """A binary file object with `read` and `seek`."""
-    return _gfile().GFile(path, "rb") if is_remote(path) else open(path, "rb")
+    if is_remote(path):
+        with _gfile(path) as gfile, gfile.GFile(path, "rb") as file:
+            yield file
+        return
+    with open(path, "rb") as local_file:
+        yield local_file
 
 
 @contextlib.contextmanager
 def open_for_writing(path: str) -> Iterator[Any]:
     """A binary file object for a new file, whose content is on the disk when the block ends."""
     if is_remote(path):
-        try:
-            with _gfile().GFile(path, "wb") as file:
-                yield file
-        except _remote_errors() as error:
-            raise OSError(f"{path}: {error}") from error
+        with _gfile(path) as gfile, gfile.GFile(path, "wb") as file:
+            yield file
         return
     with open(path, "wb") as local_file:
         yield local_file
@@ -184,15 +199,15 @@ def atomic_writer(path: str | os.PathLike[str]) -> Iterator[Any]:
     """A binary file object whose content appears under `path` when the block ends, or not at all.
 
     The folder is made if needed. The content is on the disk before the name is, so that the file is
-    whole or absent also after a power cut; `path` keeps what it held if anything fails. A pipe or a
-    device, such as /dev/stdout, is written to as it is.
+    whole or absent also after a power cut; `path` keeps what it held if anything fails. A pipe, a
+    device and what stands for an open file, such as /dev/stdout, are written to as they are.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
     final = os.fspath(path)
     if _is_special(final):
-        with open(final, "wb") as special:
+        with named_in_errors(final, final), _open_special(final) as special:
             yield special
         return
     make_dirs(os.path.dirname(final) or ".")
@@ -264,13 +279,22 @@ def check_writable(path: str, flag: str) -> None:
 
 
 def _is_special(path: str) -> bool:
-    """Whether something lies there that is neither a file nor a folder."""
-    return (
-        not is_remote(path)
-        and os.path.exists(path)
-        and not os.path.isfile(path)
-        and not os.path.isdir(path)
-    )
+    """Whether something lies there that is neither a file nor a folder of its own."""
+    if is_remote(path):
+        return False
+    there = os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+    return there or _DESCRIPTOR.fullmatch(path) is not None
+
+
+def _open_special(path: str) -> BinaryIO:
+    match = _DESCRIPTOR.fullmatch(path)
+    if match is None:
+        return open(path, "wb")
+    descriptor = _STREAMS[match[1]] if match[1] else int(match[2])
+    if descriptor == _STREAMS["stdout"]:
+        sys.stdout.flush()
+    # Opened by its name, a file would be cut off, and go on at a place of its own.
+    return os.fdopen(os.dup(descriptor), "wb")
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
@@ -308,7 +332,8 @@ def write_if_absent(path: str, data: bytes) -> bool:
 def publish(temporary: str, path: str) -> None:
     """Renames a finished temporary file to its final name, replacing what was there."""
     if is_remote(path):
-        _gfile().rename(temporary, path, overwrite=True)
+        with _gfile(path) as gfile:
+            gfile.rename(temporary, path, overwrite=True)
         return
     os.replace(temporary, path)
     sync(os.path.dirname(path) or ".")
@@ -356,19 +381,17 @@ def array_from_bytes(data: bytes) -> np.ndarray:
 
 def remove_quietly(path: str) -> None:
     """Removes a file on the way out of an error, which must not be hidden by another one."""
-    try:
+    with contextlib.suppress(Exception):
         remove(path)
-    except Exception:
-        pass
 
 
-def _gfile() -> Any:
+@contextlib.contextmanager
+def _gfile(path: str) -> Iterator[Any]:
+    """TensorFlow's file systems, whose errors become an OSError that names `path`."""
+    tensorflow_import.import_tensorflow()
     import tensorflow as tf
 
-    return tf.io.gfile
-
-
-def _remote_errors() -> tuple[type[BaseException], ...]:
-    import tensorflow as tf
-
-    return (OSError, tf.errors.OpError)
+    try:
+        yield tf.io.gfile
+    except tf.errors.OpError as error:
+        raise OSError(f"{path}: {one_line(error.message)}") from error
