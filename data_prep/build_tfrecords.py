@@ -37,6 +37,7 @@ from data_prep.shards import (
     estimate,
     ownership,
     plan,
+    repeats,
     sidecars,
     statistics,
     tfds_info,
@@ -250,6 +251,8 @@ def report(result: dataset.Dataset) -> int:
     ]
     if untrained:
         log(f"warning: {_some(untrained)} of {result.num_classes:,} without a training image left")
+    for note in repeats.notes(result.document):
+        log(note)
     log(f"mean RGB            {_row(result.channel_mean)}")
     log(f"  on ImageNet, 2012 {_row(statistics.AUTHOR_CHANNEL_MEAN)}")
     author = _row(statistics.AUTHOR_PCA_STANDARD_DEVIATIONS)

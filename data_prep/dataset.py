@@ -24,6 +24,8 @@ DATASET_FILE = "dataset.json"
 MEAN_IMAGE_FILE = "mean_image.npy"
 IMAGE_KEYS = {"jpeg": "image/encoded", "uint8": "image/raw", "centered": "image/raw"}
 LABEL_KEY = "image/class/label"
+# The photographs in several classes or splits; left out where there are none.
+REPEATED_FIELD = "repeated_photographs"
 LABEL_ORDERS = ("sorted", "devkit")
 EXIF_ORIENTATIONS = ("ignore", "apply")
 
@@ -274,6 +276,11 @@ def _parse_checked(document: dict[str, Any], directory: str) -> Dataset:
     _check(label_order in LABEL_ORDERS, f"label_order {label_order!r} is unknown")
     exif_orientation = document.get("exif_orientation", "ignore")
     _check(exif_orientation in EXIF_ORIENTATIONS, f"exif_orientation {exif_orientation!r}")
+    for repeated in document.get(REPEATED_FIELD, {}).values():
+        _integer(repeated["count"], 1)
+        for split_and_key in repeated["as"]:
+            _check(len(_texts(split_and_key)) == 2, f"{REPEATED_FIELD} {split_and_key!r}")
+        _check(len(repeated["as"]) == 2, f"{REPEATED_FIELD} {repeated['as']!r}")
     names = _texts(document["class_names"])
     _check(len(names) > 0, "no class")
     _check(len(set(names)) == len(names), "a class is named twice")

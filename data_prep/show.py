@@ -25,7 +25,7 @@ from alexnet_common.counting import counted
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
 from data_prep import dataset
-from data_prep.shards import records, statistics
+from data_prep.shards import records, repeats, statistics
 
 THUMBNAIL = 128
 GAP = 2
@@ -151,6 +151,7 @@ def describe(the_dataset: dataset.Dataset) -> str:
             f"{name}: {counted(split.count, 'image')}, {per_class} per class, "
             f"{counted(len(split.shards), 'shard')}, {size:,} bytes, {len(split.skipped):,} skipped"
         )
+    lines += repeats.notes(the_dataset.document)
     lines += [
         f"mean RGB, 0 to 255            {row(the_dataset.channel_mean)}",
         f"  on ImageNet, 2012           {row(statistics.AUTHOR_CHANNEL_MEAN)}",

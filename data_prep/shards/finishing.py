@@ -8,7 +8,7 @@ import numpy as np
 from alexnet_common import files, installed
 from alexnet_common.errors import UserError
 from data_prep import dataset
-from data_prep.shards import records, sidecars, statistics
+from data_prep.shards import records, repeats, sidecars, statistics
 from data_prep.shards.plan import Plan, SplitPlan
 from data_prep.shards.statistics import PixelSums
 
@@ -30,8 +30,9 @@ def finish(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | N
         return None
     of_records = records_fingerprint(plan, fingerprint, sums)
     splits: dict[str, Any] = {}
+    photographs = repeats.Photographs()
     for split in plan.splits:
-        described = _describe_split(plan, split, of_records, output_dir)
+        described = _describe_split(plan, split, of_records, output_dir, photographs)
         if described is None:
             return None
         splits[split.name] = described
@@ -62,11 +63,18 @@ def finish(plan: Plan, fingerprint: str, output_dir: str) -> dataset.Dataset | N
             "mean_image": {"name": dataset.MEAN_IMAGE_FILE, "sha256": mean_sha256},
         },
     }
+    repeated = photographs.repeated()
+    if repeated:
+        document[dataset.REPEATED_FIELD] = repeated
     return dataset.save(output_dir, document)
 
 
 def _describe_split(
-    plan: Plan, split: SplitPlan, fingerprint: str, output_dir: str
+    plan: Plan,
+    split: SplitPlan,
+    fingerprint: str,
+    output_dir: str,
+    photographs: repeats.Photographs,
 ) -> dict[str, Any] | None:
     """One split as `dataset.json` holds it, and its index written; None if a shard is missing."""
     class_counts = [0] * len(plan.class_names)
@@ -78,13 +86,15 @@ def _describe_split(
         done = sidecars.read_records(output_dir, fingerprint, name)
         if done is None or files.size(files.join(output_dir, name)) != done.bytes:
             return None
-        if done.count + len(done.skipped) != len(split.shard_images(number)):
+        planned = split.shard_images(number)
+        if done.count + len(done.skipped) != len(planned):
             raise UserError(f"{name}: other images than planned; remove it and run again")
         described.append(
             {"name": name, "count": done.count, "bytes": done.bytes, "sha256": done.sha256}
         )
         rows.append(records.index_rows(number, list(done.payload_lengths)))
         skipped.extend({"key": key, "reason": reason} for key, reason in done.skipped)
+        photographs.add(split.name, planned, {key for key, _ in done.skipped}, done.digests)
         for index, count in done.class_counts.items():
             class_counts[index] += count
     index_name = f"{split.name}-index.npy"

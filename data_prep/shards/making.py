@@ -15,7 +15,7 @@ import numpy as np
 from alexnet_common import files
 from alexnet_common.errors import UserError, one_line
 from data_prep.pixels.errors import ImageError
-from data_prep.shards import records, sidecars
+from data_prep.shards import records, repeats, sidecars
 from data_prep.shards.plan import Settings
 from data_prep.shards.statistics import Accumulator
 from data_prep.sources import listing
@@ -86,6 +86,22 @@ class Outcome:
     oddities: Oddities = Oddities()
 
 
+@dataclasses.dataclass
+class _Seen:
+    """What is gathered about the images of a shard while they are converted.
+
+    `digests` grows by those of `repeats.digest`, for every record one.
+    """
+
+    skipped: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    odd: list[Oddities] = dataclasses.field(default_factory=list)
+    digests: bytearray = dataclasses.field(default_factory=bytearray)
+
+    def oddities(self) -> Oddities:
+        """All of them together."""
+        return sum(self.odd, Oddities())
+
+
 def make(job: Job, report: Callable[[int], None]) -> Outcome:
     """Makes the shard of a job, unless it is there, complete and undamaged.
 
@@ -101,12 +117,11 @@ def make(job: Job, report: Callable[[int], None]) -> Outcome:
     if finished is not None:
         report(len(job.images))
         return finished
-    skipped: list[tuple[str, str]] = []
     accumulator = Accumulator(job.settings.image_size)
-    seen: list[Oddities] = []
-    images = _converted(job, skipped, accumulator, seen, report)
+    seen = _Seen()
+    images = _converted(job, accumulator, seen, report)
     if job.write_records:
-        result = _write(job, images, skipped, seen)
+        result = _write(job, images, seen)
         if job.write_statistics:
             _write_statistics(job, accumulator)
         sidecars.write_records(job.output_dir, job.fingerprint, result)
@@ -114,7 +129,7 @@ def make(job: Job, report: Callable[[int], None]) -> Outcome:
         for _ in images:
             pass
         _write_statistics(job, accumulator)
-    return Outcome(tuple(skipped), was_finished=False, oddities=sum(seen, Oddities()))
+    return Outcome(tuple(seen.skipped), was_finished=False, oddities=seen.oddities())
 
 
 def file_sha256(path: str) -> str:
@@ -174,15 +189,15 @@ def _finished(job: Job) -> Outcome | None:
 
 def _converted(
     job: Job,
-    skipped: list[tuple[str, str]],
     accumulator: Accumulator,
-    seen: list[Oddities],
+    seen: _Seen,
     report: Callable[[int], None],
 ) -> Iterator[tuple[SourceImage, np.ndarray]]:
     """Yields the images of a job as uint8 squares; those that fail are skipped or end it."""
     from data_prep.pixels import exif, images
 
     settings = job.settings
+    skipped = seen.skipped
     for image in job.images:
         try:
             data = listing.read_image(image)
@@ -204,9 +219,11 @@ def _converted(
         rotated = header.orientation != exif.AS_STORED
         enlarged = settings.image_size > ENLARGED * min(header.width, header.height)
         if rotated or enlarged:
-            seen.append(Oddities(int(rotated), int(enlarged)))
+            seen.odd.append(Oddities(int(rotated), int(enlarged)))
         if job.write_statistics:
             accumulator.add(pixels)
+        if job.write_records:
+            seen.digests += repeats.digest(data)
         yield image, pixels
         report(1)
 
@@ -220,8 +237,7 @@ def _where(image: SourceImage) -> str:
 def _write(
     job: Job,
     converted: Iterator[tuple[SourceImage, np.ndarray]],
-    skipped: list[tuple[str, str]],
-    seen: list[Oddities],
+    seen: _Seen,
 ) -> sidecars.Records:
     path = files.join(job.output_dir, job.shard_name)
     temporary = files.temporary_name(path)
@@ -253,8 +269,9 @@ def _write(
         sha256=sha256,
         payload_lengths=tuple(lengths),
         class_counts=dict(sorted(class_counts.items())),
-        skipped=tuple(skipped),
-        **dataclasses.asdict(sum(seen, Oddities())),
+        skipped=tuple(seen.skipped),
+        digests=bytes(seen.digests),
+        **dataclasses.asdict(seen.oddities()),
     )
 
 

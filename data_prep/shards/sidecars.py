@@ -6,6 +6,7 @@ training split. A sidecar that is damaged, or of another plan, counts as not the
 """
 
 import base64
+import builtins
 import dataclasses
 import hashlib
 import json
@@ -26,6 +27,8 @@ class Records:
 
     `class_counts` maps class index to number of images; `skipped` holds (key, reason). `rotated`
     and `enlarged` count what `making.Oddities` names; 0 in sidecars that were written before.
+    `digests` are those of `repeats.digest`, joined in the order of the records; b"" in sidecars
+    that were written before.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Records:
     skipped: tuple[tuple[str, str], ...]
     rotated: int
     enlarged: int
+    digests: builtins.bytes = b""
 
 
 def folder(output_dir: str) -> str:
@@ -49,6 +53,7 @@ def write_records(output_dir: str, fingerprint: str, records: Records) -> None:
     fields = dataclasses.asdict(records)
     # JSON's keys are texts; integers would read back with another digest.
     fields["class_counts"] = {str(index): n for index, n in records.class_counts.items()}
+    fields["digests"] = base64.b64encode(records.digests).decode()
     _write(_path(output_dir, records.name, "records"), fingerprint, fields)
 
 
@@ -68,9 +73,18 @@ def read_records(output_dir: str, fingerprint: str, shard_name: str) -> Records 
             skipped=tuple((key, reason) for key, reason in fields["skipped"]),
             rotated=fields.get("rotated", 0),
             enlarged=fields.get("enlarged", 0),
+            digests=_digests(fields),
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _digests(fields: dict[str, Any]) -> bytes:
+    """Of every record, or b""."""
+    digests = base64.b64decode(fields.get("digests", ""))
+    if len(digests) not in (0, 8 * fields["count"]):
+        raise ValueError("digests of other records")
+    return digests
 
 
 def write_statistics(output_dir: str, fingerprint: str, shard_name: str, sums: PixelSums) -> None:
