@@ -13,7 +13,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,24 +47,36 @@ def first_examples(
 
     Returns:
         Example indices per class index.
+
+    Raises:
+        UserError: a shard is damaged.
     """
     missing = {
         label: min(count, the_dataset.split(split).class_counts[label])
         for label, count in wanted.items()
     }
     result: dict[int, list[int]] = {label: [] for label in wanted}
-    place = 0
-    for number in range(len(the_dataset.split(split).shards)):
-        with files.open_for_reading(the_dataset.shard_path(split, number)) as file:
-            for payload in records.read_payloads(file):
-                if not any(missing.values()):
-                    return result
-                label = _field(the_dataset, payload, dataset.LABEL_KEY) - the_dataset.label_offset
-                if missing.get(label, 0) > 0:
-                    missing[label] -= 1
-                    result[label].append(place)
-                place += 1
+    left = sum(missing.values())
+    for place, payload in enumerate(_payloads(the_dataset, split)):
+        if not left:
+            break
+        label = _field(the_dataset, payload, dataset.LABEL_KEY) - the_dataset.label_offset
+        if missing.get(label, 0) > 0:
+            missing[label] -= 1
+            left -= 1
+            result[label].append(place)
     return result
+
+
+def _payloads(the_dataset: dataset.Dataset, split: str) -> Iterator[bytes]:
+    """The records of a split, in order."""
+    for number in range(len(the_dataset.split(split).shards)):
+        path = the_dataset.shard_path(split, number)
+        try:
+            with files.open_for_reading(path) as file:
+                yield from records.read_payloads(file)
+        except records.RecordError as error:
+            raise UserError(f"{path}: {error}; see data_prep.verify") from error
 
 
 def example_images(

@@ -1,4 +1,4 @@
-"""What a conversion will take, from the plan and a sample of its images: nothing is written."""
+"""What a conversion will take, from the plan and a sample of its images: no shard is written."""
 
 import os
 import shutil
@@ -87,13 +87,18 @@ def _measure(the_plan: Plan, split: SplitPlan) -> dict[str, Any]:
         "shards": split.num_shards,
         "class_counts": class_counts,
         "bytes": round(record_bytes * len(split.images)),
-        "cpu_seconds": measured["seconds"] / max(1, len(sample)) * len(split.images),
+        "cpu_seconds": measured["seconds_per_image"] * len(split.images),
         "sample": {"images": len(sample), "failed": measured["failed"]},
     }
 
 
 def measure_sample(job: making.Job, report: workers.Report) -> dict[str, Any]:
-    """Converts the images of a job and keeps nothing but their size, time and failures."""
+    """Converts the images of a job and keeps nothing but their size, time and failures.
+
+    Returns:
+        `record_bytes` of all together, `seconds_per_image`, and `failed`: `key` and `reason` of
+        each that cannot be converted.
+    """
     from data_prep.pixels import images
     from data_prep.shards.statistics import Accumulator
 
@@ -117,8 +122,8 @@ def measure_sample(job: making.Job, report: workers.Report) -> dict[str, Any]:
                 accumulator.add(pixels)
             total += len(making.encode_record(job, image, pixels))
         report(1)
-    seconds = time.perf_counter() - begin
-    return {"record_bytes": total, "seconds": seconds, "failed": failed}
+    seconds = (time.perf_counter() - begin) / max(1, len(job.images) - 1)
+    return {"record_bytes": total, "seconds_per_image": seconds, "failed": failed}
 
 
 def _free_bytes(output_dir: str) -> int | None:

@@ -116,7 +116,8 @@ def check_archive(path: str, checksum: bool) -> str | None:
     """Compares an archive of a published name with the published size, and on request its MD5.
 
     Returns:
-        The comparison in one line, or None for a file of another name.
+        The comparison in one line, or None where nothing was compared: a file of another name, or
+        one whose size is not published.
 
     Raises:
         UserError: the size or the checksum is another one.
@@ -131,6 +132,8 @@ def check_archive(path: str, checksum: bool) -> str | None:
             f"{path}: {actual:,} bytes, the published file has {size:,} (incomplete download?)"
         )
     if not checksum:
+        if size is None:
+            return None
         return f"{path}: {actual:,} bytes, as published; --checksums compares its MD5 too"
     digest = hashlib.md5(usedforsecurity=False)
     with open(path, "rb") as file:

@@ -2,7 +2,8 @@
 
 One file of NumPy arrays per source, `<dataset>/.conversion/index-<name>.npz`, taken only while
 every file of the source has the same name, size and time of change. It is a cache: whatever is
-wrong with it, the source is listed again.
+wrong with it, the source is listed again. Two sources may be files of the same name in different
+folders, so the name has a digest of the path.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ _COLUMNS = {"ends": "q", "folder_ids": "i", "path_ids": "i", "offsets": "q", "si
 
 def kept(
     cache_folder: str | None,
-    path: str,
+    name: str,
     parts: Sequence[str],
     make: Callable[[], tuple[FileTable, dict[str, Any]]],
 ) -> tuple[FileTable, dict[str, Any]]:
@@ -34,14 +35,13 @@ def kept(
 
     Args:
         cache_folder: where the index lies; None for nowhere.
-        path: what the user named.
+        name: of the index among those of a dataset, as `name_of` gives it.
         parts: the files of the source, in a fixed order; the table's paths.
         make: lists the source; the second result holds plain JSON.
     """
     if cache_folder is None:
         return make()
     sizes, identity = _identity(parts)
-    name = os.path.basename(os.path.normpath(path))
     cache = files.join(cache_folder, f"index-{name}.npz")
     cached = _load(cache, parts, sizes, identity)
     if cached is not None:
@@ -59,6 +59,13 @@ def kept(
         else:
             _save(file, table, extra, identity)
     return table, extra
+
+
+def name_of(path: str) -> str:
+    """A name for the index of what the user named; no other path of this machine has the same."""
+    path = os.path.abspath(path)
+    digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return f"{os.path.basename(path)}-{digest}"
 
 
 def _identity(parts: Sequence[str]) -> tuple[np.ndarray, str]:

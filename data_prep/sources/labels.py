@@ -75,8 +75,7 @@ def parse(path: str, content: bytes, names: Sequence[str], devkit: Devkit | None
             raise UserError(f"{path}:{number}: expected 'filename class', found {_short(line)}")
         if place == 0 and _is_header(pair[0], image_names):
             continue
-        if labels.setdefault(pair[0], pair[1]) != pair[1]:
-            raise UserError(f"{path}:{number}: a second class for {pair[0]}")
+        _note(labels, *pair, f"{path}:{number}")
     return labels
 
 
@@ -191,7 +190,7 @@ def _stems(names: Collection[str]) -> dict[str, str]:
 
 def _kaggle(path: str, lines: list[tuple[int, str]], names: Sequence[str]) -> dict[str, str]:
     by_stem = {os.path.splitext(name)[0]: name for name in names}
-    labels = {}
+    labels: dict[str, str] = {}
     for number, line in lines:
         cells = _cells(line, ",")
         words = cells[1].split() if cells is not None and len(cells) == 2 else []
@@ -200,5 +199,11 @@ def _kaggle(path: str, lines: list[tuple[int, str]], names: Sequence[str]) -> di
                 f"{path}:{number}: expected 'ImageId,class box ...', found {_short(line)}"
             )
         # Kaggle leaves the ending out; ILSVRC's is .JPEG.
-        labels[by_stem.get(cells[0], f"{cells[0]}.JPEG")] = words[0]
+        _note(labels, by_stem.get(cells[0], f"{cells[0]}.JPEG"), words[0], f"{path}:{number}")
     return labels
+
+
+def _note(labels: dict[str, str], name: str, label: str, where: str) -> None:
+    """Adds the class of a file; a line may say the same again, but nothing else."""
+    if labels.setdefault(name, label) != label:
+        raise UserError(f"{where}: a second class for {name}")

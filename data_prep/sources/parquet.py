@@ -44,7 +44,10 @@ def scan(
         # An index without its flat file is of no use: it is made with it.
         fresh = None if os.path.exists(target) else _unpack(shard, target)
         part, extra = index_file.kept(
-            cache_folder, target, [target], functools.partial(_made, fresh, shard, target)
+            cache_folder,
+            os.path.basename(target),
+            [target],
+            functools.partial(_made, fresh, shard, target),
         )
         names = names or tuple(extra["names"])
         for row in range(len(part)):

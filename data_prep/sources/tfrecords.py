@@ -50,7 +50,7 @@ def scan(path: str, shards: Sequence[str], cache_folder: str | None) -> tuple[Fi
             first = max(first, _add(table, shard))
         return table, {"first": first}
 
-    table, extra = index_file.kept(cache_folder, path, shards, make)
+    table, extra = index_file.kept(cache_folder, index_file.name_of(path), shards, make)
     return table, 0 if "0" in table.folders else int(extra["first"])
 
 

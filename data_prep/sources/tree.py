@@ -103,7 +103,7 @@ def _archive(path: str, plain: str, cache_folder: str | None, coding: int) -> Tr
             raise archives.ArchiveError(f"{path}: refused, {twice!r} is in it twice")
         return table, extra
 
-    table, extra = index_file.kept(cache_folder, path, [plain], make)
+    table, extra = index_file.kept(cache_folder, index_file.name_of(path), [plain], make)
     return Tree(table, extra["folders"], extra["hidden"])
 
 
@@ -121,7 +121,7 @@ def _class_tars(path: str, tars: list[str], cache_folder: str | None) -> Tree:
             extra["hidden"] += more["hidden"]
         return table, extra
 
-    table, extra = index_file.kept(cache_folder, path, tars, make)
+    table, extra = index_file.kept(cache_folder, index_file.name_of(path), tars, make)
     return Tree(table, extra["folders"], extra["hidden"])
 
 

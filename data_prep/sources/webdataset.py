@@ -50,7 +50,7 @@ def scan(path: str, shards: Sequence[str], cache_folder: str | None) -> FileTabl
             _add(table, shard)
         return table, {}
 
-    return index_file.kept(cache_folder, path, shards, make)[0]
+    return index_file.kept(cache_folder, index_file.name_of(path), shards, make)[0]
 
 
 def _add(table: FileTable, shard: str) -> None:

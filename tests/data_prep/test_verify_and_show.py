@@ -204,6 +204,21 @@ def test_an_unknown_class_or_split_to_show(
         assert flag.split("=")[1] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("converted", ["jpeg"], indirect=True)
+def test_a_damaged_shard_to_show_is_named(
+    converted: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = converted / "train-00000-of-00002"
+    content = bytearray(shard.read_bytes())
+    content[int(dataset.load(converted).index("train")[1, 1]) + 9] ^= 1
+    shard.write_bytes(content)
+    arguments = [f"--data_dir={converted}", f"--output_dir={tmp_path / 'pictures'}"]
+    assert command.call(show.define_flags, show.main, show.__doc__, arguments) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: {shard}: record 1: damaged content")
+    assert not (tmp_path / "pictures").exists()
+
+
 def test_every_class_has_a_sheet_of_its_own() -> None:
     long = "x" * 254
     names = show.file_names(["a b", "a_b", "a/b", "A_B", "a_b-1", "caf\u00e9", "cafe\u0301", long])

@@ -1,6 +1,7 @@
 """Tar archives read in place: like the standard library's reader, and never more trusting."""
 
 import io
+import os
 import pathlib
 import tarfile
 
@@ -78,7 +79,7 @@ def test_the_index_is_kept_and_used_while_it_fits(tmp_path: pathlib.Path) -> Non
         return [table.path(row) for row in range(len(table))]
 
     assert listed() == [f"cat/{name}" for name in CONTENT]
-    cache = folder / "index-x.tar.npz"
+    (cache,) = folder.glob("index-x.tar-*.npz")
     stored = dict(np.load(cache))
     stored["names"] = np.frombuffer(b"A.jpgB.jpgC.jpg", np.uint8)
     np.savez(cache, **stored)
@@ -90,6 +91,22 @@ def test_the_index_is_kept_and_used_while_it_fits(tmp_path: pathlib.Path) -> Non
         assert listed() == [*CONTENT, "d.jpg"]
 
 
+def test_archives_of_one_name_and_time_are_not_taken_for_each_other(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Those of reproducible builds are all of one time, and small ones of one size."""
+    listed = {}
+    for folder, name in (("train", "a.jpg"), ("validation", "b.jpg")):
+        (tmp_path / folder).mkdir()
+        path = write_tar(tmp_path / folder / "images.tar", {f"cat/{name}": b"data"})
+        os.utime(path, (0, 0))
+        table = tree.scan(str(path), str(tmp_path / "cache")).table
+        listed[folder] = [table.path(row) for row in range(len(table))]
+    assert listed == {"train": ["cat/a.jpg"], "validation": ["cat/b.jpg"]}
+    # Each has an index of its own, so that the next run lists neither.
+    assert len(list((tmp_path / "cache").glob("index-images.tar-*.npz"))) == 2
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [("sizes", 10**12), ("offsets", -5), ("path_ids", 1), ("folder_ids", 7), ("ends", 99)],
@@ -99,7 +116,7 @@ def test_a_cache_that_points_outside_is_not_believed(
 ) -> None:
     path = write_tar(tmp_path / "x.tar", CONTENT)
     expected = [tree.scan(str(path), str(tmp_path)).table.place(row) for row in range(3)]
-    cache = tmp_path / "index-x.tar.npz"
+    (cache,) = tmp_path.glob("index-x.tar-*.npz")
     stored = dict(np.load(cache))
     stored[column] = stored[column].copy()
     stored[column][2] = value

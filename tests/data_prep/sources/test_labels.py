@@ -103,6 +103,13 @@ def test_kaggles_file_with_a_mark_and_any_ending(tmp_path: pathlib.Path) -> None
     assert labels.read(str(tmp_path / "solution.csv"), NAMES, None) == EXPECTED
 
 
+def test_kaggles_file_says_one_class_of_an_image() -> None:
+    content = b"ImageId,PredictionString\na,cat 1 2 3 4\na,cat 5 6 7 8\nb,dog 1 2 3 4\n"
+    assert labels.parse("s.csv", content, NAMES, None) == EXPECTED
+    with pytest.raises(UserError, match=r"^s\.csv:5: a second class for b\."):
+        labels.parse("s.csv", content + b"b,cat 1 2 3 4\n", NAMES, None)
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 def test_spreadsheets_unicode_text(encoding: str) -> None:
     mark = "\ufeff" if encoding == "utf-16-be" else ""
