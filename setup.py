@@ -103,6 +103,7 @@ setup(
         "columns": COLUMNS,
         "parquet": PARQUET,
         "beam": BEAM,
+        "dask": [*BEAM, "dask>=2024.4", "distributed>=2024.4"],
         # python -m alexnet_tf.export --formats=onnx.
         "onnx": ["tf2onnx>=1.16"],
         "benchmark": ["opencv-python-headless>=4.8"],

@@ -9,15 +9,12 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from alexnet_common import tensorflow_import
 from alexnet_common.counting import counted
 from alexnet_common.errors import UserError, one_line
 from alexnet_common.messages import log
-from data_prep.shards import job_files, making, workers
-
-_LOCAL_RUNNERS = ("directrunner", "fnapirunner")
+from data_prep.shards import beam_options, job_files, making, workers
 
 
 class BeamJobs:
@@ -27,10 +24,11 @@ class BeamJobs:
         """Jobs on the runner that Beam's own pipeline options name, as `--runner=FlinkRunner`.
 
         Raises:
-            UserError: apache-beam is not installed, or does not know an option.
+            UsageError: Beam does not know the runner or an option.
+            UserError: apache-beam, or what the runner needs, is not installed.
         """
         self._options = list(options)
-        _library()
+        self._parsed = beam_options.parse(self._options)
 
     def __call__(
         self,
@@ -60,7 +58,8 @@ class BeamJobs:
             # An outcome of an earlier run must not be taken for one of this.
             job_files.remove(job)
         try:
-            _run([job_files.write_job(job) for job in jobs], self._options, num_workers)
+            beam_options.set_defaults(self._parsed, self._options, num_workers)
+            _run([job_files.write_job(job) for job in jobs], self._parsed)
             return [_outcome(job, check) for job in jobs]
         finally:
             for job in jobs:
@@ -100,9 +99,9 @@ def _outcome(job: making.Job, check: Callable[[making.Outcome], None]) -> making
     return outcome
 
 
-def _run(paths: list[str], options: list[str], num_workers: int) -> None:
-    beam = _library()
-    pipeline = beam.Pipeline(options=_pipeline_options(options, num_workers))
+def _run(paths: list[str], parsed: beam_options.Parsed) -> None:
+    beam = beam_options.library()
+    pipeline = beam.Pipeline(runner=parsed.runner, options=parsed.options)
     with workers.environment(workers.WORKER_ENVIRONMENT), _quiet():
         _ = (
             pipeline
@@ -123,32 +122,6 @@ def _run(paths: list[str], options: list[str], num_workers: int) -> None:
             ) from error
     if state != beam.runners.runner.PipelineState.DONE:
         raise UserError(f"the Beam pipeline ended as {state}; finished shards are kept")
-
-
-def _pipeline_options(options: list[str], num_workers: int) -> Any:
-    from apache_beam.options import pipeline_options
-
-    parsed = pipeline_options.PipelineOptions(options)
-    runner = (parsed.view_as(pipeline_options.StandardOptions).runner or "").casefold()
-    direct = parsed.view_as(pipeline_options.DirectOptions)
-    harness = parsed.view_as(pipeline_options.WorkerOptions)
-    if not any(option.startswith("--default_sdk_harness_log_level") for option in options):
-        harness.default_sdk_harness_log_level = "ERROR"
-    named = any(option.startswith("--direct_num_workers") for option in options)
-    if not named and (not runner or runner in _LOCAL_RUNNERS):
-        direct.direct_num_workers = num_workers
-        direct.direct_running_mode = "multi_processing"
-    return parsed
-
-
-def _library() -> Any:
-    try:
-        import apache_beam
-    except ImportError as error:
-        raise UserError(
-            "--runner=beam needs apache-beam; pip install 'alexnet-tf[beam]' brings it"
-        ) from error
-    return apache_beam
 
 
 @contextlib.contextmanager

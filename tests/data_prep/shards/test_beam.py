@@ -1,18 +1,22 @@
 """Shards on Apache Beam: the bytes of a local run, by several workers, after kills and mistakes."""
 
+import contextlib
 import importlib.util
+import json
 import os
 import pathlib
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from alexnet_common.errors import UserError
-from data_prep.shards import beam_runner, job_files, making, plan
+from alexnet_common.errors import UsageError, UserError
+from data_prep.shards import beam_options, beam_runner, job_files, making, plan
 from data_prep.shards.making import Oddities, Outcome
 from data_prep.sources.image_table import SourceImage
 from tests.data_prep.conftest import Convert, dataset_files
@@ -20,6 +24,10 @@ from tests.helpers.imagenet_standin import StandIn
 
 needs_beam = pytest.mark.skipif(
     importlib.util.find_spec("apache_beam") is None, reason="the extra beam is not installed"
+)
+
+needs_dask = pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None, reason="the extra dask is not installed"
 )
 
 
@@ -73,6 +81,37 @@ def test_without_beam_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(UserError, match=re.escape("pip install 'alexnet-tf[beam]'")):
         beam_runner.BeamJobs([])
+
+
+@needs_beam
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--runner=DirectRuner"], "has no runner 'DirectRuner'; did you mean DirectRunner"),
+        (["--direct_num_worker=1"], "--direct_num_worker; did you mean --direct_num_workers"),
+        (["--direct_num_workers=two"], "argument --direct_num_workers: invalid int value: 'two'"),
+        (["8"], "the runner DirectRunner of Apache Beam has no option 8"),
+        (["--runner=json.nothing"], "has no runner 'json.nothing'"),
+    ],
+)
+def test_wrong_options_of_beam_are_one_line(
+    options: list[str],
+    message: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        beam_runner.BeamJobs(options)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_beam
+@needs_dask
+def test_dask_has_a_short_name_and_options_of_its_own() -> None:
+    parsed = beam_options.parse(["--runner=DaskRunner", "--dask_client_address=tcp://host:1"])
+    assert type(parsed.runner).__name__ == "DaskRunner"
+    with pytest.raises(UsageError, match="did you mean --dask_client_address"):
+        beam_options.parse(["--runner=dask", "--dask_client_adress=tcp://host:1"])
 
 
 @pytest.mark.parametrize(
@@ -196,3 +235,60 @@ def test_a_bad_image_is_one_line(stand_in: StandIn, tmp_path: pathlib.Path) -> N
     done = run([*start, *flags, f"--output_dir={tmp_path / 'b'}", "--on_error=skip"])
     assert done.returncode == 1
     assert f"skipped {class_folder.name}/bad.jpg" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler that has two worker processes."""
+    folder = tmp_path_factory.mktemp("dask")
+    scheduler_file = folder / "scheduler.json"
+    common = [f"--scheduler-file={scheduler_file}", "--protocol=tcp", "--no-dashboard"]
+    programs = [
+        ["-m", "distributed.cli.dask_scheduler", *common, "--port=0", "--host=127.0.0.1"],
+        ["-m", "distributed.cli.dask_worker", *common, "--nworkers=2", "--nthreads=1"],
+    ]
+    with contextlib.ExitStack() as running:
+        for program in programs:
+            log = running.enter_context(open(folder / f"{program[1]}.log", "w"))
+            process = subprocess.Popen([sys.executable, *program], stderr=log, stdout=log)
+            running.callback(process.wait, timeout=60)
+            running.callback(process.terminate)
+            begin = time.monotonic()
+            while not scheduler_file.exists():
+                assert process.poll() is None and time.monotonic() - begin < 120
+                time.sleep(0.1)
+        yield json.loads(scheduler_file.read_text())["address"]
+
+
+@needs_beam
+@needs_dask
+@pytest.mark.slow
+def test_on_a_dask_cluster_a_worker_may_be_killed(
+    stand_in: StandIn,
+    tmp_path: pathlib.Path,
+    local: dict[str, bytes],
+    dask_cluster: str,
+) -> None:
+    """What Dask runs again makes the same bytes."""
+    from distributed import Client
+
+    options = ("--runner=DaskRunner", f"--dask_client_address={dask_cluster}")
+    with Client(dask_cluster, timeout=60) as client:
+        client.wait_for_workers(2, timeout=120)
+        before = set(client.run(os.getpid).values())
+        output = tmp_path / "x"
+        process = subprocess.Popen(
+            command(stand_in, output, "--runner=beam", "--", *options),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        begin = time.monotonic()
+        while process.poll() is None and not list(output.glob("train-*")):
+            assert time.monotonic() - begin < 300
+            time.sleep(0.02)
+        assert process.poll() is None, process.stderr
+        os.kill(min(before), signal.SIGKILL)
+        _, said = process.communicate(timeout=400)
+        assert process.returncode == 0, said
+        assert dataset_files(output) == local
+        assert set(client.run(os.getpid).values()) != before
