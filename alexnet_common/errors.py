@@ -20,5 +20,6 @@ class UsageError(UserError):
 
 
 def one_line(message: object) -> str:
-    """A message without its line breaks."""
-    return " ".join(str(message).split())
+    """A message without its line breaks; of an error without words its kind, as "EOFError"."""
+    text = " ".join(str(message).split())
+    return text or (type(message).__name__ if isinstance(message, BaseException) else "")

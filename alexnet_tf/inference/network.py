@@ -205,6 +205,8 @@ def load(
     path = os.fspath(source)
     if Path(path).is_file():
         return Network(published_run.restore_run(path, recipe, data_dir))
+    if not Path(path).exists():
+        raise UserError(f"{path} does not exist; expected a work folder or a file of weights")
     if recipe:
         raise UsageError(f"{path} is a work folder, which has its recipe: leave recipe out")
     return Network(restore.load(path, checkpoint, data_dir))

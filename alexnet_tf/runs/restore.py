@@ -108,7 +108,7 @@ def training_facts(folder: WorkFolder, config: ConfigDict, data_dir: str = "") -
         if not data_dir:
             raise UserError(
                 f"the dataset that {folder.folder} was trained on is not at {config.data_dir} "
-                "any more: pass its new place with --data_dir=DIR"
+                "any more: name its new place as data_dir (--data_dir=DIR)"
             ) from error
     log(
         f"note: the training dataset is not at {config.data_dir} any more; the mean image of "

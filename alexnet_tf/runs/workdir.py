@@ -154,9 +154,11 @@ class WorkFolder:
             UserError: the folder is not a run's, or its config.json is damaged.
         """
         if not self.folder.is_dir():
-            raise UserError(f"--workdir {self.folder} does not exist")
+            raise UserError(f"{self.folder} does not exist; expected the work folder of a run")
         if not self.config_file.is_file():
-            raise UserError(f"{self.folder} holds no run (no config.json)")
+            raise UserError(
+                f"{self.folder} holds no run (no config.json); expected the work folder of a run"
+            )
         try:
             values = json.loads(self.config_file.read_text())
             return recipes.from_dict(recipes.completed(values))

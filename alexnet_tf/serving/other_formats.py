@@ -96,4 +96,4 @@ def _onnx(run: TrainedRun, views: int, path: Path) -> None:
 
 
 def _first(error: Exception) -> str:
-    return one_line(error)[:200] or type(error).__name__
+    return one_line(error)[:200]

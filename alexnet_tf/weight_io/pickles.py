@@ -126,8 +126,11 @@ class Unpickler(pickle._Unpickler):
         """What the pickle holds; EOFError: it is cut off."""
         try:
             return super().load()
-        except (pickle.UnpicklingError, EOFError, OSError):
+        except (pickle.UnpicklingError, OSError):
             raise
+        except EOFError as error:
+            # Without a word where it ends between two opcodes.
+            raise EOFError(str(error) or "the pickle ends before its last opcode") from error
         except Exception as error:
             # The words of an unknown opcode are its number, of an empty stack those of a list.
             what = f"{type(error).__name__}: {one_line(error)}"

@@ -96,8 +96,7 @@ def read(path: str) -> WeightFile:
         raise WeightsError(f"{path}: is cut off or damaged: {one_line(error)}") from error
     except Exception as error:
         # Damaged bytes can make the readers of pickles and archives raise anything.
-        what = one_line(error) or type(error).__name__
-        raise WeightsError(f"{path}: cannot be read as weights: {what}") from error
+        raise WeightsError(f"{path}: cannot be read as weights: {one_line(error)}") from error
     return WeightFile(path, container, _layout(arrays), arrays)
 
 

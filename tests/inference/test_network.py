@@ -165,7 +165,9 @@ def test_classify_names_the_best(network, squares):
         (lambda n: n.predict([], batch_size=0), UsageError, "batch_size must be at least 1"),
         (lambda n: n.features([], ["fc65"]), UsageError, "did you mean fc64"),
         (lambda n: n.features([], ["fc64"], views=2), UsageError, "views must be 1 or 10, not 2"),
-        (lambda n: alexnet_tf.load("nowhere"), UserError, "nowhere does not exist"),
+        (lambda n: alexnet_tf.load("nowhere"), UserError,
+         "nowhere does not exist; expected a work folder or a file of weights"),
+        (lambda n: alexnet_tf.load("tests"), UserError, "tests holds no run (no config.json)"),
         (lambda n: alexnet_tf.load(__file__), UserError, "not a file of weights"),
     ],
 )
@@ -173,6 +175,8 @@ def test_errors_are_one_line(network, call, error, message):
     with pytest.raises(error, match="^[^\n]*$") as raised:
         call(network)
     assert message in str(raised.value)
+    # Whoever calls a function does not have the flags of a command.
+    assert "--workdir" not in str(raised.value)
 
 
 def test_weights_of_ours_want_recipe_and_dataset(network, workdir, data_dir, squares, tmp_path):
