@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 
 from absl import flags
 
@@ -130,7 +131,9 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     def switch(name: str, help_text: str) -> None:
         flags.DEFINE_bool(name, False, help_text, flag_values=flag_values)
 
-    switch("dry_run", "Only say what would be done: counts, sizes, disk, time (JSON on stdout).")
+    switch(
+        "dry_run", "Only say what would be done: counts, sizes, disk, time; JSON to a file or pipe."
+    )
     switch("checksums", "Compare the MD5 of the ILSVRC archives too, which reads all of them.")
     switch("dali_index", "Write idx/<shard>.idx for the TFRecord reader of NVIDIA DALI, too.")
     switch(
@@ -197,7 +200,9 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         for note in missing:
             log(note)
         described = estimate.dry_run(the_plan, output_dir, options.num_workers)
-        print(json.dumps(described, indent=1))
+        if not sys.stdout.isatty():
+            # For scripts. On a terminal a line per class would push the summary away.
+            print(json.dumps(described, indent=1))
         return 0 if described["fits"] in (True, None) else FAILED
     for split in the_plan.splits:
         classes = len(split.images.class_counts())

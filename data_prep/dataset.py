@@ -24,6 +24,9 @@ DATASET_FILE = "dataset.json"
 MEAN_IMAGE_FILE = "mean_image.npy"
 IMAGE_KEYS = {"jpeg": "image/encoded", "uint8": "image/raw", "centered": "image/raw"}
 LABEL_KEY = "image/class/label"
+CLASS_KEY, NAME_KEY = "image/class/synset", "image/filename"
+# Of an image deeper below its class folder: its place there, which ends with its name.
+PATH_KEY = "image/path"
 # The photographs in several classes or splits; left out where there are none.
 REPEATED_FIELD = "repeated_photographs"
 LABEL_ORDERS = ("sorted", "devkit")

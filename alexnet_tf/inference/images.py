@@ -22,7 +22,6 @@ from data_prep.pixels.images import square_pixels
 
 # Larger files are refused, as the converter refuses them.
 MAX_FILE_BYTES = 1 << 26
-NAME_KEY = "image/filename"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,8 @@ class Batch:
     """Images in a row.
 
     Attributes:
-        names: file names, or places in the split where its records hold none.
+        names: paths of files; of a dataset the class, the folders below it and the file's name, or
+            the place in the split where its records hold no name.
         images: [b, S, S, 3], uint8 (float32 from a dataset of the store "centered"), 0..255, RGB.
         labels: int32 [b], from 0; None where nobody knows them.
         skipped: (name, reason) of files between these images that could not be read.
@@ -233,19 +233,24 @@ def sample(data: dataset.Dataset, split: str, count: int, seed: int = 0) -> Batc
 
 
 def names_of_split(data: dataset.Dataset, split: str) -> Callable[[np.ndarray], list[str]]:
-    """A function from numbers of examples, int [b], to their file names.
+    """A function from numbers of examples, int [b], to the names of their files.
 
-    Where a record holds no name: the split and the number.
+    A name is the class, the folders below it, and the file's own name: photographs of several
+    folders often have the same. Where a record holds no name: the split and the number.
     """
     reader = records.RecordReader(data, split)
-    features = {NAME_KEY: tf.io.FixedLenFeature([], tf.string, default_value="")}
+    keys = (dataset.CLASS_KEY, dataset.PATH_KEY, dataset.NAME_KEY)
+    features = {key: tf.io.FixedLenFeature([], tf.string, default_value="") for key in keys}
 
     def names(numbers: np.ndarray) -> list[str]:
         serialized = tf.constant(reader.read(numbers), tf.string)
-        encoded_names = tf.io.parse_example(serialized, features)[NAME_KEY].numpy()
-        return [
-            name.decode(errors="backslashreplace") or f"{split}/{number}"
-            for name, number in zip(encoded_names, numbers, strict=True)
-        ]
+        parsed = tf.io.parse_example(serialized, features)
+        columns = (parsed[key].numpy() for key in keys)
+        result = []
+        for class_name, path, name, number in zip(*columns, numbers, strict=True):
+            parts = [class_name] * bool(class_name) + [path or name]
+            whole = b"/".join(parts) if path or name else f"{split}/{number}".encode()
+            result.append(whole.decode(errors="backslashreplace"))
+        return result
 
     return names

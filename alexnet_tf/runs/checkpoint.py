@@ -120,7 +120,8 @@ def missing(workdir: Path, which: str, *, has_newest: bool) -> UserError:
     if which == "best" and has_newest:
         return UserError(
             f"{workdir} has no best checkpoint: no epoch has been validated yet, or its dataset "
-            "has no validation split; the checkpoint newest (--checkpoint=newest) has the latest weights"
+            "has no validation split; the checkpoint newest (--checkpoint=newest) has the latest "
+            "weights"
         )
     return UserError(f"{workdir} has no {which} checkpoint yet; train first")
 

@@ -301,7 +301,7 @@ def encode_record(
         label=index + settings.label_offset,
         class_name=image.class_name,
         class_title=job.class_titles[index] if job.class_titles else None,
-        filename=image.filename,
+        path=image.path_in_class,
     )
     return records.frame(payload)
 

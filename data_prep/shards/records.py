@@ -91,7 +91,7 @@ def encode_example(
     label: int,
     class_name: str,
     class_title: str | None,
-    filename: str,
+    path: str,
 ) -> bytes:
     """One image as a serialised `tf.train.Example`, with the keys of the well-known readers.
 
@@ -102,12 +102,13 @@ def encode_example(
         label: class index + label offset.
         class_name: for ImageNet the WordNet id.
         class_title: the class in words, or None to leave it out.
-        filename: name of the source file, without folders.
+        path: of the source file below the folder of its class; its last part is its name, and
+            there is a key for all of it only where there is more than the name.
     """
     features: dict[str, bytes | int] = {
         dataset.LABEL_KEY: label,
-        "image/class/synset": _utf8(class_name),
-        "image/filename": _utf8(filename),
+        dataset.CLASS_KEY: _utf8(class_name),
+        dataset.NAME_KEY: _utf8(path.rpartition("/")[2]),
         "image/height": size,
         "image/width": size,
         "image/channels": 3,
@@ -116,6 +117,8 @@ def encode_example(
     }
     if class_title is not None:
         features["image/class/text"] = _utf8(class_title)
+    if "/" in path:
+        features[dataset.PATH_KEY] = _utf8(path)
     entries = {key: _entry(key, value) for key, value in features.items()}
     image_key = dataset.IMAGE_KEYS[store]
     entries[image_key] = _uncached_entry(image_key, image)

@@ -50,6 +50,11 @@ class SourceImage(NamedTuple):
         """The file's own name, without folders."""
         return self.key.rsplit("/", 1)[-1]
 
+    @property
+    def path_in_class(self) -> str:
+        """Where the file lies below the folder of its class."""
+        return self.key.removeprefix(f"{self.class_name}/")
+
 
 class FileTable:
     """Files by folder and name, and where each lies.

@@ -17,11 +17,12 @@ from data_prep.sources.image_table import FileTable, Place
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 _MAX_PAYLOAD_BYTES = 1 << 28
-# Keys of the image; of the class as a name; as a number with the smallest it may be; of the name.
+# Keys of the image; of the class as a name; as a number with the smallest it may be; of the name (the
+# first one with folders, as our own datasets keep them).
 _IMAGE_KEYS = ("image/encoded", "image", "image_bytes")
 _NAME_KEYS = ("image/class/synset",)
 _NUMBER_KEYS = (("image/class/label", 1), ("label", 0))
-_FILE_KEYS = ("image/filename", "file_name", "filename")
+_FILE_KEYS = ("image/path", "image/filename", "file_name", "filename")
 
 
 def is_tfrecord(head: bytes) -> bool:

@@ -150,7 +150,7 @@ def test_wrong_content_under_right_checksums(
         "label": example["image/class/label"][0],
         "class_name": example["image/class/synset"].decode(),
         "class_title": None,
-        "filename": "x",
+        "path": "x",
         **change,
     }
     payloads[3] = records.encode_example(**fields)  # type: ignore[arg-type]

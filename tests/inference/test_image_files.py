@@ -3,9 +3,11 @@
 import pathlib
 
 import pytest
+from PIL import Image
 
 from alexnet_common.errors import UserError
-from data_prep.sources import tree
+from data_prep.shards import conversion, making, plan
+from data_prep.sources import inputs, tree
 
 pytest.importorskip("tensorflow")
 
@@ -28,6 +30,31 @@ def test_folders_are_read_as_the_converter_reads_them(tmp_path: pathlib.Path) ->
     table = tree.scan(str(tmp_path / "set")).table
     assert sorted(found) == sorted(str(tmp_path / "set" / table.path(row)) for row in range(5))
     assert len(table) == 5
+
+
+def test_images_of_a_split_of_one_name_in_several_folders(tmp_path: pathlib.Path) -> None:
+    """Cameras count from 1 in every folder."""
+    names = ["cat/2019/1.png", "cat/2020/1.png", "cat/1.png", "dog/1.png", "été/1.png"]
+    for number, name in enumerate(names):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (50 * number, 0, 0)).save(tmp_path / "set" / name)
+    settings = plan.Settings(image_size=8)
+    found = inputs.find(str(tmp_path / "set"), None)
+    data = conversion.convert(
+        plan.make_plan(settings, found.images, found.class_names),
+        str(tmp_path / "data"),
+        conversion.Options(
+            run_jobs=lambda jobs, *_: [making.make(j, lambda n: None) for j in jobs]
+        ),
+    )
+    assert data is not None
+    (batch,) = images.of_split(data, "train", 10)
+    # The red of a picture is its number among the names.
+    assert [names[round(red / 50)] for red in batch.images[:, 0, 0, 0]] == batch.names
+    assert sorted(batch.names) == sorted(names)
+    # Our own records as a source keep them apart, too.
+    again = inputs.find(str(tmp_path / "data"), None).images["train"]
+    assert sorted(again.keys()) == sorted(names)
 
 
 def test_links_that_go_round_are_refused(tmp_path: pathlib.Path) -> None:

@@ -165,8 +165,11 @@ def test_classify_names_the_best(network, squares):
         (lambda n: n.predict([], batch_size=0), UsageError, "batch_size must be at least 1"),
         (lambda n: n.features([], ["fc65"]), UsageError, "did you mean fc64"),
         (lambda n: n.features([], ["fc64"], views=2), UsageError, "views must be 1 or 10, not 2"),
-        (lambda n: alexnet_tf.load("nowhere"), UserError,
-         "nowhere does not exist; expected a work folder or a file of weights"),
+        (
+            lambda n: alexnet_tf.load("nowhere"),
+            UserError,
+            "nowhere does not exist; expected a work folder or a file of weights",
+        ),
         (lambda n: alexnet_tf.load("tests"), UserError, "tests holds no run (no config.json)"),
         (lambda n: alexnet_tf.load(__file__), UserError, "not a file of weights"),
     ],

@@ -4,6 +4,7 @@ import io
 import json
 import pathlib
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -353,6 +354,7 @@ def test_dry_run_writes_nothing_and_counts_everything(
     tmp_path: pathlib.Path,
     convert: Convert,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     flags = {**from_tars(small, tmp_path / "x", train=small.train_folder), "train_shards": 1}
     flags.update(validation=small.validation_folder, validation_shards=1)
@@ -366,6 +368,11 @@ def test_dry_run_writes_nothing_and_counts_everything(
     assert set(described["splits"]["train"]["class_counts"].values()) == {3}
     assert described["splits"]["validation"]["images"] == 4
     assert described["fits"] is True
+    # On a terminal the lines for people are all.
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert convert(**flags, dry_run=True) == 0
+    printed = capsys.readouterr()
+    assert "time: some seconds with" in printed.err and printed.out == ""
     assert convert(**flags) == 0
     actual = sum(
         len(data) for name, data in dataset_files(tmp_path / "x").items() if "-of-" in name

@@ -17,7 +17,7 @@ EXAMPLE = {
     "label": 42,
     "class_name": "n01440764",
     "class_title": "tench, Tinca tinca",
-    "filename": "n01440764_10026.JPEG",
+    "path": "n01440764_10026.JPEG",
 }
 
 
@@ -111,9 +111,20 @@ def test_the_same_image_gives_the_same_bytes() -> None:
 
 def test_names_that_are_no_text_survive() -> None:
     name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
-    payload = records.encode_example(**{**EXAMPLE, "filename": name})  # type: ignore[arg-type]
+    payload = records.encode_example(**{**EXAMPLE, "path": name})  # type: ignore[arg-type]
     example = records.decode_example(payload)
     assert example is not None and example["image/filename"] == b"caf\xe9.jpg"
+
+
+def test_folders_below_the_class_have_a_key_where_there_are_any() -> None:
+    """So that records of images directly in their class folder are those of earlier versions."""
+    nested = records.decode_example(
+        records.encode_example(**{**EXAMPLE, "path": "2019/a/x.jpg"})  # type: ignore[arg-type]
+    )
+    assert nested is not None
+    assert (nested["image/filename"], nested["image/path"]) == (b"x.jpg", b"2019/a/x.jpg")
+    flat = records.decode_example(records.encode_example(**EXAMPLE))  # type: ignore[arg-type]
+    assert flat is not None and nested.keys() - flat.keys() == {"image/path"}
 
 
 def test_the_index_points_at_the_payloads() -> None:
