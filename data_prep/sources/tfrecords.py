@@ -11,18 +11,20 @@ from typing import Any
 from alexnet_common import files, tensorflow_import
 from alexnet_common.errors import UserError
 from alexnet_common.tfrecord import masked_crc
+from data_prep import dataset
 from data_prep.sources import index_file, published_names
 from data_prep.sources.image_table import FileTable, Place
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 _MAX_PAYLOAD_BYTES = 1 << 28
-# Keys of the image; of the class as a name; as a number with the smallest it may be; of the name (the
-# first one with folders, as our own datasets keep them).
+# Keys of the image; of the class as a name; as a number with the smallest it may be; of the name;
+# of the folders before it, where our own datasets have some.
 _IMAGE_KEYS = ("image/encoded", "image", "image_bytes")
 _NAME_KEYS = ("image/class/synset",)
 _NUMBER_KEYS = (("image/class/label", 1), ("label", 0))
-_FILE_KEYS = ("image/path", "image/filename", "file_name", "filename")
+_FILE_KEYS = ("image/filename", "file_name", "filename")
+_PATH_KEYS = (dataset.PATH_KEY,)
 
 
 def is_tfrecord(head: bytes) -> bool:
@@ -78,9 +80,15 @@ def _add(table: FileTable, shard: str) -> int:
         name = _text(features, _FILE_KEYS).decode("utf-8", "surrogateescape")
         if not name:
             name = f"{shard.rpartition('/')[2]}_{number:06d}.jpg"
+        path = _text(features, _PATH_KEYS).decode("utf-8", "surrogateescape")
+        folders = "".join(path.rpartition("/")[:2])
         # Wherever the same bytes lie first, they are the same bytes.
         begin = payload.index(image)
-        table.add(label, published_names.original(name), Place(shard, offset + begin, len(image)))
+        table.add(
+            label,
+            folders + published_names.original(name),
+            Place(shard, offset + begin, len(image)),
+        )
     return first
 
 
