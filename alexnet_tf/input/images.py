@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 
@@ -10,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_common.errors import UserError
+from alexnet_common.memory import free_memory
 from alexnet_tf.input import records
 from data_prep import dataset
 
@@ -146,16 +146,6 @@ class _Kept:
         self._labels[examples] = labels
         self._present[examples] = True
         return images, labels
-
-
-def free_memory() -> int:
-    """Bytes that this machine can still give, the page cache included."""
-    try:
-        with open("/proc/meminfo") as lines:
-            fields = dict(line.split(":") for line in lines)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 class _Arrays:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from alexnet_common.errors import UserError
-from alexnet_tf.input import images, pipeline
+from alexnet_common.memory import free_memory
+from alexnet_tf.input import pipeline
 from data_prep import dataset
 
 # Part of the host's free memory that the set may take: it is decoded there, and joined.
@@ -60,7 +61,7 @@ def decoded_bytes(data: dataset.Dataset, examples: int) -> int:
 
 def fits_memory(size: int) -> bool:
     """Whether a set of `size` bytes can be decoded and joined on this machine."""
-    return size <= LARGEST_SHARE * images.free_memory()
+    return size <= LARGEST_SHARE * free_memory()
 
 
 def _too_large(examples: int, size: int, where: str) -> UserError:

@@ -1,7 +1,5 @@
 """Images that are decoded once: kept in memory, or on the device."""
 
-import os
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -115,7 +113,8 @@ def test_an_epoch_is_its_batches_one_behind_the_other(data, first_step, chunk):
 
 def test_what_does_not_fit_is_refused(data, monkeypatch):
     size = EXAMPLES * 12 * 12 * 3 * (4 if data.store == "centered" else 1)
-    monkeypatch.setattr(images, "free_memory", lambda: size - 1)
+    for module in (images, resident):
+        monkeypatch.setattr(module, "free_memory", lambda: size - 1)
     with pytest.raises(UserError, match="20 images need .*config.input.cache=memory"):
         resident.Resident(data, EXAMPLES)
     with pytest.raises(UserError, match="20 decoded images need .*config.input.cache=none"):
@@ -128,20 +127,10 @@ def test_what_fits_is_kept(data, monkeypatch):
     batches(data, "memory")
     # A resident set is decoded on the host: into half of the memory at most.
     with pytest.raises(UserError, match="20 images need "):
-        monkeypatch.setattr(images, "free_memory", lambda: 2 * size - 1)
+        monkeypatch.setattr(resident, "free_memory", lambda: 2 * size - 1)
         resident.Resident(data, EXAMPLES)
-    monkeypatch.setattr(images, "free_memory", lambda: 2 * size)
+    monkeypatch.setattr(resident, "free_memory", lambda: 2 * size)
     resident.Resident(data, EXAMPLES)
-
-
-def test_free_memory_where_the_system_does_not_say(monkeypatch):
-    monkeypatch.setattr(images, "open", open_nothing, raising=False)
-    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}.__getitem__)
-    assert images.free_memory() == 4_096_000
-
-
-def open_nothing(name):
-    raise FileNotFoundError(name)
 
 
 def test_arrays_are_used_again_only_when_their_tensor_is_gone():
