@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from alexnet_common import command
-from alexnet_tf import report, train
+from alexnet_tf import recipes, report, train
+from alexnet_tf.analysis import report_sections
 from tests.helpers import chromium, finished_run, small_dataset
 from tests.helpers.evaluated import evaluate
 
@@ -142,6 +143,15 @@ def test_network_recipe_data_and_environment(trained, page):
     assert entry["step"] == 0 and entry["computes_on"] == "one device: CPU"
     assert entry["packages"]["numpy"] == np.__version__
     assert f"numpy {np.__version__}" in page.text
+
+
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_the_recipes_number_of_classes_is_said_where_it_counts(synthetic):
+    """With a dataset the dataset's number counts, which stands under the data."""
+    config = recipes.resolve(recipes.load("cifar10_quick"))
+    config.update(num_classes=23, synthetic_data=synthetic, seed=77)
+    shown = [row[0]["text"] for row in report_sections.recipe(config)["rows"]]
+    assert "seed" in shown and ("num_classes" in shown) == synthetic
 
 
 def test_kernels_classes_and_mistakes(trained, page):

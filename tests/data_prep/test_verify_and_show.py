@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import shutil
+import tracemalloc
 import unicodedata
 
 import numpy as np
@@ -15,7 +16,7 @@ from alexnet_common import command
 from data_prep import dataset, show, verify
 from data_prep.shards import records
 from tests.data_prep.conftest import Convert
-from tests.helpers import imagenet_standin
+from tests.helpers import imagenet_standin, small_dataset
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -225,6 +226,31 @@ def test_every_class_has_a_sheet_of_its_own() -> None:
     assert len({unicodedata.normalize("NFC", name).casefold() for name in names}) == 8
     assert names[0] == "a_b" and names[5] == "caf\u00e9"
     assert all(len(f"validation-{name}.png".encode()) <= 255 and "/" not in name for name in names)
+
+
+def test_sheets_need_the_memory_of_one_class(tmp_path: pathlib.Path) -> None:
+    """Of ImageNet all classes together would be 5 GB."""
+    classes, images, side = 40, 400, 64
+    folder = small_dataset.make(
+        tmp_path / "data", image_size=side, classes=classes, train=images, validation=classes,
+        store="uint8",
+    )  # fmt: skip
+
+    def run() -> int:
+        arguments = [f"--data_dir={folder}", f"--output_dir={tmp_path / 'pictures'}"]
+        return command.call(show.define_flags, show.main, show.__doc__, arguments)
+
+    # The first call also loads what writes pictures.
+    assert run() == 0
+    tracemalloc.start()
+    try:
+        assert run() == 0
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    all_images = images * side * side * 3
+    assert len(list((tmp_path / "pictures").iterdir())) == classes + 1
+    assert all_images / classes < peak < all_images / 4
 
 
 @pytest.mark.parametrize("converted", ["jpeg"], indirect=True)
