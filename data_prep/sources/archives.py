@@ -2,8 +2,9 @@
 
 Nothing is ever extracted, so an archive cannot write anywhere; names become keys of images and are
 refused where they are not plain relative paths. An archive that is not what it claims (damaged
-headers, files that reach beyond its end, links, devices, a name twice, a missing end) is refused
-as a whole, because a part of it would be a silently smaller dataset.
+headers, files that reach beyond its end, links, devices, a name twice, a missing end, another
+archive behind its end) is refused as a whole, because a part of it would be a silently smaller
+dataset.
 """
 
 import itertools
@@ -16,12 +17,16 @@ from alexnet_common.errors import UserError
 
 BLOCK = 512
 _REGULAR = (b"0", b"\0", b"7")
-_DIRECTORY = b"5"
+# With the names in an incremental backup as its content; the name of the archive, as --label.
+_DIRECTORY, _LISTED_DIRECTORY, _VOLUME = b"5", b"D", b"V"
 _LONG_NAME, _LONG_LINK = b"L", b"K"
 _PAX, _PAX_GLOBAL = b"x", b"g"
 _REFUSED = {
-    b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device",
-    b"6": "a pipe", b"S": "a sparse file", b"M": "a continued volume",
+    b"1": "a hard link; tar --hard-dereference stores the file",
+    b"2": "a symbolic link; tar --dereference stores the file",
+    b"3": "a device", b"4": "a device", b"6": "a pipe",
+    b"S": "a sparse file; tar without --sparse stores it as any other",
+    b"M": "a continued volume; join the volumes",
 }  # fmt: skip
 # Names and extended headers are short; a longer one is an attack on memory.
 _MAX_EXTENSION_BYTES = 1 << 20
@@ -31,8 +36,11 @@ FOLDER = -1
 _COMPRESSED = (
     (b"\x1f\x8b", "a gzip"), (b"BZh", "a bzip2"), (b"\xfd7zXZ", "an xz"),
     (b"\x28\xb5\x2f\xfd", "a zstd"), (b"PK\x03\x04", "a zip"), (b"7z\xbc\xaf", "a 7z"),
-    (b"Rar!", "a RAR"),
+    (b"Rar!", "a RAR"), (b"\x04\x22\x4d\x18", "an lz4"), (b"\x1f\x9d", "a compress (.Z)"),
+    (b"\x5d\0\0", "an lzma"), (b"PK\x07\x08", "a split zip"), (b"07070", "a cpio"),
 )  # fmt: skip
+# Pieces in which what follows an end mark is read; mostly some kB.
+_PIECE = 1 << 20
 
 
 class Member(NamedTuple):
@@ -120,7 +128,7 @@ def nested_members(path: str) -> Iterator[Member]:
             if member.offset == FOLDER or hidden_files.is_hidden(member.name):
                 yield member
                 continue
-            if member.name.endswith(".tar"):
+            if is_tar_name(member.name):
                 nested = member.name
             else:
                 other = member.name
@@ -129,10 +137,15 @@ def nested_members(path: str) -> Iterator[Member]:
                     f"{path}: refused, holds archives and other files (as {other!r})"
                 )
             if nested:
-                folder = os.path.basename(member.name).removesuffix(".tar")
+                folder = os.path.basename(member.name)[: -len(".tar")]
                 yield from class_archives(path, member.offset, member.offset + member.size, folder)
             else:
                 yield member
+
+
+def is_tar_name(name: str) -> bool:
+    """Whether a file is a class archive by its name, in any case."""
+    return name.casefold().endswith(".tar")
 
 
 def _scan(descriptor: int, path: str, begin: int, end: int) -> Iterator[Member]:
@@ -148,6 +161,7 @@ def _scan(descriptor: int, path: str, begin: int, end: int) -> Iterator[Member]:
                 f"{path}: refused, it ends at byte {position:,} without its end mark (truncated?)"
             )
         if header == bytes(BLOCK):
+            _refuse_another(descriptor, path, position, end)
             return
         kind = header[156:157]
         size = _checked_size(header, path, position)
@@ -165,13 +179,13 @@ def _scan(descriptor: int, path: str, begin: int, end: int) -> Iterator[Member]:
             if "size" in extended:
                 size = _pax_size(extended["size"], path, name)
             if any(key.startswith("GNU.sparse") for key in extended):
-                kind = b"S"
-            if kind in _REFUSED or kind not in (*_REGULAR, _DIRECTORY):
+                kind, name = b"S", extended.get("GNU.sparse.name", name)
+            if kind not in (*_REGULAR, _DIRECTORY, _LISTED_DIRECTORY, _VOLUME):
                 what = _REFUSED.get(kind, f"of an unknown type {kind!r}")
                 raise ArchiveError(f"{path}: refused, {name!r} in it is {what}")
-            name = plain_name(name, path)
-            if kind == _DIRECTORY:
-                size = 0
+            name = "." if kind == _VOLUME else plain_name(name, path)
+            if kind in (_DIRECTORY, _LISTED_DIRECTORY, _VOLUME):
+                size = size if kind == _LISTED_DIRECTORY else 0
                 if name != ".":
                     yield Member(name, FOLDER, 0)
             elif position + BLOCK + size > end:
@@ -187,13 +201,7 @@ def _scan(descriptor: int, path: str, begin: int, end: int) -> Iterator[Member]:
 
 def _checked_size(header: bytes, path: str, position: int) -> int:
     """The size that a header states, after the header's own checksum."""
-    try:
-        stated = int(header[148:156].rstrip(b"\0 ").strip() or b"-1", 8)
-    except ValueError:
-        stated = -1
-    total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
-    # Some old writers summed signed bytes.
-    if total != stated and _signed_sum(header) != stated:
+    if not is_header(header):
         if position == 0 and header[257:262] != b"ustar":
             raise ArchiveError(f"{path}: is not an uncompressed tar archive{compression(header)}")
         raise ArchiveError(f"{path}: refused, damaged header at byte {position:,}")
@@ -209,11 +217,46 @@ def _checked_size(header: bytes, path: str, position: int) -> int:
     return size
 
 
+def is_header(block: bytes) -> bool:
+    """Whether a block is the header of a member, by its own checksum."""
+    try:
+        stated = int(block[148:156].rstrip(b"\0 ").strip() or b"-1", 8)
+    except ValueError:
+        return False
+    total = sum(block) - sum(block[148:156]) + 8 * ord(" ")
+    # Some old writers summed signed bytes.
+    return stated == total or stated == _signed_sum(block)
+
+
+def _refuse_another(descriptor: int, path: str, position: int, end: int) -> None:
+    """Refuses what would be left out: tar reads to the end mark, of archives joined by cat too."""
+    begin = position
+    while begin < end:
+        piece = os.pread(descriptor, min(_PIECE, end - begin), begin)
+        if not piece:
+            return
+        if piece.count(0) < len(piece):
+            first = begin + len(piece) - len(piece.lstrip(b"\0"))
+            at = first - (first - position) % BLOCK
+            if is_header(os.pread(descriptor, BLOCK, at)):
+                raise ArchiveError(
+                    f"{path}: refused, another archive begins at byte {at:,}, behind its end mark "
+                    "(joined by cat?); tar --concatenate joins archives, or name a folder of both"
+                )
+            return
+        begin += len(piece)
+
+
+def compressed_kind(header: bytes) -> str | None:
+    """What a file that begins like this is, with its article, if it is a compressed one."""
+    return next((f"{name} file" for mark, name in _COMPRESSED if header.startswith(mark)), None)
+
+
 def compression(header: bytes) -> str:
     """What to say of a file that begins like this, if it is a compressed one."""
-    for mark, name in _COMPRESSED:
-        if header.startswith(mark):
-            return f" but {name} file; unpack it, or name an uncompressed .tar"
+    kind = compressed_kind(header)
+    if kind is not None:
+        return f" but {kind}; unpack it, or name an uncompressed .tar"
     return "; expected a folder of class folders, or a tar, tar.gz or zip of them"
 
 
@@ -251,7 +294,8 @@ def plain_name(name: str, path: str) -> str:
     if trimmed in ("", "."):
         return "."
     if name.startswith("/") or ".." in parts or "" in parts or "\0" in name or "\\" in name:
-        raise ArchiveError(f"{path}: refused, {name!r} in it is not a plain relative path")
+        slashes = "; it has backslashes for slashes, unpack it" if "\\" in name else ""
+        raise ArchiveError(f"{path}: refused, {name!r} in it is not a plain relative path{slashes}")
     return trimmed
 
 

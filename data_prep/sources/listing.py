@@ -22,6 +22,10 @@ __all__ = ["Images", "LabelNames", "SourceImage", "check_classes", "find_images"
 # File names to the classes of these files.
 LabelNames = Callable[[list[str]], Mapping[str, str]]
 
+# How names of archives end.
+_PACKED = (
+    ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar",
+)  # fmt: skip
 _TRAIN_FOLDERS = ("train", "training", "Train", "Training")
 _VALIDATION_FOLDERS = (
     "validation", "val", "valid", "test", "testing", "Validation", "Val", "Valid", "Test",
@@ -195,6 +199,12 @@ def _refuse_splits(path: str, source: Tree, root: str, folders: list[str]) -> No
 
 def _labels_of(path: str, names: list[str], label_names: LabelNames | None) -> dict[str, str]:
     """The class of every file of a flat source; every image needs one, and the other way round."""
+    packed = next((name for name in names if name.casefold().endswith(_PACKED)), None)
+    if packed is not None:
+        raise UserError(
+            f"{path}: holds archives (as {packed!r}) where images are expected; unpack each into a "
+            "folder of its name, or name a folder or a tar of class tars"
+        )
     if label_names is None:
         raise UserError(
             f"{path}: holds images but no class folders; expected one folder per class, "

@@ -87,7 +87,7 @@ def scan(path: str, cache_folder: str | None = None) -> Tree:
 def class_tars(folder: str) -> list[str]:
     """The archives of a folder that holds nothing else, by name; empty for other folders."""
     names = sorted(name for name in os.listdir(folder) if not hidden_files.is_hidden_part(name))
-    if not all(name.endswith(".tar") for name in names):
+    if not all(archives.is_tar_name(name) for name in names):
         return []
     paths = [os.path.join(folder, name) for name in names]
     return paths if all(os.path.isfile(path) for path in paths) else []
@@ -97,7 +97,11 @@ def _archive(path: str, plain: str, cache_folder: str | None, coding: int) -> Tr
     def make() -> tuple[FileTable, dict[str, Any]]:
         table = FileTable(paths=[plain])
         members = zips.members(plain) if coding == ZIP_MEMBER else archives.nested_members(plain)
-        extra = _add(table, plain, members, coding)
+        try:
+            extra = _add(table, plain, members, coding)
+        except archives.ArchiveError as error:
+            # Of the unpacked file nobody knows but us.
+            raise archives.ArchiveError(f"{path}{str(error).removeprefix(plain)}") from error
         twice = table.twice()
         if twice is not None:
             raise archives.ArchiveError(f"{path}: refused, {twice!r} is in it twice")
@@ -114,7 +118,7 @@ def _class_tars(path: str, tars: list[str], cache_folder: str | None) -> Tree:
         table = FileTable(paths=tars)
         extra: dict[str, Any] = {"folders": [], "hidden": []}
         for tar in tars:
-            name = os.path.basename(tar).removesuffix(".tar")
+            name = os.path.basename(tar)[: -len(".tar")]
             members = archives.class_archives(tar, 0, os.path.getsize(tar), name)
             more = _add(table, tar, members, PLAIN)
             extra["folders"] += more["folders"]

@@ -18,6 +18,7 @@ from typing import Any
 from alexnet_common import files
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
+from data_prep.sources import archives
 
 # How the names of flat files begin.
 PREFIX = "unpacked-"
@@ -100,6 +101,7 @@ def tar_of(path: str, cache_folder: str | None) -> str:
     target = flat_file(path, cache_folder)
     if os.path.exists(target):
         return target
+    _check_kind(path)
     size = os.path.getsize(path)
     most = max(_ALWAYS_BYTES, _MOST_TIMES * size)
     total = 0
@@ -115,5 +117,21 @@ def tar_of(path: str, cache_folder: str | None) -> str:
                         )
                     output.write(piece)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise UserError(f"{path}: the gzip stream is damaged or cut off ({error})") from error
+            raise _damaged(path, error) from error
     return target
+
+
+def _check_kind(path: str) -> None:
+    """Refuses the gzip of anything but a tar before it is unpacked."""
+    try:
+        with files.open_regular(path) as packed, gzip.GzipFile(fileobj=packed) as plain:
+            head = plain.read(archives.BLOCK)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise _damaged(path, error) from error
+    if any(head) and not archives.is_header(head):
+        kind = archives.compressed_kind(head) or "something else"
+        raise UserError(f"{path}: is the gzip of {kind}, expected that of a tar archive")
+
+
+def _damaged(path: str, error: Exception) -> UserError:
+    return UserError(f"{path}: the gzip stream is damaged or cut off ({error})")

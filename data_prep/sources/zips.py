@@ -20,6 +20,8 @@ MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 # The fixed part of a member's header: signature, version, flags, method, time, date, CRC, stored
 # size, size, lengths of name and extra field (PKWARE's APPNOTE.TXT, 4.3.7).
 _HEADER = struct.Struct("<4s5H3I2H")
+# What may follow the content: a mark, which writers may leave out, and its CRC (4.3.9).
+_DESCRIPTOR, _DESCRIPTOR_MARK = struct.Struct("<2I"), 0x08074B50
 _ENCRYPTED, _SIZES_FOLLOW = 0x1, 0x8
 _STORED, _DEFLATED = 0, 8
 
@@ -83,10 +85,19 @@ def read_member(file: BinaryIO, offset: int, size: int, most: int) -> bytes:
     if len(stored) != size:
         raise OSError(f"only {len(stored):,} of {size:,} bytes are there")
     data = stored if method == _STORED else _inflated(stored, most)
-    # Writers that stream state the checksum behind the content, where it is not looked for.
-    if not flags & _SIZES_FOLLOW and zlib.crc32(data) != crc:
+    if flags & _SIZES_FOLLOW:
+        crc = _crc_behind(os.pread(descriptor, _DESCRIPTOR.size, begin + size))
+    if zlib.crc32(data) != crc:
         raise OSError("damaged in the zip archive, its checksum differs")
     return data
+
+
+def _crc_behind(descriptor: bytes) -> int | None:
+    """The checksum that writers who stream state behind the content, with or without a mark."""
+    if len(descriptor) < _DESCRIPTOR.size:
+        return None
+    first, second = _DESCRIPTOR.unpack(descriptor)
+    return int(second if first == _DESCRIPTOR_MARK else first)
 
 
 def _inflated(stored: bytes, most: int) -> bytes:

@@ -143,11 +143,11 @@ def hostile(tmp_path: pathlib.Path, **fields: object) -> pathlib.Path:
         ({"name": "../../etc/passwd"}, "not a plain relative path"),
         ({"name": "n1/../../x.jpg"}, "not a plain relative path"),
         ({"name": "/etc/passwd"}, "not a plain relative path"),
-        ({"name": "n1\\..\\x.jpg"}, "not a plain relative path"),
+        ({"name": "n1\\..\\x.jpg"}, "not a plain relative path; it has backslashes for slashes"),
         ({"name": "n1//x.jpg"}, "not a plain relative path"),
         ({"name": "good.jpg"}, "is in it twice"),
-        ({"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "symbolic link"),
-        ({"type": tarfile.LNKTYPE, "linkname": "good.jpg"}, "hard link"),
+        ({"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "symbolic link; tar --dereference"),
+        ({"type": tarfile.LNKTYPE, "linkname": "good.jpg"}, "hard link; tar --hard-dereference"),
         ({"type": tarfile.CHRTYPE}, "device"),
         ({"type": tarfile.BLKTYPE}, "device"),
         ({"type": tarfile.FIFOTYPE}, "pipe"),
@@ -218,6 +218,49 @@ def test_every_truncation_is_refused(tmp_path: pathlib.Path) -> None:
         path.write_bytes(data[:length])
         with pytest.raises(archives.ArchiveError):
             archives.members(str(path))
+
+
+@pytest.mark.parametrize("zeros", [0, 512, 3 << 20])
+def test_archives_joined_by_cat_are_refused(tmp_path: pathlib.Path, zeros: int) -> None:
+    """tar reads the first one only: the others would be left out without a word."""
+    first = write_tar(tmp_path / "1.tar", CONTENT).read_bytes()
+    second = write_tar(tmp_path / "2.tar", {"z.jpg": b"z"}, tarfile.GNU_FORMAT).read_bytes()
+    path = tmp_path / "x.tar"
+    path.write_bytes(first + bytes(zeros) + second)
+    at = f"{len(first) + zeros:,}"
+    with pytest.raises(archives.ArchiveError, match=f"another archive begins at byte {at}, behind"):
+        archives.members(str(path))
+    # A class archive within another one, too.
+    write_tar(tmp_path / "outer.tar", {"n1.tar": first + second, "n2.tar": first})
+    with pytest.raises(archives.ArchiveError, match="another archive begins at byte"):
+        list(archives.nested_members(str(tmp_path / "outer.tar")))
+    # Blocks that are no archive follow the end mark on old tapes.
+    for behind in (b"", bytes(zeros), b"\1" * 700, bytes(zeros) + b"\1" * 1300):
+        path.write_bytes(first + behind)
+        assert read_back(path, archives.members(str(path))) == CONTENT
+
+
+def test_labels_and_incremental_backups_are_read(tmp_path: pathlib.Path) -> None:
+    """As `tar --label` and `tar --listed-incremental` write them."""
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        label = tarfile.TarInfo("my photographs")
+        label.type = b"V"
+        archive.addfile(label)
+        listed = tarfile.TarInfo("cat/")
+        listed.type, names = b"D", b"Ya.jpg\0Yb.jpg\0\0"
+        listed.size = len(names)
+        # The module has a table of the types that have content.
+        archive.addfile(listed)
+        archive.fileobj.write(names.ljust(512, b"\0"))  # type: ignore[union-attr]
+        archive.offset += 512
+        for name in ("a", "b"):
+            member = tarfile.TarInfo(f"cat/{name}.jpg")
+            member.size = 1
+            archive.addfile(member, io.BytesIO(name.encode()))
+    found = archives.members(str(path))
+    assert read_back(path, found) == {"cat/a.jpg": b"a", "cat/b.jpg": b"b"}
+    assert [one.name for one in found if one.offset == archives.FOLDER] == ["cat"]
 
 
 def test_a_damaged_header_is_refused(tmp_path: pathlib.Path) -> None:

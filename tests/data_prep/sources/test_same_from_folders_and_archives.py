@@ -273,6 +273,10 @@ def test_what_cannot_be_held_out_is_told() -> None:
         (b"\xfd7zXZ", "an xz"),
         (b"\x28\xb5\x2f\xfd", "a zstd"),
         (b"Rar!", "a RAR"),
+        (b"\x04\x22\x4d\x18", "an lz4"),
+        (b"\x1f\x9d", r"a compress \(.Z\)"),
+        (b"\x5d\0\0\x80", "an lzma"),
+        (b"PK\x07\x08", "a split zip"),
     ],
 )
 @pytest.mark.parametrize("size", [100, 2_000])
@@ -282,6 +286,33 @@ def test_compressed_archives_are_named(
     (tmp_path / "set.tar").write_bytes(magic + bytes(size))
     with pytest.raises(UserError, match=f"but {kind} file; unpack it"):
         listing.find_images(str(tmp_path / "set.tar"))
+
+
+@pytest.mark.parametrize("name", ["cat.zip", "cat.tar.gz", "cat.TGZ", "cat.7z", "cat.tar.zst"])
+def test_archives_instead_of_images_are_named(tmp_path: pathlib.Path, name: str) -> None:
+    source = tmp_path / "set"
+    for one in (name, name.replace("cat", "dog")):
+        source.mkdir(exist_ok=True)
+        (source / one).write_bytes(b"x")
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.add(source, ".")
+    for path in (source, tmp_path / "set.tar"):
+        with pytest.raises(UserError, match=f"holds archives .as '{name}'. where images are exp"):
+            listing.find_images(str(path))
+
+
+def test_class_tars_in_capitals(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "set").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "a.jpg").write_bytes(name.encode())
+        with tarfile.open(tmp_path / "set" / f"{name}.TAR", "w") as archive:
+            archive.add(tmp_path / "a.jpg", "a.jpg")
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.add(tmp_path / "set", ".")
+    for path in (tmp_path / "set", tmp_path / "set.tar"):
+        images = listing.find_images(str(path))
+        assert list(images.keys()) == ["cat/a.jpg", "dog/a.jpg"]
+        assert [listing.read_image(image) for image in images] == [b"cat", b"dog"]
 
 
 @pytest.mark.parametrize(

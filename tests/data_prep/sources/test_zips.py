@@ -56,6 +56,19 @@ def test_a_zip_written_as_a_stream(tmp_path: pathlib.Path) -> None:
     assert pipe.content[6] & 0x8
     (tmp_path / "x.zip").write_bytes(pipe.content)
     assert read_back(tmp_path / "x.zip") == CONTENT
+    # The checksum behind the content is looked at, with and without the mark before it.
+    member = zipfile.ZipFile(tmp_path / "x.zip").infolist()[2]
+    mark = pipe.content.index(b"PK\x07\x08", member.header_offset)
+    for place in (mark, mark + 4):
+        data = bytearray(pipe.content)
+        if place == mark:
+            data[mark : mark + 4] = data[mark + 4 : mark + 8]
+            (tmp_path / "x.zip").write_bytes(data)
+            assert read_back(tmp_path / "x.zip") == CONTENT
+        data[place] ^= 1
+        (tmp_path / "x.zip").write_bytes(data)
+        with pytest.raises(OSError, match="damaged in the zip archive, its checksum differs"):
+            read_back(tmp_path / "x.zip")
 
 
 def hostile(path: pathlib.Path, name: str = "cat/x.jpg", **fields: int) -> pathlib.Path:
@@ -186,7 +199,15 @@ def test_a_compressed_tar_that_cannot_be_unpacked(
         with pytest.raises(UserError, match="gzip stream is damaged or cut off|not an uncompr"):
             read_back(path, cache)
     path.write_bytes(gzip.compress(b"text " * 500))
-    with pytest.raises(UserError, match="is not an uncompressed tar archive"):
+    with pytest.raises(UserError, match="x.tar.gz: is the gzip of something else, expected that"):
+        read_back(path, cache)
+    path.write_bytes(gzip.compress(b"PK\3\4" + bytes(600)))
+    with pytest.raises(UserError, match="x.tar.gz: is the gzip of a zip file"):
+        read_back(path, cache)
+    assert not cache.exists() or os.listdir(cache) == []
+    # What is wrong within is said of the file that the user named.
+    imagenet_forms.tar_gz(path, {"cat/a.jpg": b"x", "cat/../b.jpg": b"x"})
+    with pytest.raises(UserError, match=rf"^{path}: refused, 'cat/../b.jpg' in it is not a plain"):
         read_back(path, cache)
     path.write_bytes(whole)
     with pytest.raises(UserError, match="which needs an --output_dir on a disk"):
