@@ -110,11 +110,25 @@ def version() -> str:
 
 
 def _parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
-    argv = [_as_override(flag_values, argument) for argument in argv]
+    # What follows "--" belongs to another command, which reads it itself.
+    own = argv.index("--") if "--" in argv else len(argv)
+    argv = [_as_override(flag_values, _from_home(word)) for word in argv[:own]] + argv[own:]
     try:
         return flag_values(["command", *argv])[1:]
     except flags.Error as error:
         raise UsageError(flag_errors.in_plain_words(error, flag_values)) from error
+
+
+def _from_home(argument: str) -> str:
+    """`--flag=~/x`, or a list of such, with the home folder: there no shell puts it in."""
+    flag, equals, value = argument.partition("=")
+    if not (equals and flag.startswith("-")):
+        return argument
+    parts = [
+        os.path.expanduser(part) if part == "~" or part.startswith("~/") else part
+        for part in value.split(",")
+    ]
+    return f"{flag}={','.join(parts)}"
 
 
 def _as_override(flag_values: flags.FlagValues, argument: str) -> str:

@@ -209,6 +209,27 @@ def test_flags_behind_two_dashes_belong_to_another_command(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_the_home_folder_is_put_in_where_no_shell_does(monkeypatch):
+    """As in `--workdir=~/runs/x`, which shells leave as it is."""
+    monkeypatch.setenv("HOME", "/home/me")
+    seen = {}
+
+    def define(flag_values):
+        flags.DEFINE_list("workdir", [], "Folders.", flag_values=flag_values)
+        flags.DEFINE_multi_string("config_override", [], "Settings.", flag_values=flag_values)
+
+    def main(flag_values, rest):
+        seen.update(workdir=flag_values.workdir, config=flag_values.config_override, rest=rest)
+
+    arguments = ["--workdir=~/a,~/b,x/~/c,~", "--config.data_dir=~/d", "~", "--", "--other=~/e"]
+    assert command.call(define, main, "Doc.", arguments) == 0
+    assert seen == {
+        "workdir": ["/home/me/a", "/home/me/b", "x/~/c", "/home/me"],
+        "config": ["data_dir=/home/me/d"],
+        "rest": ["~", "--other=~/e"],
+    }
+
+
 def test_print_config_shows_what_config_json_would_hold(capsys):
     arguments = ["--config=demo", "--config.batch_size=7", "--print_config"]
     assert command.call(train.define_flags, train.main, train.__doc__, arguments) == 0

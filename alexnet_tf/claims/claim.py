@@ -13,7 +13,6 @@ from alexnet_common.errors import UsageError
 from alexnet_tf.claims import catalogue
 from alexnet_tf.claims.rules import Rule
 
-BUDGETS = ("smoke", "laptop", "gpu")
 CIFAR_10 = "CIFAR-10 at 32x32"
 
 

@@ -18,6 +18,8 @@ from alexnet_tf.claims.claim import Claim
 from alexnet_tf.claims.verdict import Values, Verdict
 
 FILE = "ledger.jsonl"
+# A driver that is broken may never answer; a row must not wait for it.
+_ANSWER_SECONDS = 30
 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:
@@ -92,10 +94,10 @@ def _hardware() -> str:
 
 
 def _output(*words: str) -> str:
-    """What a program says; nothing where it is not there or fails."""
+    """What a program says; nothing where it is not there, fails or does not answer."""
     try:
-        ended = subprocess.run(words, capture_output=True, text=True)
-    except OSError:
+        ended = subprocess.run(words, capture_output=True, text=True, timeout=_ANSWER_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return ended.stdout.strip() if ended.returncode == 0 else ""
 

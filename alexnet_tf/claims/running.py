@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from alexnet_common import files
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
 from alexnet_tf.claims import ledger, measuring, trials
@@ -275,7 +276,7 @@ class Campaign:
             self._fail(f"{job.trial.folder.name} ({words}); log: {_beside(job.trial, 'log')}")
         else:
             # Beside the folder, since a run that diverged at once has none.
-            _beside(job.trial, "trial.txt").write_text(outcome + "\n")
+            files.write_atomically(_beside(job.trial, "trial.txt"), f"{outcome}\n".encode())
 
     def _fail(self, words: str) -> None:
         self._failures.append(words)

@@ -1,4 +1,4 @@
-"""Weights of other programs: PyTorch's files, torchvision's alexnet, Caffe's bvlc_alexnet."""
+"""The mean colours that networks of other programs subtract."""
 
 MEANS = {
     "torchvision": (123.675, 116.28, 103.53),

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 
 import pytest
+from absl import flags
 
 from alexnet_common.errors import UsageError, UserError
-from alexnet_tf import recipes
+from alexnet_tf import recipes, reproduce
 from alexnet_tf.claims import claim as catalogue
 from alexnet_tf.claims import imagenet, ledger, measuring, page, trials
 from alexnet_tf.tables import table
 
 CLAIMS = catalogue.load_all()
+FLAGS = flags.FlagValues()
+reproduce.define_flags(FLAGS)
+# What the command offers, each claim has.
+BUDGETS = FLAGS["budget"].parser.enum_values
 PLACE = {"commit": "abc", "hardware": "2 CPU cores, X", "time": "2026-01-02T03:04:05+00:00"}
 
 
@@ -101,6 +106,13 @@ def test_the_page_in_the_docs_is_made_from_the_committed_rows(repository):
     assert (repository / "docs" / "claims.md").read_text() == page.markdown(CLAIMS, rows)
 
 
+def test_a_driver_that_does_not_answer_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(ledger, "_ANSWER_SECONDS", 0.2)
+    assert ledger._output("sh", "-c", "echo a card; exec sleep 20") == ""
+    monkeypatch.undo()
+    assert ledger._output("sh", "-c", "echo a card") == "a card"
+
+
 def test_a_misspelt_claim_names_its_neighbour():
     with pytest.raises(UsageError, match="did you mean dropout"):
         catalogue.load("dropuot")
@@ -109,14 +121,14 @@ def test_a_misspelt_claim_names_its_neighbour():
 @pytest.mark.parametrize("name", CLAIMS)
 def test_each_claim_is_whole(name):
     claim = CLAIMS[name]
-    assert set(claim.budgets) == set(catalogue.BUDGETS)
+    assert set(claim.budgets) == set(BUDGETS)
     arms = {arm.name for arm in claim.arms}
     assert len(arms) == len(claim.arms)
     words = claim.rule.describe()
     assert sum(arm in words for arm in arms) >= min(2, len(arms))
     for arm in claim.arms:
         assert (arm.measure or claim.measure) in measuring.MEASURES
-        for budget in catalogue.BUDGETS:
+        for budget in BUDGETS:
             for point in trials.grid_points(arm) or [{}]:
                 settings = {**claim.budgets[budget].overrides, **arm.overrides, **point}
                 texts = [(key, trials.text_of(value)) for key, value in settings.items()]
