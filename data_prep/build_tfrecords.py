@@ -19,6 +19,7 @@ interruptions.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -224,16 +225,27 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
 
 def notes_on_classes(sources: inputs.Inputs) -> list[str]:
-    """What to say of classes that the validation images cannot judge, before hours are spent."""
+    """What to say of classes before hours are spent: their order, and those without a judge."""
+    names = sources.class_names
+    notes = []
+    if all(name.isascii() and name.isdigit() for name in names):
+        for one, other in itertools.pairwise(names):
+            if int(one) > int(other):
+                notes = [
+                    f"note: the classes are numbers, sorted as text: {one!r} comes before "
+                    f"{other!r}; names of the same number of digits would be in their order"
+                ]
+                break
     if "validation" not in sources.images:
-        return []
+        return notes
     validated = sources.images["validation"].class_counts()
     lacking = [name for name in sources.class_names if name not in validated]
     if not lacking:
-        return []
+        return notes
     return [
+        *notes,
         f"note: {_some(lacking)} of {len(sources.class_names):,} without a validation image; "
-        "nothing will tell how well the network knows them"
+        "nothing will tell how well the network knows them",
     ]
 
 

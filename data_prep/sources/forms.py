@@ -17,10 +17,10 @@ from alexnet_common.errors import UserError
 from alexnet_common.messages import log
 from data_prep.sources import (
     class_list,
+    class_names,
     labels,
     parquet,
     tfrecords,
-    unicode_forms,
     webdataset,
 )
 from data_prep.sources.class_list import ClassList
@@ -36,8 +36,8 @@ _SPLITS = {
 # Names that TFDS keeps beside its records: one class per line.
 _LABEL_NAMES = ("label.labels.txt",)
 _HEAD_BYTES = 512
-# Of a class: as a number, which 64 bits hold, and as a name, which becomes a file's.
-_MAX_DIGITS, _MAX_CLASS_LENGTH = 18, 255
+# Of the number of a class, which 64 bits hold.
+_MAX_DIGITS = 18
 # Files of other names are looked into, but not one by one in a folder of a million images.
 _MOST_LOOKS = 32
 # As far down as downloads are nested; a link may lead round and round.
@@ -145,15 +145,7 @@ def _resolved(
         names = [chosen.names[number] for number in numbers]
         titles = chosen.titles
     for name in names:
-        if (
-            not name
-            or "/" in name
-            or name.startswith(".")
-            or len(name) > _MAX_CLASS_LENGTH
-            or not unicode_forms.is_one_line(name)
-        ):
-            shown = name[:_MAX_CLASS_LENGTH]
-            raise UserError(f"{path}: {shown!r} cannot be the name of a class")
+        class_names.check(path, name)
     ids = np.array(table.folder_ids, np.int32)
     images = Images(table, np.arange(len(table)), ids, names, [""] * len(names), True)
     return images.sorted(), titles

@@ -76,7 +76,8 @@ def read_devkit(path: str) -> Devkit:
         what = f"it does not have {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(f"{path}: data/meta.mat is damaged ({what})") from error
     truth = read(r"(.*/)?data/ILSVRC20\d\d_validation_ground_truth\.txt")
-    ids = () if truth is None else parse_ids(truth.decode("ascii", "replace").split(), path)
+    words = "" if truth is None else truth.decode("ascii", "replace")
+    ids = parse_ids(list(enumerate(words.split(), 1)), path)
     if ids and max(ids) > len(names):
         raise UserError(f"{path}: the ground truth names class {max(ids)} of {len(names)}")
     return Devkit(names, titles, ids)
@@ -93,21 +94,26 @@ def ground_truth(
     if len(ids) != len(names):
         raise UserError(f"{path}: {len(ids):,} labels for {len(names):,} images")
     if ids and max(ids) > len(devkit.class_names):
-        raise UserError(f"{path}: class {max(ids)} of {len(devkit.class_names)}")
+        raise UserError(
+            f"{path}: names class {max(ids)}, the devkit has {len(devkit.class_names):,}"
+        )
     ordered = sorted(names)
     return {name: devkit.class_names[i - 1] for name, i in zip(ordered, ids, strict=True)}
 
 
-def parse_ids(words: Sequence[str], path: str) -> tuple[int, ...]:
-    """Devkit numbers, one per line, counted from 1.
+def parse_ids(lines: Sequence[tuple[int, str]], path: str) -> tuple[int, ...]:
+    """Devkit numbers, which count from 1, of numbered lines.
 
     Raises:
         UserError: a line is something else.
     """
     ids = []
-    for number, word in enumerate(words, 1):
+    for number, word in lines:
         if not word.isdecimal() or len(word) > 20 or not 0 < int(word) < 100_000:
-            raise UserError(f"{path}: ground truth line {number}: {word!r} is not a class")
+            raise UserError(
+                f"{path}: ground truth line {number}: {word[:20]!r} is not a class; the devkit's "
+                "are 1, 2, 3, ..."
+            )
         ids.append(int(word))
     return tuple(ids)
 

@@ -27,6 +27,20 @@ _DELIMITER_LINE = re.compile(r"sep=.?", re.IGNORECASE)
 # Characters of a line that an error shows.
 _SHOWN = 80
 _DELIMITERS = ("\t", ",", ";", " ")
+# Byte-order marks; that of UTF-32 begins as that of UTF-16 does.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"), (b"", "utf-8-sig"),
+)  # fmt: skip
+# What is taken for a label file and is none, by its first bytes.
+_NO_TEXT = (
+    (b"PK\x03\x04", "an Excel or zip file"), (b"\xd0\xcf\x11\xe0", "an Excel file"),
+    (b"\x1f\x8b", "a gzip file"), (b"PAR1", "a Parquet file"), (b"SQLite format", "a database"),
+    (b"%PDF", "a PDF file"), (b"MATLAB 5.0", "a MATLAB file"), (b"\x89HDF", "an HDF5 file"),
+    (b"\xff\xd8\xff", "an image"), (b"\x89PNG", "an image"),
+)  # fmt: skip
+# A whole number or a decimal one, with a sign: what classes are numbered with.
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
 
 
 def read(path: str, names: Sequence[str], devkit: Devkit | None) -> dict[str, str]:
@@ -51,13 +65,13 @@ def parse(path: str, content: bytes, names: Sequence[str], devkit: Devkit | None
         raise UserError(f"{path}: is empty; expected one label per line")
     if len(lines) > 1 and _DELIMITER_LINE.fullmatch(lines[0][1]):
         del lines[0]
-    if all(line.isdecimal() for _, line in lines):
+    if all(_NUMBER.fullmatch(line) for _, line in lines):
         if devkit is None:
             raise UserError(
-                f"{path}: holds devkit numbers, and only the devkit says which classes they are; "
-                "name it with --devkit"
+                f"{path}: holds numbers, and only the devkit says which classes they are; "
+                "name it with --devkit, or write lines 'filename class'"
             )
-        ids = imagenet.parse_ids([line for _, line in lines], path)
+        ids = imagenet.parse_ids(lines, path)
         return imagenet.ground_truth(path, ids, names, devkit)
     first = [cell.casefold() for cell in _cells(lines[0][1], ",") or ()]
     if first[:2] == _KAGGLE_HEADER:
@@ -72,7 +86,7 @@ def parse(path: str, content: bytes, names: Sequence[str], devkit: Devkit | None
             short = _pair(line, stems)
             pair = (stems[short[0]], short[1]) if short and short[0] in stems else pair
         if pair is None or not all(pair):
-            raise UserError(f"{path}:{number}: expected 'filename class', found {_short(line)}")
+            raise UserError(f"{path}:{number}: {_not_a_pair(line)}")
         if place == 0 and _is_header(pair[0], image_names):
             continue
         _note(labels, *pair, f"{path}:{number}")
@@ -98,18 +112,25 @@ def numbered_lines(path: str, content: bytes) -> list[tuple[int, str]]:
     Raises:
         UserError: it is no text.
     """
+    kind = next((kind for mark, kind in _NO_TEXT if content.startswith(mark)), None)
+    if kind is not None:
+        raise UserError(f"{path}: is {kind}, expected text; save it as CSV")
     # Spreadsheets write "Unicode text" as UTF-16; its byte-order mark is no UTF-8.
-    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    name = "UTF-16" if is_utf_16 else "UTF-8"
+    encoding = next(encoding for mark, encoding in _MARKS if content.startswith(mark))
+    name = encoding.upper().removesuffix("-SIG")
     try:
-        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: cannot be read as a label file, it is not {name} text "
-            f"({error.reason} at byte {error.start})"
+            f"({error.reason} at byte {error.start}); save it as UTF-8"
         ) from error
+    # The end of a file for CP/M and its heirs.
+    text = text.removesuffix("\x1a")
     if "\0" in text:
-        raise UserError(f"{path}: is not a text file, or not in UTF-8: it holds zero bytes")
+        raise UserError(
+            f"{path}: is not a text file, or not in UTF-8: it holds zero bytes; save it as UTF-8"
+        )
     # Not by splitlines(), which ends lines at characters that names may hold.
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
@@ -117,6 +138,20 @@ def numbered_lines(path: str, content: bytes) -> list[tuple[int, str]]:
 
 def _short(line: str) -> str:
     return repr(line if len(line) <= _SHOWN else line[:_SHOWN] + "...")
+
+
+def _not_a_pair(line: str) -> str:
+    """What to say of a line that is no name and class."""
+    expected = f"expected 'filename class', found {_short(line)}"
+    if line[0] in "{[":
+        return f"{expected}; JSON is not read, write it as CSV"
+    for delimiter in ",;\t":
+        cells = _cells(line, delimiter) if delimiter in line else []
+        if cells is None and '"' in line:
+            return f"{expected}; its quotes do not end on this line, or have text behind them"
+        if cells is not None and len(cells) > 2:
+            return f"{expected}; of its {len(cells)} columns keep the two of names and classes"
+    return expected
 
 
 def _cells(line: str, delimiter: str) -> list[str] | None:

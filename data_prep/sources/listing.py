@@ -12,7 +12,7 @@ import numpy as np
 
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
-from data_prep.sources import reading, tree, unicode_forms
+from data_prep.sources import class_names, reading, tree, unicode_forms
 from data_prep.sources.image_table import Images, Place, SourceImage
 from data_prep.sources.tree import Tree
 
@@ -104,10 +104,10 @@ def labelled(path: str, source: Tree, root: str, label_names: LabelNames | None)
     table = source.table
     names = [below[table.folder_ids[row]] + table.name(int(row)) for row in rows]
     classes = _labels_of(path, sorted(names), label_names)
-    class_names = sorted(set(classes.values()))
-    numbers = {name: number for number, name in enumerate(class_names)}
+    of_labels = sorted(set(classes.values()))
+    numbers = {name: number for number, name in enumerate(of_labels)}
     ids = np.array([numbers[classes[name]] for name in names], np.int32)
-    return Images(table, rows, ids, class_names, below, True).sorted()
+    return Images(table, rows, ids, of_labels, below, True).sorted()
 
 
 def read_image(image: SourceImage) -> bytes:
@@ -213,20 +213,21 @@ def _labels_of(path: str, names: list[str], label_names: LabelNames | None) -> d
         )
     labels = label_names(names)
     missing = sorted(set(names) - labels.keys())
+    absent = sorted(labels.keys() - set(names))
     if missing:
+        others = f"; there is one of {absent[0]!r}, which is no image here" if absent else ""
         raise UserError(
             f"{path}: {len(missing):,} of {_count(names, 'image', 'images')} "
             f"{'has' if len(missing) == 1 else 'have'} no label (as {missing[0]!r})"
-            f"{_twins(missing, labels.keys())}"
+            f"{_twins(missing, labels.keys()) or others}"
         )
-    absent = sorted(labels.keys() - set(names))
     if absent:
         raise UserError(
             f"{path}: {_count(labels, 'label', 'labels')} for {_count(names, 'image', 'images')}; "
             f"{absent[0]!r} is not there"
         )
     for name in set(labels.values()):
-        _check_class_name(path, name)
+        class_names.check(path, name)
     return dict(labels)
 
 
@@ -237,7 +238,7 @@ def class_folders(path: str, source: Tree, root: str, folders: list[str]) -> Ima
         UserError: a class has no image, or a name that is not UTF-8.
     """
     for name in folders:
-        _check_class_name(path, name)
+        class_names.check(path, name)
     below, rows = _rows_below(source, root)
     numbers = {name: number for number, name in enumerate(folders)}
     of_folders = [numbers.get(folder.partition("/")[0], -1) for folder in below]
@@ -262,15 +263,3 @@ def _rows_below(source: Tree, root: str) -> tuple[list[str], np.ndarray]:
         return below, np.zeros(0, np.int64)
     ids = np.array(source.table.folder_ids, np.int32)
     return below, np.flatnonzero(np.array(inside)[ids])
-
-
-def _check_class_name(path: str, name: str) -> None:
-    if not unicode_forms.is_utf8(name):
-        raise UserError(
-            f"{path}: the name of class {name!r} is not UTF-8; rename its folder "
-            "(convmv -f latin1 -t utf8 does it)"
-        )
-    if not unicode_forms.is_one_line(name):
-        raise UserError(
-            f"{path}: the name of class {name!r} has a line break or control character; rename it"
-        )

@@ -154,6 +154,19 @@ class TestWithoutValidation:
         assert data.split("train").count + data.split("validation").count == 24
         assert verify.check_dataset(str(tmp_path / "a"), "all")[0] == []
 
+    def test_numbers_as_classes_out_of_their_order_are_told(
+        self, tmp_path: pathlib.Path, convert: Convert, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Label 2 is class 10 of CIFAR-100's, which nobody expects."""
+        for names, told in ((("1", "2", "10"), True), (("01", "02", "10"), False)):
+            source = tmp_path / f"set{told}"
+            for name in names:
+                (source / name).mkdir(parents=True)
+                Image.new("RGB", (9, 9), (0, 0, int(name))).save(source / name / "a.png")
+            assert convert(train=source, output_dir=tmp_path / f"out{told}", image_size=8) == 0
+            said = capsys.readouterr().err
+            assert ("sorted as text: '10' comes before '2'" in said) == told
+
     def test_classes_that_no_validation_image_judges_are_told(
         self, tmp_path: pathlib.Path, convert: Convert, capsys: pytest.CaptureFixture[str]
     ) -> None:

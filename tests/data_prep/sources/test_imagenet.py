@@ -73,8 +73,10 @@ def test_kaggles_solution_file(tmp_path: pathlib.Path) -> None:
     [
         ("", "is empty"),
         ("1\n2\n", "2 labels for 3 images"),
-        ("1\n2\n9\n", "class 9 of 3"),
-        ("1\n0\n2\n", "'0' is not a class"),
+        ("1\n2\n9\n", "names class 9, the devkit has 3"),
+        ("1\n\n0\n2\n", "line 3: '0' is not a class; the devkit's are 1, 2, 3, ..."),
+        ("1\n-1\n2\n", "line 2: '-1' is not a class"),
+        ("1.0\n2.0\n2.0\n", "line 1: '1.0' is not a class"),
         (f"1\n{'9' * 5_000}\n2\n", "9' is not a class"),
         ("1\n\u00b2\n2\n", "expected 'filename class'"),
         ("a.JPEG\n", "expected 'filename class'"),

@@ -74,7 +74,7 @@ def test_names_and_classes_of_several_words(
         ("a.jpg,cat\nb.jpg\0,dog\n", "not a text file, or not in UTF-8: it holds zero bytes"),
         (
             "a.jpg," + 9999 * "c" + ",1\n",
-            ":1: expected 'filename class', found 'a.jpg,c{74}[.]{3}'$",
+            ":1: expected 'filename class', found 'a.jpg,c{74}[.]{3}'; of its 3",
         ),
     ],
 )
@@ -117,6 +117,36 @@ def test_spreadsheets_unicode_text(encoding: str) -> None:
     assert labels.parse("l.txt", content, NAMES, None) == {"a.jpg": "caf\u00e9", "b.jpg": "dog"}
     with pytest.raises(UserError, match="not UTF-16 text"):
         labels.parse("l.txt", content[:-1], NAMES, None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-32", "utf-32-be"])
+@pytest.mark.parametrize("end", ["", "\r\n", "\r\n\x1a"])
+def test_utf_32_and_the_end_mark_of_dos(encoding: str, end: str) -> None:
+    mark = "\ufeff" if encoding == "utf-32-be" else ""
+    content = f"{mark}a.jpg,cat\r\nb.jpg,dog{end}".encode(encoding)
+    assert labels.parse("l.txt", content, NAMES, None) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PK\x03\x04\x14\0", "an Excel or zip file, expected text; save it as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1", "an Excel file"),
+        (b"\x1f\x8b\x08\0", "a gzip file"),
+        (b"PAR1\x15\0", "a Parquet file"),
+        ("a.jpg,cat\n".encode("utf-16-le"), "zero bytes; save it as UTF-8"),
+        (b"\xff\xd8\xff\xe0", "an image"),
+        (b'{"a.jpg": "cat", "b.jpg": "dog"}', "JSON is not read, write it as CSV"),
+        (b'[{"file": "a.jpg"}]', "JSON is not read"),
+        (b",filename,label\n0,a.jpg,cat\n", "of its 3 columns keep the two of names and classes"),
+        (b'"a.jpg","cat\ntabby"\n', "1: .*its quotes do not end on this line"),
+        (b"1\n2\n", "holds numbers, .*name it with --devkit, or write lines 'filename class'"),
+        (b"1.5\n-2\n", "holds numbers"),
+    ],
+)
+def test_what_is_taken_for_a_label_file(content: bytes, kind: str) -> None:
+    with pytest.raises(UserError, match=f"labels.csv:.*{kind}"):
+        labels.parse("labels.csv", content, NAMES, None)
 
 
 def test_text_that_is_not_utf8_is_named(tmp_path: pathlib.Path) -> None:

@@ -1,6 +1,7 @@
 """Finding images: every layout gives the same keys, every mistake one clear line."""
 
 import pathlib
+import re
 import shutil
 import tarfile
 
@@ -128,6 +129,32 @@ def test_one_class_and_unknown_classes(tmp_path: pathlib.Path) -> None:
         inputs.find(str(tmp_path / "one"), None)
     with pytest.raises(UserError, match="three: has 1 class that .* do not have: z"):
         inputs.find(str(tmp_path / "two"), str(tmp_path / "three"))
+
+
+@pytest.mark.parametrize("name", ["..", "../cat", ".cat", "cat/", "cat//x", "é" * 128])
+def test_classes_of_a_label_file_that_no_folder_can_have(tmp_path: pathlib.Path, name: str) -> None:
+    (tmp_path / "set").mkdir()
+    for number in range(3):
+        (tmp_path / "set" / f"{number}.jpg").write_bytes(b"x")
+    (tmp_path / "labels.csv").write_text(f"0.jpg,T-shirt/top\n1.jpg,dog\n2.jpg,{name}\n")
+    flags = {"train_labels": str(tmp_path / "labels.csv")}
+    with pytest.raises(UserError, match=f"set: '{re.escape(name)}' cannot be the name of a class"):
+        inputs.find(str(tmp_path / "set"), None, **flags)  # type: ignore[arg-type]
+    (tmp_path / "labels.csv").write_text("0.jpg,T-shirt/top\n1.jpg,dog\n2.jpg,dog\n")
+    found = inputs.find(str(tmp_path / "set"), None, **flags)  # type: ignore[arg-type]
+    assert found.class_names == ("T-shirt/top", "dog")
+    assert [image.path_in_class for image in found.images["train"]] == ["0.jpg", "1.jpg", "2.jpg"]
+
+
+def test_a_label_of_no_image_is_named_beside_the_image_without_one(tmp_path: pathlib.Path) -> None:
+    """Capitals, quotes of another kind, other endings: seen at once where both are said."""
+    (tmp_path / "set").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "set" / name).write_bytes(b"x")
+    (tmp_path / "labels.csv").write_text("A.JPG,cat\nb.jpg,dog\n")
+    with pytest.raises(UserError, match=r"1 of 2 images has no label \(as 'a.jpg'\); there is one "
+                       "of 'A.JPG', which is no image here"):  # fmt: skip
+        inputs.find(str(tmp_path / "set"), None, train_labels=str(tmp_path / "labels.csv"))
 
 
 def test_labels_and_images_must_match(
