@@ -145,7 +145,7 @@ def test_validation_of_one_class(tmp_path: pathlib.Path, flat: bool) -> None:
 def test_class_names_that_are_no_text_are_refused(tmp_path: pathlib.Path) -> None:
     made(tmp_path / "set", ["cat/1.jpg", os.fsdecode(b"ni\xf1o/2.jpg")])
     for path in (tmp_path / "set", archived(tmp_path / "set")):
-        with pytest.raises(UserError, match=r"'ni\\udcf1o' cannot be the name of a class: it is not UTF-8"):
+        with pytest.raises(UserError, match=r"'ni\\udcf1o' cannot be the name .* not UTF-8"):
             listing.find_images(str(path))
 
 
