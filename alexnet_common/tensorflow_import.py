@@ -7,12 +7,14 @@ import importlib
 import os
 import sys
 import tempfile
+import threading
 from typing import Any
 
 from alexnet_common import environment, installed
 from alexnet_common.messages import log
 
 _CACHE_FLAG = "--tf_xla_persistent_cache_directory"
+_IMPORTING = threading.Lock()
 
 
 def import_tensorflow() -> None:
@@ -25,8 +27,13 @@ def import_tensorflow() -> None:
         # Without a GPU driver every process would report a failed call into CUDA as an error.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    if "tensorflow" in sys.modules:
-        return
+    # Beam's workers may be threads. A module that another thread is importing is in sys.modules.
+    with _IMPORTING:
+        if "tensorflow" not in sys.modules:
+            _import_quietly()
+
+
+def _import_quietly() -> None:
     keep_compiled_programs()
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -80,5 +87,5 @@ def import_on_cpu() -> Any:
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        import_tensorflow()
+    import_tensorflow()
     return sys.modules["tensorflow"]
