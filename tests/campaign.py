@@ -38,14 +38,10 @@ from alexnet_common.errors import UserError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf.runs import checkpoint
-from tests.helpers import small_dataset
+from tests.helpers import short_runs, small_dataset
 
-SETTINGS = {
+SETTINGS = short_runs.TINY | {
     "log.report": False,
-    "network.input_size": 24,
-    "network.filters": "(8,8,8)",
-    "network.hidden": 16,
-    "batch_size": 8,
     "learning_rate.patience_epochs": 1,
     "learning_rate.min_delta": 0.01,
     "log.every_steps": 2,

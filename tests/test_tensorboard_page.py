@@ -22,18 +22,11 @@ from alexnet_common import command
 from alexnet_tf import train
 from alexnet_tf.pictures import kernels
 from alexnet_tf.runs import checkpoint
-from tests.helpers import chromium, small_dataset
+from tests.helpers import chromium, short_runs, small_dataset
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = {
-    "network.input_size": 24,
-    "network.filters": "(8,8,8)",
-    "network.hidden": 16,
-    "batch_size": 8,
-    "train_epochs": 4,
-    "log.every_steps": 3,
-}
+SETTINGS = short_runs.TINY | {"train_epochs": 4, "log.every_steps": 3}
 PATIENCE_SECONDS = 60
 # All pictures of the page, also those inside shadow roots, as PNG.
 PICTURES = """

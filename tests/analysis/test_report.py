@@ -13,7 +13,7 @@ import pytest
 from alexnet_common import command
 from alexnet_tf import recipes, report, train
 from alexnet_tf.analysis import report_sections
-from tests.helpers import chromium, finished_run, small_dataset
+from tests.helpers import chromium, finished_run, short_runs, small_dataset
 from tests.helpers.evaluated import evaluate
 
 HOSTILE = (
@@ -22,11 +22,7 @@ HOSTILE = (
     "{{ 7 * 7 }} & co",
     "犬 $x$",
 )
-SETTINGS = {
-    "network.input_size": 24,
-    "network.filters": "(8,8,8)",
-    "network.hidden": 16,
-    "batch_size": 8,
+SETTINGS = short_runs.TINY | {
     "train_epochs": 4,
     "log.every_steps": 2,
     "log.tensorboard": False,

@@ -13,13 +13,16 @@ from alexnet_common import command
 from alexnet_tf import train
 from alexnet_tf.runs import checkpoint
 
-# Two columns with dropout, crops, flips and colour noise; 22 examples make an uneven last batch.
-SETTINGS = {
-    "log.report": False,
+# Two columns with dropout, crops, flips and colour noise, for images of 28 pixels.
+TINY = {
     "network.input_size": 24,
     "network.filters": "(8,8,8)",
     "network.hidden": 16,
     "batch_size": 8,
+}
+# 22 examples make an uneven last batch.
+SETTINGS = TINY | {
+    "log.report": False,
     "train_epochs": 3,
     "learning_rate.patience_epochs": 1,
     "log.every_steps": 2,
@@ -31,7 +34,11 @@ LONG = {"train_epochs": 40, "log__every_steps": 5}
 
 
 def arguments(data, workdir, **changes):
-    settings = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
+    return of_settings(data, workdir, SETTINGS, **changes)
+
+
+def of_settings(data, workdir, settings, **changes):
+    settings = settings | {key.replace("__", "."): value for key, value in changes.items()}
     return [
         "--config=demo",
         f"--config.data_dir={data}",

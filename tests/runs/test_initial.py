@@ -9,19 +9,15 @@ import sys
 import numpy as np
 import pytest
 
-from alexnet_common import command
-from alexnet_tf import recipes, train
+from alexnet_tf import recipes
 from alexnet_tf.runs import checkpoint, initial_weights
 from alexnet_tf.weight_io import weights
 from tests.helpers import small_dataset
 from tests.helpers.python_path import extended
+from tests.helpers.short_runs import TINY, call, of_settings
 
-SETTINGS = {
+SETTINGS = TINY | {
     "log.report": False,
-    "network.input_size": 24,
-    "network.filters": "(8,8,8)",
-    "network.hidden": 16,
-    "batch_size": 8,
     "train_epochs": 1,
     # Too little to change any number but zeros: the weights at the end are those at the start.
     "learning_rate.initial": 1e-30,
@@ -40,14 +36,7 @@ def data(folder):
 
 
 def arguments(data, workdir, **changes):
-    settings = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
-    return ["--config=demo", f"--config.data_dir={data}", f"--workdir={workdir}"] + [
-        f"--config.{key}={value}" for key, value in settings.items()
-    ]
-
-
-def call(argv):
-    return command.call(train.define_flags, train.main, train.__doc__, argv)
+    return of_settings(data, workdir, SETTINGS, **changes)
 
 
 def weights_of(workdir, which="checkpoints"):
