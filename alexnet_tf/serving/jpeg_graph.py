@@ -7,6 +7,8 @@ Source: ITU-T T.81, annex B; CIPA DC-008 (EXIF) for the orientation.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from alexnet_tf.serving import bytes_graph
@@ -27,6 +29,26 @@ UNSUPPORTED = (
 TOO_MANY_SCANS = "progressive JPEG of too many scans"
 
 
+class _Found(NamedTuple):
+    """What the markers up to a place in the file say.
+
+    Attributes:
+        position: int64, behind the last marker segment.
+        frame: int64 [4]: height, width, whether progressive, whether decoded; -1: no frame yet.
+        scans: int64, how many began.
+        exif: int64, where the TIFF structure of the EXIF block begins; 0: there was none.
+        reason: string, why the file is refused; empty: it is not.
+        done: bool; whether that is the end.
+    """
+
+    position: tf.Tensor
+    frame: tf.Tensor
+    scans: tf.Tensor
+    exif: tf.Tensor
+    reason: tf.Tensor
+    done: tf.Tensor
+
+
 def inspect(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Walks a JPEG file from its beginning to its end mark.
 
@@ -37,83 +59,84 @@ def inspect(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Ten
         Why it is refused (string, empty: it is not), height and width (int64), and where its EXIF
         block's TIFF structure begins (int64; 0: it has none).
     """
-    data = bytes_graph.vector(content)
-    codes = tf.concat([tf.cast(data[1:], tf.int32), [0]], 0)
-    is_marker = tf.equal(data, 0xFF) & tf.logical_not(_is_any(codes, _PASSED_OVER))
-    markers = tf.where(is_marker)[:, 0]
-    count = tf.shape(markers, out_type=tf.int64)[0]
-
-    def one_marker(position, frame, scans, exif, reason, done):
-        index = tf.searchsorted(markers, position[None], out_type=tf.int64)[0]
-
-        def at_end():
-            return position, frame, scans, exif, tf.constant(TRUNCATED), tf.constant(True)
-
-        def at_marker():
-            place = markers[index]
-            code = codes[place]
-            is_end = tf.equal(code, _END_OF_IMAGE)
-            return tf.cond(
-                is_end,
-                lambda: (
-                    position,
-                    frame,
-                    scans,
-                    exif,
-                    _at_the_end(frame, scans),
-                    tf.constant(True),
-                ),
-                lambda: segment(place + 2, code),
-            )
-
-        def segment(body, code):
-            length = bytes_graph.unsigned(data, body, 2, big=True)
-            seen = frame[0] >= 0
-            begins_frame = _is_any(code, _STARTS_OF_FRAME) & tf.logical_not(seen)
-            begins_scan = tf.equal(code, _START_OF_SCAN)
-            new_frame = tf.cond(begins_frame, lambda: _frame(data, body, code), lambda: frame)
-            # "Exif", two zeros, then a TIFF structure.
-            is_exif = tf.equal(code, _APP1) & tf.equal(exif, 0) & (length >= 8)
-            is_exif &= tf.cond(
-                is_exif,
-                lambda: tf.equal(bytes_graph.text(content, body + 2, 6), b"Exif\0\0"),
-                lambda: tf.constant(False),
-            )
-            new_scans = scans + tf.cast(begins_scan, tf.int64)
-            scanned = new_scans * new_frame[0] * new_frame[1]
-            too_many = (
-                begins_scan
-                & (new_frame[2] > 0)
-                & (new_scans > SCANS_ALWAYS_FREE)
-                & (scanned > MAX_SCANNED_PIXELS)
-            )
-            why = bytes_graph.first_true(
-                [
-                    (length < 2, DAMAGED),
-                    (begins_scan & (new_frame[0] < 0), DAMAGED),
-                    (begins_frame & tf.equal(new_frame[3], 0), UNSUPPORTED),
-                    (too_many, TOO_MANY_SCANS),
-                ]
-            )
-            return (
-                body + length,
-                new_frame,
-                new_scans,
-                tf.where(is_exif, body + 8, exif),
-                why,
-                tf.not_equal(why, ""),
-            )
-
-        return tf.cond(index >= count, at_end, at_marker)
-
+    walk = _Walk(content)
     zero = tf.constant(0, tf.int64)
-    # Height, width, whether progressive, whether decoded; -1: no frame yet.
-    frame = tf.constant([-1, -1, 0, 0], tf.int64)
-    start = (zero + 2, frame, zero, zero, tf.constant(""), tf.constant(False))
-    _, frame, _, exif, reason, _ = tf.while_loop(
-        lambda *state: tf.logical_not(state[-1]), one_marker, start
+    start = _Found(
+        position=zero + 2,
+        frame=tf.constant([-1, -1, 0, 0], tf.int64),
+        scans=zero,
+        exif=zero,
+        reason=tf.constant(""),
+        done=tf.constant(False),
     )
-    return reason, frame[0], frame[1], exif
+    end = _Found(*tf.while_loop(lambda *found: tf.logical_not(found[-1]), walk.step, start))
+    return end.reason, end.frame[0], end.frame[1], end.exif
+
+
+class _Walk:
+    """The bytes of a file, and its markers."""
+
+    def __init__(self, content: tf.Tensor):
+        self._content = content
+        self._data = bytes_graph.vector(content)
+        # Of every byte the next one, which is a marker's code behind 0xFF.
+        self._codes = tf.concat([tf.cast(self._data[1:], tf.int32), [0]], 0)
+        is_marker = tf.equal(self._data, 0xFF) & tf.logical_not(_is_any(self._codes, _PASSED_OVER))
+        self._markers = tf.where(is_marker)[:, 0]
+
+    def step(self, *fields: tf.Tensor) -> _Found:
+        """Past the next marker and its segment."""
+        found = _Found(*fields)
+        index = tf.searchsorted(self._markers, found.position[None], out_type=tf.int64)[0]
+        end = found._replace(done=tf.constant(True))
+
+        def at_marker() -> _Found:
+            place = self._markers[index]
+            code = self._codes[place]
+            return tf.cond(
+                tf.equal(code, _END_OF_IMAGE),
+                lambda: end._replace(reason=_at_the_end(found.frame, found.scans)),
+                lambda: self._segment(found, place + 2, code),
+            )
+
+        return tf.cond(
+            index >= tf.shape(self._markers, out_type=tf.int64)[0],
+            lambda: end._replace(reason=tf.constant(TRUNCATED)),
+            at_marker,
+        )
+
+    def _segment(self, found: _Found, body: tf.Tensor, code: tf.Tensor) -> _Found:
+        """What the segment at `body` adds, which begins with its length."""
+        length = bytes_graph.unsigned(self._data, body, 2, big=True)
+        begins_frame = _is_any(code, _STARTS_OF_FRAME) & (found.frame[0] < 0)
+        frame = tf.cond(begins_frame, lambda: _frame(self._data, body, code), lambda: found.frame)
+        begins_scan = tf.equal(code, _START_OF_SCAN)
+        scans = found.scans + tf.cast(begins_scan, tf.int64)
+        too_many = begins_scan & (frame[2] > 0) & (scans > SCANS_ALWAYS_FREE)
+        too_many &= scans * frame[0] * frame[1] > MAX_SCANNED_PIXELS
+        reason = bytes_graph.first_true(
+            [
+                (length < 2, DAMAGED),
+                (begins_scan & (frame[0] < 0), DAMAGED),
+                (begins_frame & tf.equal(frame[3], 0), UNSUPPORTED),
+                (too_many, TOO_MANY_SCANS),
+            ]
+        )
+        # The first block counts.
+        begins_exif = tf.equal(code, _APP1) & tf.equal(found.exif, 0) & (length >= 8)
+        is_exif = tf.cond(begins_exif, lambda: self._is_exif(body), lambda: begins_exif)
+        return _Found(
+            position=body + length,
+            frame=frame,
+            scans=scans,
+            exif=tf.where(is_exif, body + 8, found.exif),
+            reason=reason,
+            done=tf.not_equal(reason, ""),
+        )
+
+    def _is_exif(self, body: tf.Tensor) -> tf.Tensor:
+        """Whether the segment at `body` has "Exif", two zeros, then a TIFF structure."""
+        return tf.equal(bytes_graph.text(self._content, body + 2, 6), b"Exif\0\0")
 
 
 def _at_the_end(frame: tf.Tensor, scans: tf.Tensor) -> tf.Tensor:
