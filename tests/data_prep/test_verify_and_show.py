@@ -161,6 +161,58 @@ def test_wrong_content_under_right_checksums(
     assert any(f"{shard}: record 3: " in problem and said in problem for problem in problems)
 
 
+@pytest.mark.parametrize("converted", ["uint8", "centered"], indirect=True)
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("garbage", "is not a tf.train.Example"),
+        ("no label", "has no image/class/label"),
+        ("few pixels", "has another number of pixels"),
+        ("fewer", "holds 3 records, expected 4"),
+    ],
+)
+def test_records_that_only_verify_reads(
+    converted: pathlib.Path, capsys: pytest.CaptureFixture[str], damage: str, said: str
+) -> None:
+    """The files and the index fit; what is in the last record does not."""
+    tf = pytest.importorskip("tensorflow")
+    shard = "validation-00000-of-00001"
+    with open(converted / shard, "rb") as file:
+        payloads = list(records.read_payloads(file))
+    example = tf.train.Example.FromString(payloads[-1])
+    if damage == "fewer":
+        payloads.pop()
+    elif damage == "garbage":
+        payloads[-1] = b"\xff" * 20
+    else:
+        feature = example.features.feature
+        if damage == "no label":
+            del feature["image/class/label"]
+        else:
+            (key,) = [name for name in feature if name in dataset.IMAGE_KEYS.values()]
+            (content,) = feature[key].bytes_list.value
+            feature[key].bytes_list.value[:] = [content[:-2]]
+        payloads[-1] = example.SerializeToString()
+    rewrite(converted, shard, payloads)
+    assert run_verify(converted) == 1
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("converted", ["jpeg"], indirect=True)
+def test_class_counts_that_do_not_add_up(
+    converted: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads((converted / "dataset.json").read_text())
+    counts = document["splits"]["validation"]["class_counts"]
+    real = counts[0]
+    counts[0], counts[1] = counts[0] - 1, counts[1] + 1
+    (converted / "dataset.json").write_text(json.dumps(document))
+    assert run_verify(converted) == 1
+    name = document["class_names"][0]
+    said = f"validation: {real} images of class '{name}', dataset.json says {real - 1}"
+    assert said in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("converted", ["jpeg"], indirect=True)
 def test_a_record_that_was_moved_no_longer_fits_the_index(
     converted: pathlib.Path, capsys: pytest.CaptureFixture[str]

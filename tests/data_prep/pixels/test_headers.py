@@ -121,6 +121,7 @@ class TestTheEndOfAJpeg:
         ({9: b"\x02"}, "JPEG of 2 components"),
         ({5: b"\0\0"}, "JPEG without pixels"),
         ({5: b"\xff\xff\xff\xff"}, "65535x65535 pixels are more than"),
+        ({2: b"\0\1"}, "a marker segment without length"),
     ],
 )
 def test_jpegs_that_are_not_decoded_are_named(
@@ -358,6 +359,24 @@ def test_a_png_that_begins_with_another_chunk_is_damaged(photograph: np.ndarray)
     data = saved(Image.fromarray(photograph), "PNG")
     with pytest.raises(ImageError, match="damaged PNG"):
         headers.inspect(data[:8] + b"\0\0\0\4gAMA\0\0\0\0" + data[8:])
+
+
+@pytest.mark.parametrize("bits_and_colours", [b"\x08\x05", b"\x05\x02"])
+def test_a_png_of_an_unknown_kind_is_damaged(
+    photograph: np.ndarray, bits_and_colours: bytes
+) -> None:
+    """Colour types are 0, 2, 3, 4 and 6, depths powers of 2 (PNG specification, 11.2.1)."""
+    data = bytearray(saved(Image.fromarray(photograph), "PNG"))
+    data[24:26] = bits_and_colours
+    reason = "damaged PNG \\({} bits of colour type {}\\)".format(*bits_and_colours)
+    with pytest.raises(ImageError, match=reason):
+        headers.inspect(bytes(data))
+
+
+def test_a_jpeg_that_ends_within_its_frame_header(photograph: np.ndarray) -> None:
+    data = saved(Image.fromarray(photograph), "JPEG")
+    with pytest.raises(ImageError, match="ends within its header"):
+        headers.inspect(data[: data.index(b"\xff\xc0") + 8])
 
 
 def test_headers_that_end_early_are_one_line(photograph: np.ndarray) -> None:

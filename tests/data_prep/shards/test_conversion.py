@@ -12,7 +12,7 @@ from PIL import Image
 
 from alexnet_common import files
 from data_prep import dataset
-from data_prep.shards import sidecars
+from data_prep.shards import estimate, sidecars
 from tests.data_prep.conftest import Convert, dataset_files
 from tests.helpers import imagenet_standin
 
@@ -267,6 +267,48 @@ def test_skipped_files_are_listed_and_the_exit_status_says_so(
         shutil.copy(tmp_path / "photos" / "b" / "0.jpg", tmp_path / "photos" / name)
     assert convert(**flags) == 0
     assert dataset.load(tmp_path / "x").split("train").count == 11
+
+
+def test_errors_are_counted_over_all_shards(
+    tmp_path: pathlib.Path, convert: Convert, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad_files(tmp_path / "photos")
+    for number in range(5):
+        (tmp_path / "photos" / "a" / f"more_{number}.jpg").write_bytes(b"this is text")
+    # 16 files, 8 of them bad, no more than 2 in a shard.
+    flags = {"train": tmp_path / "photos", "image_size": 32, "train_shards": 8}
+    status = convert(**flags, output_dir=tmp_path / "x", on_error="skip", max_errors=2)
+    assert status == 1
+    assert "images failed, more than --max_errors=2" in capsys.readouterr().err
+    assert not (tmp_path / "x" / "dataset.json").exists()
+
+
+def test_a_dry_run_names_what_cannot_be_converted(
+    tmp_path: pathlib.Path,
+    convert: Convert,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad_files(tmp_path / "photos")
+    monkeypatch.setattr("data_prep.shards.estimate._free_bytes", lambda output_dir: 1_000)
+    flags = {"train": tmp_path / "photos", "output_dir": tmp_path / "x", "image_size": 32}
+    convert(**flags, dry_run=True)
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    failed = {entry["key"] for entry in report["splits"]["train"]["sample"]["failed"]}
+    assert failed == {"a/empty.jpg", "a/text.jpg", "b/cut.jpg"}
+    for key in failed:
+        assert f"cannot be converted: {key}: " in printed.err
+    assert report["fits"] is False and "the disk is too small" in printed.err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(9, "some seconds"), (42.4, "about 42 seconds"), (5_400, "about 90.0 minutes")],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert estimate._duration(seconds) == words
 
 
 @pytest.mark.parametrize("store", ["uint8", "centered"])

@@ -178,6 +178,38 @@ def test_an_archive_that_lies_about_sizes_is_refused(tmp_path: pathlib.Path, siz
         archives.members(str(path))
 
 
+def test_a_name_that_is_larger_than_the_archive_is_refused(tmp_path: pathlib.Path) -> None:
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 50_000
+    path = tmp_path / "liar.tar"
+    path.write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
+    with pytest.raises(archives.ArchiveError, match="refused, a name of 50,000 bytes at 0"):
+        archives.members(str(path))
+
+
+@pytest.mark.parametrize("field", [b"0000000000x\0", b"-0000000001\0"])
+def test_a_size_that_is_no_number_is_refused(tmp_path: pathlib.Path, field: bytes) -> None:
+    header = bytearray(tarfile.TarInfo("a.jpg").tobuf(tarfile.USTAR_FORMAT))
+    header[124:136] = field
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path = tmp_path / "x.tar"
+    path.write_bytes(header + bytes(1024))
+    with pytest.raises(archives.ArchiveError, match="no size in the header at byte 0"):
+        archives.members(str(path))
+
+
+def test_a_sparse_file_of_the_newer_kind_is_refused(tmp_path: pathlib.Path) -> None:
+    """GNU tar's --sparse with --format=pax: an ordinary file but for its extended header."""
+    member = tarfile.TarInfo("holes.jpg")
+    member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member)
+    with pytest.raises(archives.ArchiveError, match="sparse"):
+        archives.members(str(path))
+
+
 def test_an_inner_archive_cannot_reach_into_the_next(tmp_path: pathlib.Path) -> None:
     header = tarfile.TarInfo("liar.jpg")
     header.size = 2_000

@@ -194,6 +194,9 @@ def test_numbers_without_names_are_refused(small: StandIn, tmp_path: pathlib.Pat
     (tmp_path / "twice.txt").write_text("cat\ndog\ncat\n")
     with pytest.raises(UserError, match="names the class 'cat' twice"):
         find({"train": folder, "class_list": tmp_path / "twice.txt"}, tmp_path / "cache")
+    (tmp_path / "empty.txt").write_text("\n\n")
+    with pytest.raises(UserError, match="empty.txt: is empty; expected one class per line"):
+        find({"train": folder, "class_list": tmp_path / "empty.txt"}, tmp_path / "cache")
 
 
 def wds(folder: pathlib.Path, files: dict[str, bytes]) -> pathlib.Path:
@@ -371,6 +374,17 @@ def test_kaggle_without_its_solution_file(small: StandIn, tmp_path: pathlib.Path
     (folder / "LOC_val_solution.csv").write_bytes(solution.rsplit(b"\n", 2)[0] + b"\n")
     with pytest.raises(UserError, match="1 of 4 images has no label"):
         find({"train": folder}, tmp_path / "cache")
+
+
+def test_kaggle_without_validation_images(small: StandIn, tmp_path: pathlib.Path) -> None:
+    files = {
+        name: data
+        for name, data in imagenet_forms.kaggle_files(small).items()
+        if "/CLS-LOC/val/" not in name
+    }
+    folder = imagenet_forms.write_folder(tmp_path / "k", files)
+    with pytest.raises(UserError, match="has no validation images in ILSVRC/Data/CLS-LOC/val"):
+        inputs.find(str(small.train_folder), str(folder))
 
 
 def test_folders_that_lead_round_and_round(tmp_path: pathlib.Path) -> None:

@@ -134,6 +134,7 @@ TABLE_ROWS = [{"ILSVRC2012_ID": 1, "WNID": "n1", "words": "one", "num_children":
         ("synsets", [TABLE_ROWS[0] | {"num_children": math.nan}], "NaN"),
         ("synsets", [{"WNID": "n1", "num_children": 0}], "do not have their numbers"),
         ("synsets", [{"ILSVRC2012_ID": 1, "WNID": "n1"}], "it does not have 'num_children'"),
+        ("synsets", [TABLE_ROWS[0] | {"ILSVRC2012_ID": 2}], "numbers are not 1, 2, 3, ..."),
         ("other", TABLE_ROWS, "it does not have 'synsets'"),
     ],
 )
@@ -143,6 +144,17 @@ def test_a_table_of_classes_that_is_none_is_one_line(
     (tmp_path / "data").mkdir()
     (tmp_path / "data/meta.mat").write_bytes(imagenet_standin.mat_file(name, rows))
     with pytest.raises(UserError, match=f"meta.mat is damaged .*{reason}"):
+        imagenet.read_devkit(str(tmp_path))
+
+
+def test_ground_truth_of_other_classes_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/meta.mat").write_bytes(imagenet_standin.mat_file("synsets", TABLE_ROWS))
+    truth = tmp_path / "data/ILSVRC2012_validation_ground_truth.txt"
+    truth.write_text("1\n1\n")
+    assert imagenet.read_devkit(str(tmp_path)).validation_ids == (1, 1)
+    truth.write_text("1\n2\n")
+    with pytest.raises(UserError, match="the ground truth names class 2 of 1"):
         imagenet.read_devkit(str(tmp_path))
 
 

@@ -73,6 +73,22 @@ def test_hostile_matrices_are_refused(content: bytes) -> None:
         matlab.read(BY_SCIPY[:128] + content)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (matrix(6, (1, 1), b"s", element(99, bytes(8))), "numbers of an unknown type 99"),
+        (
+            matrix(2, (2, 1), b"s", element(5, b"\x04\0\0\0"), element(1, b"abc\0"),
+                   matrix(6, (1, 1), b"", element(9, bytes(8)))),
+            "a struct array with another number of values than its shape says",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_matrix_is_said(content: bytes, reason: str) -> None:
+    with pytest.raises(matlab.MatlabError, match=reason):
+        matlab.read(BY_SCIPY[:128] + content)
+
+
 def test_cells_within_cells_are_limited() -> None:
     """The real table has a struct array, and numbers and texts in it."""
     content = matrix(6, (1, 1), b"", element(9, bytes(8)))

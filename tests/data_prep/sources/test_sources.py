@@ -80,6 +80,28 @@ def test_label_orders(stand_in: imagenet_standin.StandIn) -> None:
     assert devkit.class_titles[0] == f"thing {stand_in.devkit_names[0]}, item"
 
 
+def test_flat_validation_images_need_labels(
+    small: imagenet_standin.StandIn, tmp_path: pathlib.Path
+) -> None:
+    # Without the devkit beside them.
+    for name, source in (("train", small.train_folder), ("validation", small.flat_validation)):
+        shutil.copytree(source, tmp_path / name)
+    with pytest.raises(UserError, match="flat collection .* --validation_labels or --devkit"):
+        inputs.find(str(tmp_path / "train"), str(tmp_path / "validation"))
+
+
+def test_devkit_order_needs_every_class_in_the_devkit(
+    small: imagenet_standin.StandIn, tmp_path: pathlib.Path
+) -> None:
+    shutil.copytree(small.train_folder, tmp_path / "train")
+    first = sorted((tmp_path / "train").iterdir())[0]
+    first.rename(tmp_path / "train" / "zebra")
+    with pytest.raises(UserError, match="class 'zebra' is not in the devkit"):
+        inputs.find(
+            str(tmp_path / "train"), None, devkit_path=str(small.devkit), label_order="devkit"
+        )
+
+
 def test_devkit_order_needs_the_devkit(
     small: imagenet_standin.StandIn, tmp_path: pathlib.Path
 ) -> None:

@@ -154,6 +154,34 @@ def test_damage_within_a_member_is_an_error_of_that_file(
         read_place(table.place(1))
 
 
+def test_each_kind_of_damage_is_named(tmp_path: pathlib.Path) -> None:
+    path = imagenet_forms.write_zip(tmp_path / "x.zip", {"cat/a.jpg": b"some text " * 40})
+    place = tree.scan(str(path)).table.place(0)
+    assert read_place(place) == b"some text " * 40
+    with pytest.raises(OSError, match="cut off in the zip archive"):
+        read_place(place._replace(size=place.size - 3))
+    data = bytearray(path.read_bytes())
+    # The checksum within a member's header (APPNOTE 4.3.7).
+    data[14] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(OSError, match="damaged in the zip archive, its checksum differs"):
+        read_place(place)
+    # 30 bytes of header, then the name.
+    path.write_bytes(data[: 30 + len("cat/a.jpg") + 5])
+    with pytest.raises(OSError, match=f"only 5 of {place.size} bytes are there"):
+        read_place(place)
+
+
+def test_a_member_beyond_the_archives_end_is_refused(tmp_path: pathlib.Path) -> None:
+    path = imagenet_forms.write_zip(tmp_path / "x.zip", {"cat/a.jpg": b"data"})
+    data = bytearray(path.read_bytes())
+    # The stored size within the directory's entry (APPNOTE 4.3.12).
+    struct.pack_into("<I", data, data.index(b"PK\x01\x02") + 20, 1_000_000)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="'cat/a.jpg' reaches beyond its end"):
+        read_back(path)
+
+
 def test_a_bomb_is_not_inflated(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data_prep.sources.reading.MAX_FILE_BYTES", 100_000)
     path = imagenet_forms.write_zip(tmp_path / "x.zip", {"cat/a.jpg": bytes(100_001)})
