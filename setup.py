@@ -110,7 +110,7 @@ setup(
         # make docs, make fuzz, make coverage.
         "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1"],
         "fuzz": ["atheris>=3"],
-        "coverage": ["coverage>=7.6"],
+        "coverage": ["coverage>=7.10"],
         "test": TESTING,
         # setuptools and wheel: the tests build the wheel without reaching for a package index.
         # selenium: the test that opens TensorBoard in Chromium, where there is one.
