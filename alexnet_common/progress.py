@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from alexnet_common.counting import counted
 from alexnet_common.messages import log
 
 
 def bar(label: str, total: int) -> Callable[[int], None]:
     """A function that is told, part by part, how many more of `total` images are done."""
     if not sys.stderr.isatty():
-        log(f"{label}: {total:,} image{'s' * (total != 1)}")
+        log(f"{label}: {counted(total, 'image')}")
         return lambda count: None
     from tqdm import tqdm
 

@@ -29,6 +29,7 @@ from alexnet_common.errors import FAILED, UsageError
 
 if TYPE_CHECKING:
     from alexnet_tf.claims.claim import Claim
+    from alexnet_tf.claims.running import Campaign
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -99,10 +100,29 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     if not flag_values.data_dir:
         raise UsageError("--data_dir is missing: a dataset folder, such as CIFAR-10 at 32x32")
     chosen = _chosen(arguments)
+    campaign = _campaign(flag_values, chosen, root, began)
+    try:
+        failures = campaign.run()
+    finally:
+        if (root / ledger.FILE).is_file():
+            _write_pages(root)
+    from alexnet_tf.claims.verdict import as_row
+
+    rows = ledger.read(root / ledger.FILE)
+    verdicts = {
+        item.name: as_row(ledger.verdict_of(rows, item, flag_values.budget)) for item in chosen
+    }
+    print(json.dumps(verdicts, indent=2))
+    return FAILED if failures else 0
+
+
+def _campaign(
+    flag_values: flags.FlagValues, chosen: list[Claim], root: Path, began: float
+) -> Campaign:
+    """The runs of the chosen claims, and who trains them; raises UserError before any begins."""
     computing = _computing(list(flag_values["set"].value or []))
     from alexnet_tf import claim_workers
     from alexnet_tf.claims import running
-    from alexnet_tf.claims.verdict import as_row
     from alexnet_tf.claims.workers import Worker
     from data_prep import dataset
 
@@ -111,7 +131,6 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         if not flag_values.pretraining_data_dir:
             raise UsageError("--pretraining_data_dir is missing: the dataset to pretrain on")
         dataset.load(flag_values.pretraining_data_dir)
-    minutes = flag_values.deadline_minutes
     workers: list[Worker]
     if flag_values.budget == "smoke":
         # The runs are shorter than the start of a process.
@@ -119,7 +138,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     else:
         _share_the_machine(flag_values.parallel)
         workers = [claim_workers.ProcessWorker() for _ in range(flag_values.parallel)]
-    campaign = running.Campaign(
+    minutes = flag_values.deadline_minutes
+    return running.Campaign(
         chosen,
         flag_values.budget,
         flag_values.seeds,
@@ -131,17 +151,6 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         computing=computing,
         pretraining_data_dir=flag_values.pretraining_data_dir,
     )
-    try:
-        failures = campaign.run()
-    finally:
-        if (root / ledger.FILE).is_file():
-            _write_pages(root)
-    rows = ledger.read(root / ledger.FILE)
-    verdicts = {
-        item.name: as_row(ledger.verdict_of(rows, item, flag_values.budget)) for item in chosen
-    }
-    print(json.dumps(verdicts, indent=2))
-    return FAILED if failures else 0
 
 
 def _chosen(names: list[str]) -> list[Claim]:

@@ -147,8 +147,46 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     """Finds the images, plans, converts and reports."""
     if arguments and flag_values.runner != "beam":
         raise UsageError(f"unexpected argument {arguments[0]!r}, expected flags only")
+    settings = _settings(flag_values)
+    options = _options(flag_values, arguments)
+    num_shards = {
+        "train": _shards("train_shards", flag_values.train_shards),
+        "validation": _shards("validation_shards", flag_values.validation_shards),
+    }
+    output_dir = _folder(flag_values.output_dir)
+    sources = _sources(flag_values, settings, output_dir)
+    the_plan = plan.make_plan(
+        settings, sources.images, sources.class_names, sources.class_titles, num_shards
+    )
+    if not flag_values.dry_run:
+        for split in the_plan.splits:
+            classes = counted(len(split.images.class_counts()), "class", "classes")
+            images = counted(len(split.images), "image")
+            log(f"{split.name}: {images} of {classes}, {counted(split.num_shards, 'shard')}")
+    for note in notes_on_classes(sources):
+        log(note)
+    if flag_values.dry_run:
+        described = estimate.dry_run(the_plan, output_dir, options.num_workers)
+        if not sys.stdout.isatty():
+            # For scripts. On a terminal a line per class would push the summary away.
+            print(json.dumps(described, indent=1))
+        return 0 if described["fits"] in (True, None) else FAILED
+    result = conversion.convert(the_plan, output_dir, options)
+    if result is None:
+        return 0
+    if flag_values.dali_index:
+        dali.write_indexes(result)
+    if flag_values.tfds_info:
+        tfds_info.write_info(result)
+    return report(result)
+
+
+def _sources(
+    flag_values: flags.FlagValues, settings: plan.Settings, output_dir: str
+) -> inputs.Inputs:
+    """What the flags name, looked at before anything is written; raises UserError."""
     train = files.expand_user(flag_values.train)
-    validation, train_labels, label_file, devkit, class_names = (
+    validation, train_labels, validation_labels, devkit, class_list = (
         files.expand_user(path) if path else None
         for path in (
             flag_values.validation,
@@ -158,21 +196,6 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
             flag_values.class_list,
         )
     )
-    settings = plan.Settings(
-        image_size=flag_values.image_size,
-        store=flag_values.store,
-        jpeg_quality=flag_values.jpeg_quality,
-        seed=flag_values.seed,
-        label_order=flag_values.label_order,
-        exif_orientation=flag_values.exif_orientation,
-        validation_fraction=_fraction(flag_values),
-    )
-    options = _options(flag_values, arguments)
-    num_shards = {
-        "train": _shards("train_shards", flag_values.train_shards),
-        "validation": _shards("validation_shards", flag_values.validation_shards),
-    }
-    output_dir = _folder(flag_values.output_dir)
     inputs.check_paths(train, validation, output_dir)
     ownership.refuse_foreign(output_dir)
     if not flag_values.dry_run:
@@ -182,46 +205,17 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         checked = path and imagenet.check_archive(path, flag_values.checksums)
         if checked:
             log(checked)
-    sources = inputs.find(
+    return inputs.find(
         train,
         validation,
         train_labels=train_labels,
-        validation_labels=label_file,
+        validation_labels=validation_labels,
         devkit_path=devkit,
-        class_list_path=class_names,
+        class_list_path=class_list,
         validation_fraction=settings.validation_fraction,
-        label_order=flag_values.label_order,
+        label_order=settings.label_order,
         cache_folder=sidecars.folder(output_dir),
     )
-    the_plan = plan.make_plan(
-        settings, sources.images, sources.class_names, sources.class_titles, num_shards
-    )
-    missing = notes_on_classes(sources)
-    if flag_values.dry_run:
-        for note in missing:
-            log(note)
-        described = estimate.dry_run(the_plan, output_dir, options.num_workers)
-        if not sys.stdout.isatty():
-            # For scripts. On a terminal a line per class would push the summary away.
-            print(json.dumps(described, indent=1))
-        return 0 if described["fits"] in (True, None) else FAILED
-    for split in the_plan.splits:
-        classes = len(split.images.class_counts())
-        log(
-            f"{split.name}: {len(split.images):,} image{_s(len(split.images))} of "
-            f"{classes:,} class{'' if classes == 1 else 'es'}, "
-            f"{split.num_shards:,} shard{_s(split.num_shards)}"
-        )
-    for note in missing:
-        log(note)
-    result = conversion.convert(the_plan, output_dir, options)
-    if result is None:
-        return 0
-    if flag_values.dali_index:
-        dali.write_indexes(result)
-    if flag_values.tfds_info:
-        tfds_info.write_info(result)
-    return report(result)
 
 
 def notes_on_classes(sources: inputs.Inputs) -> list[str]:
@@ -279,8 +273,8 @@ def report(result: dataset.Dataset) -> int:
     for split in result.splits.values():
         size = sum(shard.bytes for shard in split.shards)
         log(
-            f"{split.name}: {split.count:,} image{_s(split.count)}, "
-            f"{len(split.shards):,} shard{_s(len(split.shards))}, {size:,} bytes"
+            f"{split.name}: {counted(split.count, 'image')}, "
+            f"{counted(len(split.shards), 'shard')}, {size:,} bytes"
         )
     log(
         f"labels in the records: {result.label_offset} ({result.class_names[0]}) to "
@@ -289,13 +283,25 @@ def report(result: dataset.Dataset) -> int:
     log("(predictions count the same classes from 0)")
     if skipped:
         log(
-            f"{result.directory}: usable, but {len(skipped)} planned image{_s(len(skipped))} "
+            f"{result.directory}: usable, but {counted(len(skipped), 'planned image')} "
             f"{'is' if len(skipped) == 1 else 'are'} not in it (listed above and in "
             "dataset.json); exit status 1"
         )
         return FAILED
     log(f"{result.directory}: complete")
     return 0
+
+
+def _settings(flag_values: flags.FlagValues) -> plan.Settings:
+    return plan.Settings(
+        image_size=flag_values.image_size,
+        store=flag_values.store,
+        jpeg_quality=flag_values.jpeg_quality,
+        seed=flag_values.seed,
+        label_order=flag_values.label_order,
+        exif_orientation=flag_values.exif_orientation,
+        validation_fraction=_fraction(flag_values),
+    )
 
 
 def _options(flag_values: flags.FlagValues, arguments: list[str]) -> conversion.Options:
@@ -332,10 +338,6 @@ def _fraction(flag_values: flags.FlagValues) -> float | None:
     if not 0 < fraction < 1:
         raise UsageError(f"--validation_fraction={fraction:g}: expected more than 0, less than 1")
     return fraction
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"
 
 
 def _folder(path: str) -> str:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from absl import flags
 
-from alexnet_common import command, files
+from alexnet_common import command, counting, files
 from alexnet_common.errors import FAILED, UsageError
 from alexnet_common.messages import log
 from data_prep import dataset
@@ -70,63 +71,75 @@ def check_dataset(
     """
     the_dataset = dataset.describe(directory)
     problems: list[str] = []
-    tasks: list[Task] = []
-    owners: list[str] = []
     try:
         the_dataset.mean_image()
     except dataset.DatasetError as error:
         problems.append(str(error))
-    for name, split in the_dataset.splits.items():
-        index = None
-        try:
-            index = the_dataset.index(name)
-        except dataset.DatasetError as error:
-            problems.append(str(error))
-        for number, shard in enumerate(split.shards):
-            offsets = None
-            if index is not None:
-                offsets = tuple(int(at) for at in index[index[:, 0] == number, 1])
-            owners.append(name)
-            tasks.append(
-                Task(
-                    path=files.join(directory, shard.name),
-                    shard=shard,
-                    payload_offsets=offsets,
-                    store=the_dataset.store,
-                    image_size=the_dataset.image_size,
-                    label_offset=the_dataset.label_offset,
-                    class_names=the_dataset.class_names,
-                    decode=decode,
-                )
-            )
+    tasks = {name: _tasks(the_dataset, name, decode, problems) for name in the_dataset.splits}
+    every = [task for of_split in tasks.values() for task in of_split]
     total = sum(split.count for split in the_dataset.splits.values())
-    results = workers.run(check_shard, tasks, num_workers, total, "checking")
-    decoded = 0
-    for name, split in the_dataset.splits.items():
-        counts = [0] * the_dataset.num_classes
-        for owner, result in zip(owners, results, strict=True):
-            if owner == name:
-                problems.extend(result.problems)
-                decoded += result.decoded
-                for label, count in result.class_counts.items():
-                    counts[label] += count
-        whole = not any(result.problems for result in results)
-        for label, (counted, stated) in enumerate(zip(counts, split.class_counts, strict=True)):
-            # Where a shard is bad, its images are missing in their classes: nothing new.
-            if counted != stated and whole:
-                problems.append(
-                    f"{name}: {counted} images of class {the_dataset.class_names[label]!r}, "
-                    f"{dataset.DATASET_FILE} says {stated}"
-                )
+    results = iter(workers.run(check_shard, every, num_workers, total, "checking"))
+    checked = {name: [next(results) for _ in of_split] for name, of_split in tasks.items()}
+    problems += [line for name in checked for result in checked[name] for line in result.problems]
+    if not any(result.problems for of_split in checked.values() for result in of_split):
+        # Where a shard is bad, its images are missing in their classes: nothing new.
+        problems += _miscounted(the_dataset, checked)
     summary = {
         "data_dir": directory,
         "images": {name: split.count for name, split in the_dataset.splits.items()},
-        "shards": len(tasks),
-        "bytes": sum(task.shard.bytes for task in tasks),
-        "decoded": decoded,
+        "shards": len(every),
+        "bytes": sum(task.shard.bytes for task in every),
+        "decoded": sum(result.decoded for of_split in checked.values() for result in of_split),
         "problems": problems,
     }
     return problems, summary
+
+
+def _tasks(
+    the_dataset: dataset.Dataset, split_name: str, decode: str, problems: list[str]
+) -> list[Task]:
+    """The shards of a split; an index that is damaged is a problem, and its shards go without."""
+    index = None
+    try:
+        index = the_dataset.index(split_name)
+    except dataset.DatasetError as error:
+        problems.append(str(error))
+    tasks = []
+    for number, shard in enumerate(the_dataset.split(split_name).shards):
+        offsets = None
+        if index is not None:
+            offsets = tuple(int(at) for at in index[index[:, 0] == number, 1])
+        tasks.append(
+            Task(
+                path=the_dataset.shard_path(split_name, number),
+                shard=shard,
+                payload_offsets=offsets,
+                store=the_dataset.store,
+                image_size=the_dataset.image_size,
+                label_offset=the_dataset.label_offset,
+                class_names=the_dataset.class_names,
+                decode=decode,
+            )
+        )
+    return tasks
+
+
+def _miscounted(
+    the_dataset: dataset.Dataset, checked: Mapping[str, Sequence[Checked]]
+) -> Iterator[str]:
+    """Classes of which there are more or fewer images than `dataset.json` says, a line each."""
+    for name, results in checked.items():
+        counts = [0] * the_dataset.num_classes
+        for result in results:
+            for label, count in result.class_counts.items():
+                counts[label] += count
+        stated = the_dataset.split(name).class_counts
+        for class_name, found, wanted in zip(the_dataset.class_names, counts, stated, strict=True):
+            if found != wanted:
+                yield (
+                    f"{name}: {counting.counted(found, 'image')} of class {class_name!r}, "
+                    f"{dataset.DATASET_FILE} says {wanted:,}"
+                )
 
 
 def check_shard(task: Task, report: workers.Report) -> Checked:
@@ -261,7 +274,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         log(f"bad: {problem}")
     if problems:
         log(
-            f"{data_dir}: {len(problems)} problem{'' if len(problems) == 1 else 's'}; remove "
+            f"{data_dir}: {counting.counted(len(problems), 'problem')}; remove "
             f"{dataset.DATASET_FILE} and run the same build_tfrecords again: it makes what is bad "
             "anew and keeps the rest"
         )

@@ -46,13 +46,7 @@ def demo(
         TableError: a width that the columns cannot share equally.
     """
     stack = Stack(columns, input_size)
-    widths = [("filters", width) for width in filters] + [("hidden", hidden)]
-    for option, width in widths:
-        if width < 1 or width % columns:
-            raise TableError(
-                f"config.network.{option}: {width} outputs cannot be shared by {columns} columns; "
-                f"every layer needs a multiple of {columns}"
-            )
+    _check_widths(columns, [*(("filters", width) for width in filters), ("hidden", hidden)])
     for number, total in enumerate(filters, start=1):
         size = {1: conv1_size, 2: 5}.get(number, 3)
         reads = stack.readers(number == 3)
@@ -78,17 +72,7 @@ def demo(
         if number <= 2 or number == len(filters):
             stack.add(rows.Pool, f"pool{number}", kind="max", size=3, stride=2)
     top = len(filters) + 1
-    reads = stack.readers(True)
-    stddev = math.sqrt(init_scale / stack.fan_in(reads[0]))
-    weights = rows.Weights(init_stddev=stddev, weight_decay=weight_decay)
-    stack.add(
-        rows.FullyConnected,
-        f"fc{top}",
-        reads,
-        outputs=hidden // columns,
-        kernels=(weights,) * len(reads[0]),
-        neuron="relu",
-    )
+    _add_fully_connected(stack, top, hidden // columns, init_scale, weight_decay)
     stack.add(rows.Dropout, f"dropout{top}", keep=dropout_keep)
     reads = stack.readers(True)
     weights = rows.Weights(init_stddev=0.01, weight_decay=weight_decay)
@@ -102,3 +86,30 @@ def demo(
         )
     )
     return Table("demo", tuple(stack.rows), input_size, num_classes)
+
+
+def _check_widths(columns: int, widths: Sequence[tuple[str, int]]) -> None:
+    """Raises TableError for the first of (option, outputs) that columns cannot share equally."""
+    for option, width in widths:
+        if width < 1 or width % columns:
+            raise TableError(
+                f"config.network.{option}: {width} outputs cannot be shared by {columns} columns; "
+                f"every layer needs a multiple of {columns}"
+            )
+
+
+def _add_fully_connected(
+    stack: Stack, number: int, outputs: int, init_scale: float, weight_decay: float
+) -> None:
+    """A hidden layer of so many outputs per column, which reads all columns."""
+    reads = stack.readers(True)
+    stddev = math.sqrt(init_scale / stack.fan_in(reads[0]))
+    weights = rows.Weights(init_stddev=stddev, weight_decay=weight_decay)
+    stack.add(
+        rows.FullyConnected,
+        f"fc{number}",
+        reads,
+        outputs=outputs,
+        kernels=(weights,) * len(reads[0]),
+        neuron="relu",
+    )

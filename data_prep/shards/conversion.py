@@ -5,6 +5,7 @@ import errno
 from collections.abc import Callable, Sequence
 
 from alexnet_common import files
+from alexnet_common.counting import counted
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
 from data_prep import dataset
@@ -179,7 +180,7 @@ def _note(oddities: making.Oddities, jobs: list[making.Job]) -> None:
         return
     settings = jobs[0].settings
     if oddities.rotated:
-        count = _images(oddities.rotated)
+        count = counted(oddities.rotated, "image")
         if settings.exif_orientation == "apply":
             log(f"note: {count} turned upright, as the EXIF orientation asks")
         else:
@@ -189,10 +190,7 @@ def _note(oddities: making.Oddities, jobs: list[making.Job]) -> None:
             )
     if oddities.enlarged:
         log(
-            f"note: {_images(oddities.enlarged)} enlarged more than {making.ENLARGED} times to "
-            f"{settings.image_size} pixels; a smaller --image_size keeps small images sharp"
+            f"note: {counted(oddities.enlarged, 'image')} enlarged more than {making.ENLARGED} "
+            f"times to {settings.image_size} pixels; a smaller --image_size keeps small images "
+            "sharp"
         )
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"

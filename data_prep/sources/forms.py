@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from alexnet_common import files, hidden_files
+from alexnet_common.counting import counted
 from alexnet_common.errors import UserError
 from alexnet_common.messages import log
 from data_prep.sources import (
@@ -109,8 +110,7 @@ def find(
             f"{shards.path}: has no {shards.form} files of the split {split!r}, only "
             f"{', '.join(sorted(shards.splits))}"
         )
-    count = f"{len(paths):,} {shards.form} file{'' if len(paths) == 1 else 's'}"
-    log(f"{shards.path}: {count} ({split})")
+    log(f"{shards.path}: {counted(len(paths), f'{shards.form} file')} ({split})")
     # Of two splits of one folder each has its own index.
     name = f"{os.path.normpath(shards.path)}-{split}"
     stated: Sequence[str] = ()
