@@ -113,7 +113,10 @@ def find(
         listing.check_classes(images["train"], None, train)
         images = hold_out(images["train"], validation_fraction)
     names = listing.check_classes(
-        images["train"], images.get("validation"), validation_labels or validation or train
+        images["train"],
+        images.get("validation"),
+        train_labels or train,
+        validation_labels or validation or train,
     )
     if devkit is not None:
         titles_of = dict(zip(devkit.class_names, devkit.class_titles, strict=True))

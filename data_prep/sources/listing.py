@@ -115,15 +115,23 @@ def read_image(image: SourceImage) -> bytes:
     return reading.read_place(Place(*image[2:]))
 
 
-def check_classes(train: Images, validation: Images | None, where: str) -> tuple[str, ...]:
+def check_classes(
+    train: Images, validation: Images | None, train_path: str, validation_path: str = ""
+) -> tuple[str, ...]:
     """The sorted classes of the training images; validation must not bring others.
+
+    Args:
+        train, validation: the images.
+        train_path, validation_path: where the classes are from, for messages.
 
     Raises:
         UserError: fewer than two classes, or validation images of an unknown class.
     """
     names = tuple(sorted(train.class_counts()))
     if len(names) < 2:
-        raise UserError(f"only one class ({names[0]!r}); training needs at least two")
+        raise UserError(
+            f"{train_path}: has only one class ({names[0]!r}); training needs at least two"
+        )
     twins = unicode_forms.twins(names, names)
     if twins:
         log(f"note: classes {unicode_forms.told_apart(*twins)}; they are two classes")
@@ -131,8 +139,8 @@ def check_classes(train: Images, validation: Images | None, where: str) -> tuple
     if unknown:
         shown = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
         raise UserError(
-            f"{where}: has {_count(unknown, 'class', 'classes')} that the training images do not "
-            f"have: {shown}{_twins(unknown, names)}"
+            f"{validation_path}: has {_count(unknown, 'class', 'classes')} that the training "
+            f"images do not have: {shown}{_twins(unknown, names)}"
         )
     return names
 

@@ -56,6 +56,8 @@ def scan(path: str, shards: Sequence[str], cache_folder: str | None) -> FileTabl
 def _add(table: FileTable, shard: str) -> None:
     images: dict[str, archives.Member] = {}
     labels: dict[str, dict[str, archives.Member]] = {}
+    # As KEY.depth.png, which lies beside KEY.jpg; or a name with a dot, which is no key.
+    further: dict[str, archives.Member] = {}
     for member in archives.members(shard):
         if member.offset == archives.FOLDER or hidden_files.is_hidden(member.name):
             continue
@@ -69,6 +71,14 @@ def _add(table: FileTable, shard: str) -> None:
             images[stem] = member
         elif ending in (_CLASS, _JSON):
             labels.setdefault(stem, {})[ending] = member
+        elif ending.rpartition(".")[2] in _IMAGES:
+            further.setdefault(stem, member)
+    dotted = sorted(further.keys() - images.keys())
+    if dotted:
+        raise UserError(
+            f"{shard}: {further[dotted[0]].name!r} is of the key {dotted[0]!r}, which has no other "
+            "image: a key ends at the first dot, so names of images may have no other"
+        )
     bare = sorted(images.keys() - labels.keys())
     if bare:
         raise UserError(f"{shard}: {images[bare[0]].name!r} has no .cls or .json beside it")
@@ -91,7 +101,7 @@ def _label(shard: str, descriptor: int, members: dict[str, archives.Member]) -> 
         raise UserError(f"{shard}: {member.name!r} has {member.size:,} bytes, too many for a label")
     content = os.pread(descriptor, member.size, member.offset)
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")
         if ending == _CLASS:
             value: Any = text.strip()
         else:
@@ -106,7 +116,7 @@ def _label(shard: str, descriptor: int, members: dict[str, archives.Member]) -> 
     if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).strip():
         raise UserError(f"{shard}: {member.name!r} holds no class")
     label = str(value).strip()
-    if "/" in label or label.startswith("-"):
+    if label.startswith("-"):
         raise UserError(f"{shard}: {member.name!r} holds {label!r}, which is no class")
     return label
 

@@ -325,6 +325,11 @@ def test_the_shortest_exif_block() -> None:
 @pytest.mark.parametrize(
     ("data", "name"),
     [
+        (b"cat/".ljust(257, b"\0") + b"ustar  \0", "a tar archive"),
+        (b"\xfd7zXZ\0", "an xz archive"),
+        (b"BZh91AY", "a bzip2 archive"),
+        (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+        (b"icns\0\0", "an icon"),
         (b"II*\0" + bytes(20), "a TIFF file"),
         (b"\0\0\0\x18ftypheic" + bytes(20), "a HEIC file"),
         (b"\0\0\0\x18ftypavif" + bytes(20), "an AVIF file"),

@@ -213,11 +213,15 @@ def wds(folder: pathlib.Path, files: dict[str, bytes]) -> pathlib.Path:
         ({"a.jpg": b"x", "a.cls": b""}, "'a.cls' holds no class"),
         ({"a.jpg": b"x", "a.cls": b"\xff\xfe"}, "'a.cls' holds no class"),
         ({"a.jpg": b"x", "a.cls": b"-1"}, "holds '-1', which is no class"),
-        ({"a.jpg": b"x", "a.cls": b"../x"}, "holds '../x', which is no class"),
+        ({"a.jpg": b"x", "a.cls": b"../x"}, "'../x' cannot be the name of a class"),
         ({"a.jpg": b"x", "a.cls": b"1" * 70_000}, "70,000 bytes, too many for a label"),
         ({"a.jpg": b"x", "a.cls": b"1" * 5_000}, "1' cannot be the name of a class"),
         ({"a.jpg": b"x", "a.cls": b"two\nlines"}, r"'two\nlines' cannot be the name of a class"),
         ({"a.jpg": b"x", "a.json": b"{"}, "'a.json' holds no class"),
+        (
+            {"a.jpg": b"x", "a.cls": b"1", "b.1.jpg": b"x", "b.1.cls": b"2"},
+            "'b.1.jpg' is of the key 'b', which has no other image",
+        ),
         ({"a.jpg": b"x", "a.json": b"[1]"}, "has none of the keys synset"),
         ({"a.jpg": b"x", "a.json": b'{"width": 3}'}, "has none of the keys synset"),
         ({"a.jpg": b"x", "a.json": b'{"label": true}'}, "'a.json' holds no class"),
@@ -229,6 +233,14 @@ def test_web_datasets_that_are_not_whole(
 ) -> None:
     with pytest.raises(UserError, match=re.escape(reason)):
         find({"train": wds(tmp_path / "w", files)}, tmp_path / "cache")
+
+
+def test_further_images_of_a_key_and_marks_before_labels(tmp_path: pathlib.Path) -> None:
+    files = {"a.jpg": b"x", "a.depth.png": b"d", "a.cls": b"\xef\xbb\xbfcat\r\n",
+             "b.jpg": b"y", "b.json": b'{"label": "T-shirt/top"}'}  # fmt: skip
+    found = find({"train": wds(tmp_path / "w", files)}, tmp_path / "cache")
+    assert found.class_names == ("T-shirt/top", "cat")
+    assert list(found.images["train"].keys()) == ["T-shirt/top/b.jpg", "cat/a.jpg"]
 
 
 def test_a_key_in_two_shards_is_refused_by_the_plan(

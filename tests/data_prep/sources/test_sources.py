@@ -147,7 +147,7 @@ def test_one_class_and_unknown_classes(tmp_path: pathlib.Path) -> None:
     for name in ("one/a/1.jpg", "two/a/1.jpg", "two/b/1.jpg", "three/a/1.jpg", "three/z/1.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(UserError, match="only one class"):
+    with pytest.raises(UserError, match="one: has only one class"):
         inputs.find(str(tmp_path / "one"), None)
     with pytest.raises(UserError, match="three: has 1 class that .* do not have: z"):
         inputs.find(str(tmp_path / "two"), str(tmp_path / "three"))
