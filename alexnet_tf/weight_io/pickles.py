@@ -121,6 +121,7 @@ class Unpickler(pickle._Unpickler):
         # latin1: arrays pickled by Python 2.
         super().__init__(file, encoding="latin1")
         self._allowed = {**_PLAIN, **(more or {})}
+        self._of_pytorch = more is not None
 
     def load(self) -> Any:
         """What the pickle holds; EOFError: it is cut off."""
@@ -176,8 +177,6 @@ class Unpickler(pickle._Unpickler):
             return _NUMPY[name]
         raise pickle.UnpicklingError(
             f"it asks for {module}.{name}, which weights do not need; nothing of it was run"
-            + (
-                "; save a state dict: torch.save(model.state_dict(), FILE)"
-                * (module[:5] == "torch")
-            )
+            # Whole models name the classes of whoever trained them.
+            + "; save a state dict: torch.save(model.state_dict(), FILE)" * self._of_pytorch
         )

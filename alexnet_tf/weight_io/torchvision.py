@@ -15,6 +15,13 @@ _CONVOLUTIONS = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
 _FULLY_CONNECTED = {"fc6": 1, "fc7": 4, "fc8": 6}
 LAST_BIAS = "classifier.6.bias"
 """Array with one value per class."""
+NAMES = frozenset(
+    f"{part}.{place}.{kind}"
+    for part, places in (("features", _CONVOLUTIONS), ("classifier", _FULLY_CONNECTED))
+    for place in places.values()
+    for kind in ("weight", "bias")
+)
+"""Of all its arrays."""
 
 
 def convolution(weights: np.ndarray) -> np.ndarray:

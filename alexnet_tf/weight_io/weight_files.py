@@ -43,7 +43,10 @@ class WeightFile:
     @property
     def description(self) -> str:
         """What the file is, in words."""
-        return f"{self.container}, {_LAYOUT_WORDS[self.layout]}"
+        whose = _LAYOUT_WORDS[self.layout]
+        if self.layout == TORCHVISION and not torchvision.NAMES <= self.arrays.keys():
+            whose = "named as torchvision's alexnet, but not all of it"
+        return f"{self.container}, {whose}"
 
     @property
     def outputs(self) -> int:
@@ -165,7 +168,8 @@ def _from_dict(content: Any) -> Values:
 def _layout(arrays: Values) -> str:
     if any(name.startswith("features.") for name in arrays):
         return TORCHVISION
-    own = sum(name.rpartition("/")[2].startswith(("kernel", "bias")) for name in arrays)
+    own = sum("/" in name and name.rpartition("/")[2].startswith(("kernel", "bias"))
+              for name in arrays)  # fmt: skip
     if own < len(arrays) and set(caffe.LAYERS) & set(caffe.pairs(arrays)):
         return CAFFE
     return OWN if own else OTHER

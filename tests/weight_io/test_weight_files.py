@@ -232,12 +232,27 @@ def test_the_order_of_bytes_of_a_file_is_its_own(tmp_path):
     assert np.dtype("f4").str == "<f4"
 
 
-def test_a_whole_model_is_told_from_its_state_dict(no_torch, tmp_path):
+@pytest.mark.parametrize("model", [b"torch.nn.modules.container\nSequential", b"__main__\nNet"])
+def test_a_whole_model_is_told_from_its_state_dict(no_torch, tmp_path, model):
     path = tmp_path / "model.pth"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("m/data.pkl", b"\x80\x02ctorch.nn.modules.container\nSequential\n.")
+        archive.writestr("m/data.pkl", b"\x80\x02c" + model + b"\n.")
     with pytest.raises(WeightsError, match=r"save a state dict: torch.save\(model.state_dict"):
         weight_files.read(str(path))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        # The state dicts of torch.nn.Linear and of the beginnings of torchvision's vgg11.
+        (["weight", "bias"], "of an unknown network"),
+        (["features.0.weight", "features.0.bias"], "torchvision's alexnet, but not all of it"),
+        (["conv1/kernel", "conv1/bias"], "by our names"),
+    ],
+)
+def test_nothing_is_called_what_it_is_not(tmp_path, names, words):
+    np.savez(tmp_path / "x.npz", **{name: np.zeros(3) for name in names})
+    assert weight_files.read(str(tmp_path / "x.npz")).description.endswith(words)
 
 
 def test_what_is_no_file_of_weights(tmp_path):

@@ -7,7 +7,7 @@ parameter files have), and has neither `rem` comments nor the rule for comments 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from alexnet_common.errors import UserError
@@ -23,19 +23,28 @@ class DefinitionError(UserError):
 
 @dataclass
 class Option:
-    """One value as written, and the line that it stands in."""
+    """One value as written, its key as written, and the line that they stand in.
+
+    `replaces` is the line of an earlier value of the same key, 0 where there is none.
+    """
 
     value: str
     line: int
+    name: str = ""
+    replaces: int = 0
 
 
 @dataclass
 class Section:
-    """The options of one section by their names in lower case, and which of them were read."""
+    """The options of one section by their names in lower case, and which of them were read.
+
+    `again` are the lines where the section begins again.
+    """
 
     file: str
     name: str
     line: int
+    again: list[int] = field(default_factory=list)
     options: dict[str, Option] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
 
@@ -44,7 +53,16 @@ class Section:
         option = self.options.get(key.lower())
         line = option.line if option else self.line
         value = f" {key}={cut(option.value)}" if option else f" {key}" if key else ""
+        if option and "\n" in option.value:
+            message += " (the indented lines below belong to this value)"
+        if self.again:
+            message += f" ({self.repeated()})"
         return DefinitionError(f"{self.file}:{line}: [{self.name}]{value}: {message}")
+
+    def repeated(self) -> str:
+        """Where the section begins, in words, for one that begins more than once."""
+        lines = ", ".join(map(str, [self.line, *self.again[:-1]]))
+        return f"[{self.name}] begins in lines {lines} and {self.again[-1]}, which are read as one"
 
 
 def read(path: str, *, strict: bool = False) -> dict[str, Section]:
@@ -86,6 +104,11 @@ def parse(text: str, file: str) -> dict[str, Section]:
             continue
         if line[0] in "rR" and line.split(None, 1)[0].lower() == "rem":
             continue
+        if line[0].isspace() and (option is None or _SECTION.fullmatch(line.strip())):
+            raise DefinitionError(
+                f"{file}:{number}: {_short(line)} is indented; sections, keys and comments "
+                "begin in the first column"
+            )
         if line[0].isspace() and option is not None:
             option.value += "\n" + line.strip()
             continue
@@ -94,8 +117,11 @@ def parse(text: str, file: str) -> dict[str, Section]:
             name = header.group(1)
             if name == _DEFAULTS:
                 section = defaults
+            elif name in sections:
+                section = sections[name]
+                section.again.append(number)
             else:
-                section = sections.setdefault(name, Section(file, name, number))
+                section = sections[name] = Section(file, name, number)
             option = None
         elif section is None:
             raise DefinitionError(f"{file}:{number}: {_short(line)} stands before any [section]")
@@ -106,8 +132,11 @@ def parse(text: str, file: str) -> dict[str, Section]:
                     f"{file}:{number}: [{section.name}] {_short(line)} is neither "
                     "key=value nor [section] nor a comment"
                 )
-            option = Option(_value(match.group(2)), number)
-            section.options[match.group(1).lower()] = option
+            key = match.group(1).lower()
+            earlier = section.options.get(key)
+            option = Option(_value(match.group(2)), number, match.group(1))
+            option.replaces = earlier.line if earlier else 0
+            section.options[key] = option
     for section in sections.values():
         section.options = defaults.options | section.options
         for key in section.options:
@@ -152,7 +181,7 @@ def _interpolate(section: Section, key: str, depth: int) -> str:
     if depth > 10:
         raise section.error("refers to itself", key)
 
-    def replace(match: re.Match[str]) -> str:
+    def substitute(match: re.Match[str]) -> str:
         if match.group(0) == "%%":
             return "%"
         name = (match.group(1) or "").lower()
@@ -162,8 +191,8 @@ def _interpolate(section: Section, key: str, depth: int) -> str:
         return _interpolate(section, name, depth + 1)
 
     if "%" in option.value:
-        value = re.sub(r"%%|%\(([^)]*)\)s|%", replace, option.value)
+        value = re.sub(r"%%|%\(([^)]*)\)s|%", substitute, option.value)
         if depth == 0:
-            section.options[key] = Option(value, option.line)
+            section.options[key] = replace(option, value=value)
         return value
     return option.value

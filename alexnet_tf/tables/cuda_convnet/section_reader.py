@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 
 from alexnet_common.counting import counted
 from alexnet_common.errors import UserError
-from alexnet_common.suggestions import did_you_mean
+from alexnet_common.suggestions import did_you_mean, near_misses
 from alexnet_tf.tables import notation, rows, shapes
 from alexnet_tf.tables.cuda_convnet import cost_layers, ini, kinds, weight_kinds
 from alexnet_tf.tables.cuda_convnet.layer import Context, Layer
 from alexnet_tf.tables.cuda_convnet.rates import Rates
-from alexnet_tf.tables.cuda_convnet.values import LARGEST_INTEGER, Values
+from alexnet_tf.tables.cuda_convnet.values import KEYS, LARGEST_INTEGER, Values
 
 _KINDS: Mapping[str, Callable[[Layer, Context], rows.Row]] = {
     "conv": weight_kinds.conv,
@@ -314,7 +314,22 @@ class SectionReader:
         paired = {n: s for n, s in (self.parameters or {}).items() if n not in unpaired}
         for file_sections in (sections, paired):
             for key, (section, option) in ini.unread(file_sections).items():
+                near = [KEYS.get(name, name) for name in near_misses(key, section.asked, 2)]
+                meant = f"; did you mean {' or '.join(near)}?" if near else ""
                 self.note(
-                    f"{section.file}:{option.line}: [{section.name}] {key}={option.value}: "
-                    f"has no meaning here{did_you_mean(key, section.asked, 2)}"
+                    f"{section.file}:{option.line}: [{section.name}] {option.name}={option.value}: "
+                    f"has no meaning here{meant}"
+                )
+            for section in file_sections.values():
+                self._note_repeated(section)
+
+    def _note_repeated(self, section: ini.Section) -> None:
+        if section.again:
+            self.note(f"{section.file}: {section.repeated()}")
+        for option in section.options.values():
+            if option.replaces:
+                self.note(
+                    f"{section.file}:{option.line}: [{section.name}] {option.name}="
+                    f"{ini.cut(option.value)}: counts instead of the value in line "
+                    f"{option.replaces}"
                 )

@@ -7,12 +7,22 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from alexnet_common.counting import counted
+from alexnet_common.suggestions import near_misses
 from alexnet_tf.tables.cuda_convnet.ini import Section, cut
 from alexnet_tf.tables.notation import LARGEST_NUMBER
 
 T = TypeVar("T")
 REQUIRED: Any = object()
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+_NAMES = """
+    type inputs neuron gpu dataIdx channels filters filterSize padding stride groups randSparse
+    filterChannels initW initB initWFunc initBFunc initCFunc weightSource partialSum sharedBiases
+    outputs pool sizeX start outputsX size blocked keep coeffs stdev scale maxScale tgtSize center
+    epsW epsB momW momB wc wball wcNormMin wcNormMax schedW schedB sched wcNorm superEps superMom
+    quantF quantB pow minDiv enable doMax coeff topk setSize threads
+"""
+KEYS = {name.lower(): name for name in _NAMES.split()}
+"""The keys of 2012 as its files spell them, by their names in lower case."""
 LARGEST_INTEGER = 2**31 - 1
 """The largest C int, in which the 2012 code held whole numbers, places in arrays among them."""
 
@@ -51,8 +61,16 @@ class Values:
         if self.has(key):
             return self.section.options[key.lower()].value
         if default is REQUIRED:
-            raise self.error("is missing", key)
+            raise self.error(f"is missing{self._instead_of(key)}", key)
         return default
+
+    def _instead_of(self, key: str) -> str:
+        """The words that point to a key of the section that may be `key` misspelt."""
+        strangers = self.section.options.keys() - KEYS.keys()
+        for near in near_misses(key.lower(), strangers, 1):
+            option = self.section.options[near]
+            return f"; line {option.line} has {option.name}, which is no key"
+        return ""
 
     def _convert(self, key: str, text: str, convert: Callable[[str], T], what: str) -> T:
         try:

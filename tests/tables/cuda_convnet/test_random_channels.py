@@ -103,7 +103,7 @@ def test_filter_channels_are_read_only_beside_random_channels(tmp_path):
     text = random_layer(filterChannels=12).replace("randSparse=1", "randSparse=0")
     net = small(tmp_path, text, "x")
     assert net.row("x").kernels[0].connections == ()
-    assert any("filterchannels=12: has no meaning here" in note for note in net.notes)
+    assert any("filterChannels=12: has no meaning here" in note for note in net.notes)
 
 
 def test_strict_reading_does_not_divide_channels_among_random_groups(tmp_path):

@@ -1,11 +1,13 @@
 """The dialect of the 2012 files, their errors, and how definitions and parameters pair."""
 
+import re
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from alexnet_tf.tables import summary
-from alexnet_tf.tables.cuda_convnet import ini, reader
+from alexnet_tf.tables.cuda_convnet import ini, reader, values
 from alexnet_tf.tables.rows import TableError
 from tests.tables.cuda_convnet.definitions import CONV, small, write
 
@@ -26,6 +28,23 @@ from tests.tables.cuda_convnet.definitions import CONV, small, write
         (("initW=0.1", "initW=0.1\ngroups=2"), r"groups=2: must divide 3 channels"),
         (("initW=0.1", "initW=-0.1"), r"cfg:\d+: \[conv\] initW=-0.1: must be 0 or more"),
         (("initW=0.1", "initW 0.1"), r"'initW 0.1' is neither key=value nor \[section\]"),
+        (
+            ("filterSize=3", "filtrSize=3"),
+            r":11: \[conv\] filterSize: is missing; line 16 has filtrSize",
+        ),
+        (
+            ("type=conv", "Typ=conv"),
+            r":11: \[conv\] type: is missing; line 12 has Typ, which is no k",
+        ),
+        (("type=conv", "\ttype=conv"), r":12: 'type=conv' is indented"),
+        (
+            ("padding=1", "padding=1\n[conv]\nfilters=x"),
+            r"begins in lines 11 and 18, which are read",
+        ),
+        (
+            ("padding=1\n", "padding=1\n  "),
+            r"padding=1\ninitW=0.1: must.*indented lines below belong",
+        ),
     ],
 )
 def test_errors_name_file_line_section_and_key(tmp_path, change, message):
@@ -99,7 +118,9 @@ def test_the_dialect(tmp_path):
     assert sections["one"].options["key"].line == 19
 
 
-@pytest.mark.parametrize("text", ["[a]\nx=%y\n", "[a]\nx=%(b)s\n", " [a]\nx=1\n", "[a]\nx\n"])
+@pytest.mark.parametrize(
+    "text", ["[a]\nx=1\n [b]\ny=2", "[a]\nx=%y\n", "[a]\nx=%(b)s\n", " [a]\nx=1\n", "[a]\nx\n"]
+)
 def test_what_the_dialect_refuses(text):
     with pytest.raises(ini.DefinitionError):
         ini.parse(text, "x.cfg")
@@ -116,11 +137,11 @@ def test_byte_order_mark(tmp_path):
 def test_where_comments_continuations_and_names_begin():
     # Sections 1.1, 1.3 and 1.4 of the page.
     text = "[a]\nx=1\n  # goes on\ny = p:q=r\nREM no\nrem\tno\nremark=2\nu=1 ;c ;d\nv=;w\n"
-    text += "\n [b]\n[ c ]\nx=3\n"
+    text += "\n [b] c\n[ c ]\nx=3\n"
     sections = ini.parse(text, "x.cfg")
     values = {name: {k: o.value for k, o in s.options.items()} for name, s in sections.items()}
     assert values == {
-        "a": {"x": "1\n# goes on", "y": "p:q=r", "remark": "2", "u": "1", "v": ";w\n[b]"},
+        "a": {"x": "1\n# goes on", "y": "p:q=r", "remark": "2", "u": "1", "v": ";w\n[b] c"},
         " c ": {"x": "3"},
     }
 
@@ -347,6 +368,27 @@ def test_what_nobody_reads_is_named_with_what_may_be_meant(tmp_path):
     clean = write(tmp_path, params.replace("wcc", "wc").split("[rnorm7]")[0], "layer-params-x.cfg")
     notes = small(tmp_path, text.replace("strat", "start"), "x", layer_params=clean).notes
     assert not any("has no meaning" in n or "not there" in n for n in notes)
+
+
+def test_what_is_said_twice_is_noted(tmp_path):
+    text = CONV.replace("filters=16", "filters=8\nFilters=16").replace("initW", "Padd=1\ninitW")
+    net = small(tmp_path, text + "[labels]\n[conv]\npadding=0\n", "conv")
+    assert net.row("conv").filters == 16 and net.row("conv").kernels[0].padding == 0
+    said = "\n".join(note.rpartition("layers-small.cfg")[2] for note in net.notes)
+    assert ":16: [conv] Filters=16: counts instead of the value in line 15" in said
+    assert ":24: [conv] padding=0: counts instead of the value in line 18" in said
+    assert ": [conv] begins in lines 11 and 23, which are read as one" in said
+    assert ": [labels] begins in lines 6 and 22, which are read as one" in said
+    assert ":19: [conv] Padd=1: has no meaning here; did you mean padding?" in said
+
+
+def test_every_key_that_is_asked_for_is_spelt_in_the_list(tmp_path):
+    """A key missing from the list would be called none where another one is missing."""
+    asked = r"\.(?:text|has|integers?|numbers?|booleans?|names|texts)\(\s*\"(\w+)\""
+    folder = Path(reader.__file__).parent
+    used = {key for file in folder.glob("*.py") for key in re.findall(asked, file.read_text())}
+    # Section 4.5: one old notation asks for `sched`.
+    assert {"filterSize", "epsB", "coeff", "momW"} <= used <= set(values.KEYS.values())
 
 
 @pytest.mark.parametrize(

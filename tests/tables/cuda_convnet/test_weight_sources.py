@@ -157,7 +157,7 @@ def test_the_tree_layer_shares_and_copies_nothing(tmp_path):
     net = reader.read(path, layer_params, input_size=8, tree=(2, 2, -1))
     assert all(kernel.source == "" for kernel in net.row("fc").kernels)
     assert {kernel.schedule for kernel in net.row("fc").kernels} == {None}
-    for key in ("weightsource", "initwfunc", "schedw", "wball"):
+    for key in ("weightSource", "initWFunc", "schedW", "wball"):
         assert any(f"[fc] {key}=" in note and "no meaning" in note for note in net.notes), key
 
 
