@@ -113,6 +113,7 @@ def _parse(flag_values: flags.FlagValues, argv: list[str]) -> list[str]:
     # What follows "--" belongs to another command, which reads it itself.
     own = argv.index("--") if "--" in argv else len(argv)
     argv = [_as_override(flag_values, _from_home(word)) for word in argv[:own]] + argv[own:]
+    _check_values(flag_values, argv[:own])
     try:
         return flag_values(["command", *argv])[1:]
     except flags.Error as error:
@@ -129,6 +130,18 @@ def _from_home(argument: str) -> str:
         for part in value.split(",")
     ]
     return f"{flag}={','.join(parts)}"
+
+
+def _check_values(flag_values: flags.FlagValues, argv: list[str]) -> None:
+    """Refuses `--workdir --check`, which absl would take for a work folder called --check."""
+    for argument, following in zip(argv, argv[1:], strict=False):
+        name = argument.lstrip("-")
+        if argument == name or name not in flag_values or flag_values[name].boolean:
+            continue
+        if re.match(r"--?[A-Za-z]", following):
+            raise UsageError(
+                f"--{name} needs a value; for one that begins with a dash write --{name}={following}"
+            )
 
 
 def _as_override(flag_values: flags.FlagValues, argument: str) -> str:

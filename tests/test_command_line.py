@@ -191,6 +191,11 @@ def define_flags(flag_values):
         (["--port=70000"], "--port must be a whole number from 0 to 65535, not '70000'"),
         (["--seconds=soon"], "--seconds must be a number, not 'soon'"),
         (["--check=maybe"], "--check must be true or false, not 'maybe'"),
+        # A value that was forgotten: absl would make the work folder `--check`.
+        (
+            ["--workdir", "--check"],
+            "--workdir needs a value; for one that begins with a dash write --workdir=--check",
+        ),
     ],
 )
 def test_a_wrong_flag_is_said_in_plain_words(arguments, words, capsys):
@@ -199,6 +204,25 @@ def test_a_wrong_flag_is_said_in_plain_words(arguments, words, capsys):
     said = capsys.readouterr().err.strip()
     assert said == f"error: {words}"
     assert "None" not in said and "Flag" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--workdir=--check"], ("--check", False, [])),
+        (["--check", "--workdir", "x y"], ("x y", True, [])),
+        (["--workdir", "-", "a"], ("-", False, ["a"])),
+        (["--workdir=x", "--", "--workdir", "--check"], ("x", False, ["--workdir", "--check"])),
+    ],
+)
+def test_values_that_begin_with_a_dash_are_values(arguments, expected):
+    seen = []
+
+    def main(flag_values, rest):
+        seen.append((flag_values.workdir, flag_values.check, rest))
+
+    assert command.call(define_flags, main, "Doc.", arguments) == 0
+    assert seen == [expected]
 
 
 def test_flags_behind_two_dashes_belong_to_another_command(capsys):

@@ -4,6 +4,7 @@ import copy
 import importlib.resources
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -226,6 +227,36 @@ def test_compose_goes_from_training_to_a_server(compose):
     assert services["serve"]["command"][1].partition("=")[2] == exported[0].partition("=")[2]
     for name in ("serve", "tensorboard"):
         assert all(port.startswith("127.0.0.1:") for port in services[name]["ports"])
+
+
+@pytest.mark.parametrize(
+    ("data", "there", "status", "drawn"),
+    [("", False, 0, True), ("/photos", False, 2, False), ("/photos", True, 0, False)],
+)
+def test_the_demos_pictures_are_drawn_where_no_data_is_named(
+    compose, tmp_path, data, there, status, drawn
+):
+    """Never into a folder of the user's, which would be trained on as if it were theirs."""
+    (tmp_path / "data").mkdir()
+    if there:
+        (tmp_path / "data" / "dataset.json").touch()
+    stand_in = tmp_path / "alexnet-tf"
+    stand_in.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/called\n')
+    stand_in.chmod(0o755)
+    service = compose["services"]["dataset"]
+    assert service["environment"] == {"DATA": "${DATA:-}"}
+    script = re.sub(r"/data\b", str(tmp_path / "data"), service["command"][0].replace("$$", "$"))
+    result = subprocess.run(
+        [*service["entrypoint"], script],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "DATA": data},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == status, result.stderr
+    called = tmp_path / "called"
+    names = called.read_text().split() if called.exists() else []
+    assert names == (["make-demo-images", "build-tfrecords"] if drawn else [])
+    assert result.stderr == ("error: DATA=/photos has no dataset.json\n" if status else "")
 
 
 def test_compose_writes_to_volumes_alone(compose):

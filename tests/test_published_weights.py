@@ -9,6 +9,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
+import alexnet_tf
 from alexnet_common import command
 from alexnet_common.errors import UserError
 from alexnet_tf import evaluate, export, predict, recipes, train
@@ -150,6 +151,24 @@ def test_wrong_imports_are_one_line(
     assert (result, out, len(err.splitlines())) == (status, "", 1), err
     assert message in err
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        # torch.nn.Linear, and the beginning of torchvision's vgg11.
+        (["weight", "bias"], "'weight' is not a name of ours, nor of torchvision's"),
+        (["features.0.weight"], "torchvision's alexnet has 'features.0.bias', which this file"),
+    ],
+)
+def test_other_nets_are_not_asked_for_their_dataset(no_torch, tmp_path, capsys, names, message):
+    path = tmp_path / "other.pth"
+    kernel = np.zeros((64, 3, 3, 3), np.float32)
+    torch_file.save_zip(path, {name: torch_file.tensor(kernel) for name in names})
+    status, out, err = imported(capsys, f"--from={path}", f"--workdir={tmp_path / 'run'}")
+    assert (status, out, len(err.splitlines())) == (1, "", 1) and message in err
+    with pytest.raises(UserError, match=message.replace("(", r"\(")):
+        alexnet_tf.load(path)
 
 
 def begin_with(file, config, data, partial=False):

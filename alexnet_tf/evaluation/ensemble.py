@@ -301,9 +301,12 @@ def _check_cost(first: Table, run: restore.TrainedRun) -> None:
 
 
 def check_distinct(workdirs: Sequence[str]) -> None:
-    """Refuses no folder at all, and a folder named twice; raises UsageError."""
+    """Refuses no folder at all, an empty name, and a folder named twice; raises UsageError."""
     if not workdirs:
         raise UsageError("no work folder is named")
+    if not all(map(str.strip, workdirs)):
+        listed = ",".join(workdirs)
+        raise UsageError(f"one of the work folders has an empty name: {listed!r}")
     seen: dict[str, str] = {}
     for workdir in workdirs:
         place = os.path.realpath(workdir)

@@ -113,9 +113,7 @@ def begin(
             hint = f"; {wanted.option} takes what fits"
         choice = weights.choose(table, drawn, values, partial=wanted.partial)
     except weights.WeightsError as error:
-        raise weights.WeightsError(
-            f"{wanted.path} ({file.description}) does not fit {config.name}: {error}{hint}"
-        ) from error
+        raise weights.WeightsError(f"{file.misfit(config.name, error)}{hint}") from error
     weights.check_finite(wanted.path, choice.values)
     classes = _class_lines(file, wanted, table, data, choice)
     checkpoint.assign_weights(dict(variables), names.weights_in(choice.values), wanted.path)

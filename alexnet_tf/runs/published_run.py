@@ -35,6 +35,8 @@ def restore_run(path: str, recipe: str = "", data_dir: str = "") -> restore.Trai
     """
     file = weight_files.read(path)
     network = published.NETWORKS.get(file.layout)
+    if not data_dir and published.class_names(file) is None:
+        _check_names(file)
     if not network and not (recipe and data_dir):
         raise UsageError(
             f"{path} ({file.description}) does not say what network, classes and mean it goes "
@@ -67,6 +69,7 @@ def import_file(
     file = weight_files.read(path)
     network = published.NETWORKS.get(file.layout)
     if network is None or published.class_names(file) is None:
+        _check_names(file)
         outputs = f" with {file.outputs:,} outputs" if network else ""
         raise UsageError(
             f"{path} ({file.description}{outputs}) does not say what its classes are: name the "
@@ -91,6 +94,14 @@ def import_file(
     return dataclasses.replace(run, folder=folder.folder, which="best"), text
 
 
+def _check_names(file: weight_files.WeightFile) -> None:
+    """Raises WeightsError for arrays of none of the networks that can be read."""
+    try:
+        file.values(1.0)
+    except weights.WeightsError as error:
+        raise weights.WeightsError(f"{file.path} ({file.description}): {error}") from error
+
+
 def _subtract_published_mean(config: ConfigDict, network: published.Published) -> None:
     # The first two would be the mean of a dataset, which there is not.
     if config.preprocess.mean not in ("image", "channel", network.mean):
@@ -113,9 +124,7 @@ def _with_weights(
         values = file.values(float(config.network.get("input_scale", 1.0)))
         choice = weights.choose(layers, drawn, values)
     except weights.WeightsError as error:
-        raise weights.WeightsError(
-            f"{file.path} ({file.description}) does not fit {config.name}: {error}"
-        ) from error
+        raise file.misfit(config.name, error) from error
     weights.check_finite(file.path, choice.values)
     checkpoint.assign_weights(variables, choice.values, file.path)
     prepare = Preprocess(data, config.preprocess, layers.input_size)

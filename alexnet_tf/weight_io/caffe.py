@@ -46,11 +46,16 @@ def pairs(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[int, np.ndarray]]:
     """Weights (0) and biases (1) by layer, from names such as `flatten` returns."""
     result: dict[str, dict[int, np.ndarray]] = {}
     for name, array in arrays.items():
-        match = _PART.fullmatch(name)
-        if match:
-            part = 0 if match[2].lower() in _FIRST else 1
-            result.setdefault(match[1], {})[part] = array
+        layer, part = _place(name)
+        if layer:
+            result.setdefault(layer, {})[part] = array
     return result
+
+
+def _place(name: str) -> tuple[str, int]:
+    """Layer of an array, and whether it has the weights (0) or biases (1); ("", 0): neither."""
+    match = _PART.fullmatch(name)
+    return (match[1], 0 if match[2].lower() in _FIRST else 1) if match else ("", 0)
 
 
 def convert(arrays: Mapping[str, np.ndarray], input_scale: float = 1.0) -> Values:
@@ -64,11 +69,17 @@ def convert(arrays: Mapping[str, np.ndarray], input_scale: float = 1.0) -> Value
             fc6 reads (y, x, channel).
         input_scale: what the network multiplies mean-subtracted pixels with (Caffe's does not).
 
+    Returns:
+        Arrays by our names; those of layers that Caffe's net does not have, as they are.
+
     Raises:
         WeightsError: a layer is missing, or its weights or biases are.
     """
     layers = pairs(arrays)
-    merged: Values = {}
+    # What the network does not have is for its builder to refuse.
+    merged: Values = {
+        name: value for name, value in arrays.items() if _place(name)[0] not in LAYERS
+    }
     turned = False
     for name in LAYERS:
         if set(layers.get(name, ())) != {0, 1}:

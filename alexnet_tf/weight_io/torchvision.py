@@ -54,10 +54,14 @@ def convert(state: Mapping[str, np.ndarray], input_scale: float) -> Values:
             changed by it and by torchvision's deviation of each channel, so that pixels less
             torchvision's mean give what torchvision computes.
 
+    Returns:
+        Arrays by our names; those that torchvision's net does not have, as they are.
+
     Raises:
         WeightsError: a key is missing or misshapen.
     """
-    result: Values = {}
+    # What the network does not have is for its builder to refuse.
+    result: Values = {name: value for name, value in state.items() if name not in NAMES}
 
     def get(key: str) -> np.ndarray:
         if key not in state:

@@ -48,6 +48,15 @@ class WeightFile:
             whose = "named as torchvision's alexnet, but not all of it"
         return f"{self.container}, {whose}"
 
+    def misfit(self, recipe: str, error: WeightsError) -> WeightsError:
+        """The error that this file does not fit the network of `recipe`, for the reason `error`."""
+        # In the file these shapes are others, which `weights show` lists.
+        foreign = self.layout in (TORCHVISION, CAFFE) and " needs shape " in str(error)
+        order = "; here shapes are (y, x, channel, filter) and (input, output)" * foreign
+        return WeightsError(
+            f"{self.path} ({self.description}) does not fit {recipe}: {error}{order}"
+        )
+
     @property
     def outputs(self) -> int:
         """Classes of a network of another program; 0: not to be seen."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from alexnet_common.errors import UserError
@@ -90,6 +91,24 @@ def test_curves_say_epochs_rates_and_names(tmp_path):
         plots.svg(curves.draw({"<one>": cut, "two": begun, "three": history.History([], [])}))
     )
     assert {"<one>", "two", "step"} <= set(two) and "three" not in two
+
+
+def test_the_legend_hides_no_curve(tmp_path):
+    """Also where errors are as high at the end as they were at the beginning."""
+    epochs = lines([0.01] * 12)
+    for line in epochs:
+        line["top_1_error"] = 0.9
+        if "val_top_1_error" in line:
+            line["val_top_1_error"] = 0.85
+    found = history.read(write(tmp_path / "a", epochs))
+    figure = curves.draw({"one": found, "two": found})
+    figure.canvas.draw()
+    (axes,) = [axis for axis in figure.axes if axis.get_legend()]
+    box = axes.get_legend().get_window_extent()
+    drawn = [line for line in axes.get_lines() if len(line.get_xdata())]
+    points = np.concatenate([line.get_transform().transform(line.get_xydata()) for line in drawn])
+    assert len(points) >= 4 * 12
+    assert not [point for point in points if box.contains(*point)]
 
 
 def test_curves_hold_the_numbers_of_the_file(tmp_path):

@@ -143,3 +143,10 @@ def test_an_ensemble_is_the_mean_of_probabilities(
 def test_a_run_is_not_averaged_with_itself(workdir):
     with pytest.raises(UsageError, match="twice"):
         ensemble.evaluate_runs([str(workdir), str(workdir) + "/"], ensemble.Settings())
+
+
+def test_a_work_folder_without_a_name_is_refused():
+    """`--workdir=A,` would otherwise speak of the folder `.`, which nobody named."""
+    ensemble.check_distinct(["a", "b"])
+    with pytest.raises(UsageError, match="one of the work folders has an empty name: 'a,'"):
+        ensemble.check_distinct(["a", ""])

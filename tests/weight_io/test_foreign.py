@@ -188,6 +188,26 @@ def torchvision_state(rng):
     return state
 
 
+@pytest.mark.parametrize("whose", ["caffe", "torchvision"])
+def test_what_their_nets_do_not_have_is_refused(whose):
+    """A net with more layers, such as one with batch normalisation, is another net."""
+    rng = np.random.default_rng(0)
+    state = torchvision_state(rng) if whose == "torchvision" else flat(caffe_blobs(rng))
+    convert, extra = (
+        (torchvision.convert, "features.1.running_mean")
+        if whose == "torchvision"
+        else (caffe.convert, "bn1_0")
+    )
+    recipe = {"caffe": "alexnet_caffe", "torchvision": "alexnet_owt"}[whose]
+    net = profile(recipe, **({"input_size": 99} if whose == "torchvision" else {}))
+    more = convert(state | {extra: np.zeros(8, np.float32)}, 1.0)
+    with pytest.raises(weights.WeightsError, match=f"it has {extra}, which the network"):
+        model_with(net, more)
+    drawn = {n: np.asarray(v) for n, v in build.named_variables(build.build(net)).items()}
+    choice = weights.choose(net, drawn, more, partial=True)
+    assert choice.kept == () and extra not in choice.values
+
+
 def test_torchvision_normalisation_is_folded_into_conv1():
     rng = np.random.default_rng(0)
     state = torchvision_state(rng)

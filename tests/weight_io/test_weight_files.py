@@ -255,6 +255,19 @@ def test_nothing_is_called_what_it_is_not(tmp_path, names, words):
     assert weight_files.read(str(tmp_path / "x.npz")).description.endswith(words)
 
 
+def test_shapes_that_are_not_the_files_own_are_said_to_be_turned():
+    """`weights show` lists fc6 of torchvision as 4096 x 9216, and ours is 9216 x 4096."""
+    wrong = WeightsError("fc6/kernel needs shape [9216, 4096], and the file has shape [4096, 9216]")
+    foreign = weight_files.WeightFile("x.pth", "PyTorch state dict", weight_files.TORCHVISION, {})
+    assert "; here shapes are (y, x, channel, filter)" in str(foreign.misfit("demo", wrong))
+    ours = weight_files.WeightFile("x.npz", ".npz file", weight_files.OWN, {})
+    assert (
+        str(ours.misfit("demo", wrong))
+        == f"x.npz (.npz file, by our names) does not fit demo: {wrong}"
+    )
+    assert "here shapes" not in str(foreign.misfit("demo", WeightsError("no 'classifier.6.bias'")))
+
+
 def test_what_is_no_file_of_weights(tmp_path):
     cases = {
         "empty": (b"", "is empty"),
