@@ -139,8 +139,9 @@ def _check_values(flag_values: flags.FlagValues, argv: list[str]) -> None:
         if argument == name or name not in flag_values or flag_values[name].boolean:
             continue
         if re.match(r"--?[A-Za-z]", following):
+            dashed = f"--{name}={following}"
             raise UsageError(
-                f"--{name} needs a value; for one that begins with a dash write --{name}={following}"
+                f"--{name} needs a value; for one that begins with a dash write {dashed}"
             )
 
 
