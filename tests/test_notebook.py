@@ -41,7 +41,9 @@ def test_commands_and_layers_in_its_text_exist(notebook: dict) -> None:
     from alexnet_tf import figures, retrieve
 
     text = "\n".join(source(notebook, "markdown"))
-    for module, action in re.findall(r"python -m alexnet_tf\.(\w+) (\w+)", text):
+    commands = re.findall(r"python -m alexnet_tf\.(\w+) (\w+)", text)
+    assert commands
+    for module, action in commands:
         assert action in {"figures": figures.KINDS, "retrieve": retrieve.ACTIONS}[module]
 
 

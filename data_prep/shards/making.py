@@ -246,19 +246,20 @@ def _write(
     lengths: list[int] = []
     class_counts: dict[int, int] = {}
     try:
-        with files.open_for_writing(temporary) as file:
-            for image, pixels in converted:
-                framed = encode_record(job, image, pixels, mean)
-                digest.update(framed)
-                file.write(framed)
-                lengths.append(len(framed) - records.FRAME_BYTES)
-                index = job.class_indices[image.class_name]
-                class_counts[index] = class_counts.get(index, 0) + 1
-        sha256 = digest.hexdigest()
-        wrong = check(temporary, lengths, sha256)
-        if wrong:
-            raise OSError(f"{path}: what was written reads back differently ({wrong})")
-        files.publish(temporary, path)
+        with files.named_in_errors(path, temporary):
+            with files.open_for_writing(temporary) as file:
+                for image, pixels in converted:
+                    framed = encode_record(job, image, pixels, mean)
+                    digest.update(framed)
+                    file.write(framed)
+                    lengths.append(len(framed) - records.FRAME_BYTES)
+                    index = job.class_indices[image.class_name]
+                    class_counts[index] = class_counts.get(index, 0) + 1
+            sha256 = digest.hexdigest()
+            wrong = check(temporary, lengths, sha256)
+            if wrong:
+                raise OSError(f"{path}: what was written reads back differently ({wrong})")
+            files.publish(temporary, path)
     except BaseException:
         files.remove_quietly(temporary)
         raise

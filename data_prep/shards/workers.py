@@ -107,11 +107,12 @@ def _wait(
 ) -> None:
     """Waits for all futures, showing progress; the first error is raised at once."""
     waiting = set(futures)
+    places = {future: place for place, future in enumerate(futures)}
     with _progress(num_images, title) as show:
         while waiting:
             done, waiting = concurrent.futures.wait(waiting, _POLL_SECONDS)
             show(counter.value)
-            for future in sorted(done, key=futures.index):
+            for future in sorted(done, key=places.__getitem__):
                 check(future.result())
         show(counter.value)
 

@@ -29,8 +29,8 @@ class Inputs:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Known:
-    """What the user names beside the images: how labels become classes."""
+class _Labelling:
+    """How files become images of classes, by what the user names beside the images."""
 
     train_labels: str | None
     validation_labels: str | None
@@ -95,10 +95,12 @@ def find(
     if label_order == "devkit" and devkit is None:
         raise UsageError("--label_order=devkit needs the devkit; name it with --devkit")
     classes = class_list.read(class_list_path) if class_list_path else None
-    known = _Known(train_labels, validation_labels, devkit_path, devkit, classes, cache_folder)
+    labelling = _Labelling(
+        train_labels, validation_labels, devkit_path, devkit, classes, cache_folder
+    )
     titles_of: dict[str, str] = dict(classes.titles) if classes else {}
     wanted = ["train"] if validation else ["train", "validation"]
-    images, in_words = _open(train, wanted, known, {})
+    images, in_words = _open(train, wanted, labelling, {})
     titles_of.update(in_words)
     if "validation" in images and validation_fraction is not None:
         raise UsageError(
@@ -106,7 +108,7 @@ def find(
         )
     if validation is not None:
         trained = images["train"].class_counts()
-        others, in_words = _open(validation, ["validation"], known, trained)
+        others, in_words = _open(validation, ["validation"], labelling, trained)
         images["validation"] = others["validation"]
         titles_of.update(in_words)
     elif validation_fraction is not None:
@@ -131,7 +133,7 @@ def find(
 
 
 def _open(
-    path: str, wanted: list[str], known: _Known, known_classes: Mapping[str, int]
+    path: str, wanted: list[str], labelling: _Labelling, train_classes: Mapping[str, int]
 ) -> tuple[dict[str, Images], dict[str, str]]:
     """The wanted splits of a collection, and its classes in words where it tells them.
 
@@ -139,36 +141,36 @@ def _open(
     """
     shards = forms.detect(path)
     if shards is not None:
-        _refuse_labels(path, known.label_file(wanted[0]), "states its own labels")
+        _refuse_labels(path, labelling.label_file(wanted[0]), "states its own labels")
         splits = wanted if shards.has_both() else wanted[:1]
         result, titles = {}, {}
         for split in splits:
             result[split], in_words = forms.find(
-                shards, split, given=known.classes, devkit=known.devkit,
-                cache_folder=known.cache_folder,
+                shards, split, given=labelling.classes, devkit=labelling.devkit,
+                cache_folder=labelling.cache_folder,
             )  # fmt: skip
             titles.update(in_words)
         return result, titles
-    source = tree.scan(path, known.cache_folder)
+    source = tree.scan(path, labelling.cache_folder)
     of_kaggle = kaggle.locate(path, source)
     if of_kaggle is None:
         split, label_names = wanted[0], None
-        if split == "validation" or known.train_labels:
-            label_names = lambda names: known.label_names(path, split, names)  # noqa: E731
-        images = listing.images_of(path, source, label_names, known_classes)
+        if split == "validation" or labelling.train_labels:
+            label_names = lambda names: labelling.label_names(path, split, names)  # noqa: E731
+        images = listing.images_of(path, source, label_names, train_classes)
         if not images.by_label:
-            _refuse_labels(path, known.label_file(split), "has class folders")
+            _refuse_labels(path, labelling.label_file(split), "has class folders")
         return {split: images}, {}
     if "train" in wanted:
-        _refuse_labels(path, known.train_labels, "has class folders")
+        _refuse_labels(path, labelling.train_labels, "has class folders")
     log(f"{path}: is Kaggle's ImageNet; its images lie in {of_kaggle.images!r}")
     result = {}
     if "train" in wanted:
         result["train"] = of_kaggle.train()
     if "validation" in wanted:
         label_names = None
-        if known.validation_labels is not None:
-            label_names = lambda names: known.label_names(path, "validation", names)  # noqa: E731
+        if labelling.validation_labels is not None:
+            label_names = lambda names: labelling.label_names(path, "validation", names)  # noqa: E731
         flat = of_kaggle.validation(label_names)
         if flat is not None:
             result["validation"] = flat

@@ -36,7 +36,7 @@ def find_images(
     path: str,
     label_names: LabelNames | None = None,
     cache_folder: str | None = None,
-    known_classes: Collection[str] = (),
+    train_classes: Collection[str] = (),
 ) -> Images:
     """Finds the images of a split in a folder or an archive.
 
@@ -46,7 +46,7 @@ def find_images(
             (`ILSVRC2012_img_val.tar`).
         label_names: gives the file names of a flat source their classes.
         cache_folder: where the index of an archive is kept.
-        known_classes: classes of the training images, when others are looked for.
+        train_classes: classes of the training images, when others are looked for.
 
     Returns:
         The images, sorted by class and name.
@@ -56,21 +56,21 @@ def find_images(
             not UTF-8, files lie beside class folders, a flat source has no (or other) labels, or
             an archive is refused.
     """
-    return images_of(path, tree.scan(path, cache_folder), label_names, known_classes)
+    return images_of(path, tree.scan(path, cache_folder), label_names, train_classes)
 
 
 def images_of(
     path: str,
     source: Tree,
     label_names: LabelNames | None = None,
-    known_classes: Collection[str] = (),
+    train_classes: Collection[str] = (),
     root: str = "",
 ) -> Images:
     """As `find_images`, of a tree that was listed, at or below `root`; `path` is for messages."""
     if source.hidden:
         count = _count(source.hidden, "hidden file or folder", "hidden files or folders")
         log(f"{path}: ignored {count} (as {source.hidden[0]!r})")
-    begin, root = root, _root(source, known_classes, root)
+    begin, root = root, _root(source, train_classes, root)
     names, folders = source.children(root)
     if root != begin:
         log(f"{path}: its images lie in {root!r}, whose folders are the classes")
@@ -86,7 +86,7 @@ def images_of(
             f"{', a link to what is not there' if dangling else ''}); "
             "move each into its class folder, or away"
         )
-    if folders and not _is_flat(source, root, folders, label_names, known_classes):
+    if folders and not _is_flat(source, root, folders, label_names, train_classes):
         return class_folders(path, source, root, folders)
     if folders:
         # ILSVRC-2010 keeps its validation images in one folder `val/`.
@@ -155,14 +155,14 @@ def _twins(missing: list[str], names: Collection[str]) -> str:
     return f" ({unicode_forms.told_apart(*twins)}; rename one)" if twins else ""
 
 
-def _root(source: Tree, known_classes: Collection[str], root: str) -> str:
+def _root(source: Tree, train_classes: Collection[str], root: str) -> str:
     """The folder, at or below `root`, whose folders are the classes.
 
     Archives are often made of one folder around all. "" or a path that ends with a slash.
     """
     while True:
         names, folders = source.children(root)
-        if names or len(folders) != 1 or folders[0] in known_classes:
+        if names or len(folders) != 1 or folders[0] in train_classes:
             return root
         inner = f"{root}{folders[0]}/"
         if not source.children(inner)[1]:
@@ -175,13 +175,13 @@ def _is_flat(
     root: str,
     folders: list[str],
     label_names: LabelNames | None,
-    known_classes: Collection[str],
+    train_classes: Collection[str],
 ) -> bool:
     """Whether the only folder holds unsorted images, and is not a class."""
     return (
         label_names is not None
         and len(folders) == 1
-        and folders[0] not in known_classes
+        and folders[0] not in train_classes
         and not source.children(f"{root}{folders[0]}/")[1]
     )
 

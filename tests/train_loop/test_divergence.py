@@ -116,7 +116,9 @@ def test_the_window_of_steps_is_named(data, tmp_path, capsys, spoil):
 
 
 def test_gradient_norms_are_logged_like_those_of_updates(undisturbed):
-    for line in metrics(undisturbed):
+    lines = metrics(undisturbed)
+    assert {line["kind"] for line in lines} == {"train", "epoch"}
+    for line in lines:
         assert ("gradient_norm" in line) == ("update_norm" in line) == (line["kind"] == "train")
 
 

@@ -1,13 +1,16 @@
 """One shard in this process: its records, what is said of its images, and when it is made anew."""
 
 import dataclasses
+import errno
 import io
+import os
 import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from alexnet_common import files
 from alexnet_common.errors import UserError
 from data_prep.shards import making, records, sidecars
 from data_prep.shards.plan import Settings
@@ -51,6 +54,21 @@ def made(the_job: making.Job) -> tuple[making.Outcome, list[int]]:
 def stored(the_job: making.Job) -> list[dict[str, object]]:
     with open(pathlib.Path(the_job.output_dir) / NAME, "rb") as file:
         return [records.decode_example(payload) or {} for payload in records.read_payloads(file)]
+
+
+def test_an_error_of_the_disk_names_the_shard(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's own error of a write names nothing, that of a rename the temporary file."""
+
+    def worn_out(path: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    the_job = job(tmp_path, [png(8, 0)])
+    monkeypatch.setattr(files, "open_for_writing", worn_out)
+    with pytest.raises(OSError, match="Input/output error") as error:
+        made(the_job)
+    assert error.value.filename == str(tmp_path / "out" / NAME)
 
 
 def test_a_shard_holds_its_images_in_order(tmp_path: pathlib.Path) -> None:
