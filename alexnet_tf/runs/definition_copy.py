@@ -46,6 +46,15 @@ def keep(workdir: Path, network: Mapping[str, Any]) -> None:
         files.write_atomically(kept, content)
 
 
+def only_moved(key: str, old: Any, new: Any) -> bool:
+    """Whether a setting names its definition file in another place; `keep` compares the content.
+
+    The name must stay: the network and its copy bear it.
+    """
+    names_a_file = key in (*_KEYS, *(f"network.{name}" for name in _KEYS))
+    return names_a_file and bool(old and new) and Path(old).name == Path(new).name
+
+
 def kept(workdir: Path, network: Mapping[str, Any]) -> dict[str, Any]:
     """`config.network` with the kept files in place of those that it names."""
     copies = {key: str(copy) for key, _, copy in _files(workdir, network) if copy.is_file()}

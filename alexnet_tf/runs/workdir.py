@@ -20,7 +20,7 @@ from alexnet_common.errors import UserError
 from alexnet_common.messages import log
 from alexnet_tf import recipes
 from alexnet_tf.recipes import ConfigDict
-from alexnet_tf.runs import checkpoint
+from alexnet_tf.runs import checkpoint, definition_copy
 from alexnet_tf.settings.catalog import resume_of
 from alexnet_tf.settings.setting import Resume
 
@@ -75,6 +75,7 @@ class WorkFolder:
 
     def _check_same_run(self, config: ConfigDict) -> None:
         changed = recipes.differences(recipes.to_dict(self.load_config()), recipes.to_dict(config))
+        changed = [one for one in changed if not definition_copy.only_moved(*one)]
         lines = [str(one) for one in changed if resume_of(one.key) is Resume.REFUSED]
         if lines:
             more = f" (and {len(lines) - 5} more)" if len(lines) > 5 else ""

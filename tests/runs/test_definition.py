@@ -50,8 +50,8 @@ def run(tmp_path, monkeypatch):
     }
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
 
-    def start(steps):
-        argv = ["--config=cuda_convnet", "--workdir=run", "--quiet", *flags]
+    def start(steps, *more):
+        argv = ["--config=cuda_convnet", "--workdir=run", "--quiet", *flags, *more]
         argv.append(f"--config.train_steps={steps}")
         return command.call(train.define_flags, train.main, train.__doc__, argv)
 
@@ -75,6 +75,29 @@ def test_other_layers_are_refused_in_one_line(run, tmp_path, capsys):
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert "layers/net.cfg is not what run began with" in said
     assert checkpoint.load_newest(tmp_path / "run/checkpoints").state["step"] == 2
+
+
+def test_the_files_may_have_moved_under_their_names(run, tmp_path, capsys):
+    """As a dataset may: to the copies in the work folder, say, when they are lost."""
+    assert run(2) == 0
+    for folder in ("layers", "params"):
+        (tmp_path / folder).rename(tmp_path / f"old_{folder}")
+    assert run(4, "--config.network.layers=old_layers/net.cfg") == 1  # layer_params is gone.
+    assert "params/net.cfg: cannot be read" in capsys.readouterr().err
+    moved = ["--config.network.layers=run/definition/layers/net.cfg"]
+    moved += ["--config.network.layer_params=old_params/net.cfg"]
+    assert run(4, *moved) == 0
+    assert checkpoint.load_newest(tmp_path / "run/checkpoints").state["step"] == 4
+    # Another name, and other layers in the new place, are another network.
+    (tmp_path / "run/definition/layers/net.cfg").rename(tmp_path / "other.cfg")
+    (tmp_path / "run/definition/layers/net.cfg").write_text(LAYERS)
+    assert run(6, *moved[1:], "--config.network.layers=other.cfg") == 1
+    assert "network.layers: 'run/definition/layers/net.cfg' -> 'other.cfg'" in (
+        capsys.readouterr().err
+    )
+    (tmp_path / "old_layers/net.cfg").write_text(LAYERS.replace("fc]", "fc]\nneuron=relu"))
+    assert run(6, *moved[1:], "--config.network.layers=old_layers/net.cfg") == 1
+    assert "old_layers/net.cfg is not what run began with" in capsys.readouterr().err
 
 
 def test_other_rates_are_taken_over_as_in_2012(run, tmp_path, capsys):

@@ -80,6 +80,11 @@ class Rates:
             )
         elif frozen:
             self.note("layers with a rate of 0 in the parameter file are frozen")
+        if self._resolved != "start" and highest > 0:
+            self.note(
+                f"training begins with the parameter file's rates, up to {highest:g} for weights; "
+                f"the rate in the log begins at {self.base:g} and stands for them"
+            )
 
     def note(self, text: str) -> None:
         """Remembers something to tell the user, once."""

@@ -25,6 +25,10 @@ def test_the_examples_files_hold_their_own_start(files):
     assert net.row("fc10").bias.learning_rate_multiplier == pytest.approx(2)
     assert net.row("fc10").kernels[0].weight_decay == 0.03
     assert net.row("fc10").kernels[0].momentum == 0.9
+    # The file says 0.001 throughout; the log would speak of the run's own 0.01 alone.
+    notes = "\n".join(reader.read(*files("80sec"), base_rate=0.01).notes)
+    assert "the parameter file's rates, up to 0.001 for weights" in notes
+    assert "the rate in the log begins at 0.01 and stands for them" in notes
 
 
 def test_old_schedules_are_read_tolerantly_and_refused_strictly(files):
