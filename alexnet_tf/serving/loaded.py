@@ -187,7 +187,8 @@ def load(path: str, version: int | None = None) -> LoadedModel:
         raise UserError(f"--model {path} holds {which}; {advice}")
     try:
         loaded = tf.saved_model.load(str(folder))
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    except Exception as error:
+        # At damaged bytes TensorFlow may raise anything: KeyError, IndexError, RuntimeError.
         raise UserError(f"--model {folder} is damaged: {reason(error)}") from error
     model = LoadedModel(folder, number, loaded)
     signature = model.signatures.get(DEFAULT)
@@ -197,6 +198,8 @@ def load(path: str, version: int | None = None) -> LoadedModel:
             f"--model {folder} is a SavedModel of another kind; "
             "python -m alexnet_tf.export writes one that fits"
         )
+    if not isinstance(model.facts.get("image_size"), int):
+        raise UserError(f"--model {folder} is damaged: its {export_folder.FACTS_FILE} has no size")
     return model
 
 
