@@ -1,4 +1,4 @@
-"""How much memory this process can still have: the machine's, or less where it is confined.
+"""How much memory this process has had and can still have, within the limits of its group.
 
 Containers and batch systems confine processes by control groups; what takes more is killed there,
 however much the machine has.
@@ -7,11 +7,20 @@ however much the machine has.
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 # Of memory.stat: pages of files, which the kernel gives back.
 _FILE_PAGES = ("active_file", "inactive_file")
+# Of getrusage: kilobytes on Linux, bytes on macOS.
+_PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+def peak_memory() -> int:
+    """The most bytes of the host's memory that this process has had at a time."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _PEAK_UNIT
 
 
 def free_memory(root: Path = Path("/")) -> int:

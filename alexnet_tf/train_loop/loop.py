@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import tensorflow as tf
 
+from alexnet_common.memory import peak_memory
 from alexnet_common.messages import log
 from alexnet_common.signals import StopRequest
 from alexnet_tf.devices.failures import explain
@@ -102,7 +103,7 @@ class Loop:
             run.training_epochs if run.is_resident else run.training_batches
         )
         self._epoch_data: Any = None
-        with contextlib.closing(watchers), StopRequest() as stop:
+        with contextlib.closing(watchers), contextlib.closing(self._clock), StopRequest() as stop:
             for epoch in range(position.epoch, run.epochs):
                 end = min((epoch + 1) * run.steps_per_epoch, run.last_step)
                 watchers.begin_epoch(epoch, position.step)
@@ -208,7 +209,7 @@ class Loop:
         best = position.best["val_top_1_error"] if position.best else math.inf
         is_best = validation is not None and validation.top_1_error < best
         left = self._clock.seconds_left(run.last_step - position.step)
-        record = Epoch(means, speed, seconds, validation, is_best, left)
+        record = Epoch(means, speed, seconds, validation, is_best, left, peak_memory())
         if validation is not None and is_best:
             position.best = {
                 "val_top_1_error": validation.top_1_error,

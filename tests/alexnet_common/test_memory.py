@@ -75,5 +75,15 @@ def test_where_the_system_does_not_say(tmp_path: Path, monkeypatch: pytest.Monke
     assert memory.free_memory(tmp_path) == 4_096_000
 
 
+def test_the_peak_is_what_the_kernel_says() -> None:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("needs /proc")
+    kept = b"x" * (64 << 20)
+    peak = memory.peak_memory()
+    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+    assert len(kept) < peak == pytest.approx(1024 * int(line.split()[1]), rel=0.02)
+
+
 def test_this_machine_has_some() -> None:
     assert 0 < memory.free_memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -33,8 +33,9 @@ def epoch(
     is_best=False,
     speed=SPEED,
     seconds_left=7500.0,
+    peak_memory=3 << 30,
     **means,
 ):
     """An epoch whose means differ from MEANS in some fields."""
     changed = dataclasses.replace(MEANS, **means)
-    return Epoch(changed, speed, train_seconds, validation, is_best, seconds_left)
+    return Epoch(changed, speed, train_seconds, validation, is_best, seconds_left, peak_memory)

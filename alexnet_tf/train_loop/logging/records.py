@@ -115,6 +115,7 @@ class Epoch:
         validation: None where the epoch was not evaluated.
         is_best: its validation error is lower than that of every epoch before.
         seconds_left: training time to the end of the run; None before it can be told.
+        peak_memory: the most host memory that this process has had so far, in bytes.
     """
 
     means: Means
@@ -123,16 +124,19 @@ class Epoch:
     validation: Validation | None = None
     is_best: bool = False
     seconds_left: float | None = None
+    peak_memory: int | None = None
 
     def values(self) -> dict[str, Any]:
         """What the seed determines, by its name in metrics.jsonl."""
         return given(self.means) | (self.validation.values() if self.validation else {})
 
     def timing(self) -> dict[str, float]:
-        """What was measured by a clock."""
+        """What was measured on the machine."""
         times = given(self.speed) | {"train_seconds": self.train_seconds}
         if self.validation is not None:
             times["evaluation_seconds"] = self.validation.seconds
+        if self.peak_memory is not None:
+            times["peak_memory"] = self.peak_memory
         return times
 
 

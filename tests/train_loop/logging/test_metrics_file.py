@@ -78,6 +78,7 @@ def test_names_and_order_in_a_line_stay_as_they_were(tmp_path):
         "data_wait": 0.02,
         "train_seconds": 61.0,
         "evaluation_seconds": 30.0,
+        "peak_memory": 3 << 30,
     }
     assert '"skipped_updates": 3,' in (tmp_path / "metrics.jsonl").read_text()
 

@@ -2,10 +2,12 @@
 
 import datetime
 import io
+import threading
 
 import pytest
 
 from alexnet_common.messages import duration
+from alexnet_tf.train_loop.logging import clock
 from alexnet_tf.train_loop.logging.clock import Clock
 from alexnet_tf.train_loop.logging.progress import Progress, beside_the_bar
 from alexnet_tf.train_loop.logging.records import Speed, Validation
@@ -123,14 +125,47 @@ def test_only_a_new_best_has_a_mark(capsys):
     assert "*" in best and "*" not in other
 
 
+def test_a_first_step_that_takes_long_says_what_it_waits_for(monkeypatch, capsys):
+    said = []
+    heard = threading.Event()
+    monkeypatch.setattr(clock, "_LONG_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(clock, "log", lambda line: (said.append(line), heard.set()))
+    slow = clock.Clock()
+    slow.start_step()
+    assert heard.wait(60)
+    assert said == ["still waiting for the first batch of images"]
+    heard.clear()
+    slow = clock.Clock()
+    monkeypatch.setattr(clock, "_LONG_WAIT_SECONDS", 60)
+    slow.start_step()
+    slow.got_batch()
+    # What the timer will say, as long as the step is not done.
+    slow._say()
+    assert said[1].startswith("still compiling the first step")
+    slow.end_step(images=8)
+    assert said[2].startswith("first step, compiled and run, in ")
+    slow._notice.join(60)
+    assert len(said) == 3
+    # Where the step fails, the loop closes its clock.
+    failed = clock.Clock()
+    failed.start_step()
+    failed.close()
+    failed._notice.join(60)
+    assert len(said) == 3
+    # Workers that are not the chief are silent.
+    silent = clock.Clock(quiet=True)
+    silent.start_step()
+    assert silent._notice is None
+
+
 def test_after_a_resume_no_time_is_left_until_a_speed_is_known(capsys):
-    clock = Clock(quiet=True)
-    clock.start_step()
-    clock.got_batch()
-    clock.end_step(images=8)
-    assert clock.seconds_left(5000) is None and clock.interval() is None
+    times = Clock(quiet=True)
+    times.start_step()
+    times.got_batch()
+    times.end_step(images=8)
+    assert times.seconds_left(5000) is None and times.interval() is None
     watcher = Progress(1000, 90, seconds_between_rows=0)
-    watcher.interval(run_records.interval(speed=None, seconds_left=clock.seconds_left(5000)))
+    watcher.interval(run_records.interval(speed=None, seconds_left=times.seconds_left(5000)))
     header, row = capsys.readouterr().err.splitlines()
     assert row.split()[-1] == "0.01"
 
