@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from alexnet_tf.analysis import plots
 from alexnet_tf.pictures import kernels as pictures
+from alexnet_tf.tables.rows import COLUMN_LETTERS
 
 _SCALE_WORDS = {
     "kernel": "each kernel on its own scale, a weight of 0 is mid-grey",
     "column": "one scale per column, a weight of 0 is mid-grey",
     "all": "one scale, from the smallest weight (black) to the largest",
 }
-LETTERS = "abcdefgh"
 
 
 def scores(columns: Sequence[np.ndarray]) -> list[float]:
@@ -48,7 +48,7 @@ def draw(layer: str, columns: Sequence[np.ndarray], scale: str = "kernel") -> Fi
             axis = axes[number]
             axis.imshow(block)
             axis.set_axis_off()
-            where = f"column {LETTERS[number]}, " if len(blocks) > 1 else ""
+            where = f"column {COLUMN_LETTERS[number]}, " if len(blocks) > 1 else ""
             count, side = kernels.shape[3], kernels.shape[0]
             axis.set_title(
                 f"{where}{count} kernels of {side}×{side}×3, colour score {score:.2f} "

@@ -21,6 +21,7 @@ from alexnet_tf.evaluation import ensemble
 from alexnet_tf.pictures import kernels as kernel_pictures
 from alexnet_tf.recipes import ConfigDict
 from alexnet_tf.tables import summary
+from alexnet_tf.tables.rows import COLUMN_LETTERS
 from alexnet_tf.tables.table import Table
 from data_prep import dataset
 
@@ -201,7 +202,7 @@ def kernels(weights: dict[str, np.ndarray]) -> dict[str, Any] | None:
         zip(columns, kernel_pictures.shades(columns), strict=True)
     ):
         score = float(kernel_pictures.color_scores(values).mean())
-        which = f"column {'abcdefgh'[number]}, " if len(columns) > 1 else ""
+        which = f"column {COLUMN_LETTERS[number]}, " if len(columns) > 1 else ""
         side, _, _, count = values.shape
         shown.append(
             {

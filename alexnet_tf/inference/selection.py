@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alexnet_common.errors import UsageError
 from alexnet_common.suggestions import near_misses
-from alexnet_tf.tables.rows import FullyConnected
+from alexnet_tf.tables.rows import COLUMN_LETTERS, FullyConnected
 from alexnet_tf.tables.shapes import Shape
 from alexnet_tf.tables.table import Table
 
@@ -87,7 +87,7 @@ def _joined(table: Table) -> dict[str, tuple[str, ...]]:
     groups: dict[str, list[str]] = {}
     for row in table.layers:
         stem, letter = row.name[:-1], row.name[-1:]
-        if stem and stem not in names and letter in "abcdefgh":
+        if stem and stem not in names and letter in COLUMN_LETTERS:
             groups.setdefault(stem, []).append(row.name)
     return {
         stem: tuple(sorted(rows))

@@ -150,7 +150,7 @@ class _Merger:
             if row.column != 0 or not row.name.endswith("a"):
                 continue
             stem = row.name[:-1]
-            names = tuple(stem + "abcdefgh"[c] for c in range(self.table.num_columns))
+            names = tuple(stem + rows.COLUMN_LETTERS[c] for c in range(self.table.num_columns))
             if all(
                 n in self.rows_by_name and self.rows_by_name[n].column == c
                 for c, n in enumerate(names)

@@ -17,6 +17,8 @@ IMAGE = "data"
 """Name under which rows read the input image."""
 LABELS = "labels"
 """Name under which the tail of a cost reads the labels (`Cost.tail`); no other row can."""
+COLUMN_LETTERS = "abcdefgh"
+"""Last letters of the names of columns' rows, `conv2a` and `conv2b`; there are no more columns."""
 
 
 class TableError(UserError):

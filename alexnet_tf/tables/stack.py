@@ -9,12 +9,10 @@ from typing import Any
 from alexnet_tf.tables import rows, shapes
 from alexnet_tf.tables.rows import TableError
 
-_LETTERS = "abcdefgh"
-
 
 def check_columns(columns: int) -> None:
     """Raises TableError where there are no letters for so many columns."""
-    if not isinstance(columns, int) or not 1 <= columns <= len(_LETTERS):
+    if not isinstance(columns, int) or not 1 <= columns <= len(rows.COLUMN_LETTERS):
         raise TableError(f"config.network.columns must be from 1 to 8, not {columns!r}")
 
 
@@ -38,7 +36,7 @@ class Stack:
 
     def name(self, stem: str, column: int) -> str:
         """`conv1` in a net of one column, else `conv1a`, `conv1b`, ..."""
-        return stem if self.columns == 1 else stem + _LETTERS[column]
+        return stem if self.columns == 1 else stem + rows.COLUMN_LETTERS[column]
 
     def append(self, row: rows.Row) -> str:
         """Adds one row, without changing what columns read next; returns its name."""
