@@ -17,6 +17,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 
 from alexnet_common import files
@@ -59,6 +60,23 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[str]:
             # With a former folder aside, one of the two is all there is.
             if not os.path.lexists(_former(temporary)):
                 shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[str]:
+    """A new folder among the system's temporary ones, which is gone when the block ends.
+
+    Also when the process ends suddenly (`files.remove_unfinished`).
+
+    Raises:
+        OSError: there is no folder for temporary files.
+    """
+    with tempfile.TemporaryDirectory(prefix="alexnet-") as folder:
+        files.UNFINISHED.add(folder)
+        try:
+            yield folder
+        finally:
+            files.UNFINISHED.discard(folder)
 
 
 def recover(path: str | os.PathLike[str]) -> None:

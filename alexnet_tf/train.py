@@ -14,13 +14,12 @@ from __future__ import annotations
 import functools
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
 
-from alexnet_common import command, signals
+from alexnet_common import command, folders, signals
 from alexnet_common.errors import FAILED, UsageError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
@@ -98,7 +97,7 @@ def main(
     from alexnet_tf.train_loop.setup import set_up
 
     if flag_values.check:
-        with tempfile.TemporaryDirectory() as scratch, workdir.WorkFolder(scratch) as folder:
+        with folders.scratch_folder() as scratch, workdir.WorkFolder(scratch) as folder:
             text, passed = preflight.check(set_up(config, folder))
         print(text)
         return 0 if passed else FAILED

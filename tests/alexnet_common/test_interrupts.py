@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
 
-from alexnet_common import files
+from alexnet_common import files, folders
 from alexnet_common.errors import UserError
 
 # Hours within one call of C, which lets other threads run and does not look at signals.
@@ -21,6 +22,20 @@ from alexnet_common import files, signals
 
 with signals.ends_on_interrupt(), files.atomic_writer(sys.argv[1]) as file:
     file.write(b"half")
+    while True:
+        try:
+            print("begun", flush=True)
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+        except KeyboardInterrupt:  # It came before the call.
+            sys.stdout = sys.stderr
+"""
+# The same, with a folder that is for this process alone.
+SCRATCH = """
+import hashlib, os, sys
+from alexnet_common import folders, signals
+
+with signals.ends_on_interrupt(), folders.scratch_folder() as folder:
+    os.mkdir(f"{folder}/checkpoints")
     while True:
         try:
             print("begun", flush=True)
@@ -112,6 +127,20 @@ def test_a_call_that_hears_no_signal_is_ended_and_its_half_file_removed(reposito
     status, out, err = interrupted(BUSY, repository, str(tmp_path / "file"))
     assert (status, out, err.removeprefix("begun\n")) == (130, "", "interrupted\n")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_scratch_folder_is_gone_after_a_sudden_end(repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    status, out, err = interrupted(SCRATCH, repository)
+    assert (status, out, err.removeprefix("begun\n")) == (130, "", "interrupted\n")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_scratch_folder_lasts_as_long_as_its_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with folders.scratch_folder() as folder:
+        assert os.listdir(tmp_path) == [os.path.basename(folder)] and os.listdir(folder) == []
+    assert os.listdir(tmp_path) == [] and files.UNFINISHED == set()
 
 
 def test_python_that_hears_it_is_left_alone(repository):
