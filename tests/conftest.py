@@ -60,6 +60,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Writes what this process has covered: pytest-xdist kills workers that are slow to end."""
+    if "coverage" in sys.modules:
+        running = sys.modules["coverage"].Coverage.current()
+        if running is not None:
+            running.save()
+
+
 @pytest.fixture(scope="session")
 def repository() -> pathlib.Path:
     """The root of the checkout."""

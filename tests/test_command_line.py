@@ -1,5 +1,6 @@
 """What every command shares: lists of commands, help that comes at once, plain words for flags."""
 
+import importlib
 import json
 import os
 import pathlib
@@ -49,6 +50,30 @@ def test_help_comes_without_heavy_imports(module):
     assert packages & HEAVY == set()
     if module in ("alexnet_tf.train", "alexnet_tf.evaluate", "alexnet_tf.launch", "alexnet_tf"):
         assert "numpy" not in packages
+
+
+@pytest.mark.parametrize(
+    ("module", "needed"),
+    [
+        ("alexnet_tf.analyze", ["workdir", "output_dir"]),
+        ("alexnet_tf.export", ["workdir", "output_dir"]),
+        ("alexnet_tf.report", ["workdir"]),
+        ("alexnet_tf.serve", ["model"]),
+        ("alexnet_tf.train", ["config"]),
+        ("data_prep.build_tfrecords", ["train", "output_dir"]),
+        ("data_prep.make_demo_images", ["output_dir"]),
+        ("data_prep.show", ["data_dir", "output_dir"]),
+        ("data_prep.verify", ["data_dir"]),
+    ],
+)
+def test_a_word_that_is_no_flag_is_refused(module, needed, tmp_path, capsys):
+    """As a forgotten pair of dashes leaves it; nothing is begun."""
+    chosen = importlib.import_module(module)
+    values = [f"--{flag}={'demo' if flag == 'config' else tmp_path / 'none'}" for flag in needed]
+    status = command.call(chosen.define_flags, chosen.main, chosen.__doc__, [*values, "word"])
+    assert status == 2
+    assert "error: unexpected " in (said := capsys.readouterr().err) and "'word'" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("package", ["alexnet_tf", "data_prep"])
