@@ -209,7 +209,8 @@ def test_class_counts_that_do_not_add_up(
     (converted / "dataset.json").write_text(json.dumps(document))
     assert run_verify(converted) == 1
     name = document["class_names"][0]
-    said = f"validation: {real} images of class '{name}', dataset.json says {real - 1}"
+    images = "1 image" if real == 1 else f"{real} images"
+    said = f"validation: {images} of class '{name}', dataset.json says {real - 1}"
     assert said in capsys.readouterr().out
 
 
