@@ -26,6 +26,7 @@ from absl import flags
 
 from alexnet_common import command, files
 from alexnet_common.errors import FAILED, UsageError
+from alexnet_common.messages import log
 
 if TYPE_CHECKING:
     from alexnet_tf.claims.claim import Claim
@@ -88,6 +89,8 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
 
     root = Path(flag_values.output_dir)
     if flag_values.list:
+        if not (root / ledger.FILE).is_file():
+            log(f"no claim was run yet with this --output_dir: there is no {root / ledger.FILE}")
         for item in catalogue.load_all().values():
             budget, verdict = ledger.best_verdict(ledger.read(root / ledger.FILE), item)
             print(f"{item.name:16} {item.section:16} {verdict.word:13} {item.sentence}")
@@ -97,9 +100,9 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
         return 0
     if not arguments:
         raise UsageError("name claims, or `all`; --list shows them")
+    chosen = _chosen(arguments)
     if not flag_values.data_dir:
         raise UsageError("--data_dir is missing: a dataset folder, such as CIFAR-10 at 32x32")
-    chosen = _chosen(arguments)
     campaign = _campaign(flag_values, chosen, root, began)
     try:
         failures = campaign.run()

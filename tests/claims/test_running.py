@@ -37,6 +37,20 @@ def test_claims_are_listed(capsys):
     assert [name for name in catalogue.load_all() if name not in listed.out + listed.err] == []
 
 
+def test_a_list_without_a_ledger_says_so(tmp_path, capsys):
+    """Else `not run` beside every claim would contradict the page of the docs."""
+    assert call("--list", f"--output_dir={tmp_path}") == 0
+    assert f"there is no {tmp_path / 'ledger.jsonl'}" in capsys.readouterr().err
+    (tmp_path / "ledger.jsonl").touch()
+    assert call("--list", f"--output_dir={tmp_path}") == 0
+    assert "there is no" not in capsys.readouterr().err
+
+
+def test_a_misspelt_claim_is_named_before_its_data(capsys):
+    assert call("relux") == 2
+    assert "relu" in (said := capsys.readouterr().err) and "--data_dir" not in said
+
+
 @pytest.mark.slow
 def test_every_claim_runs_end_to_end_at_the_smoke_budget(cifar_like, tmp_path, capsys):
     claims = {
