@@ -68,6 +68,7 @@ coverage:  ## Which lines the fast tests run, commands that they start included
 docs:  ## Build the site of the docs into site/
 	@$(MAKE) --no-print-directory env EXTRAS=$(if $(EXTRAS),$(EXTRAS)$(comma))docs
 	NO_MKDOCS_2_WARNING=1 $(MAIN) -m mkdocs build --quiet --site-dir site
+	@echo "open site/index.html; its search needs a server: python3 -m http.server --directory site"
 
 lint: .venv/installed  ## Check style (ruff) and types (mypy)
 	@status=0; $(MAIN) -m ruff check . || status=1; $(MAIN) -m ruff format --check . || status=1; \

@@ -149,6 +149,8 @@ def test_every_page_has_its_place_on_the_site(repository: pathlib.Path) -> None:
     pages = nav_pages(site["nav"])
     assert sorted(pages) == sorted(path.name for path in (repository / "docs").glob("*.md"))
     assert site["strict"] is True
+    # From the disk a browser shows the list of a folder, not its index.html.
+    assert site["use_directory_urls"] is False
     # Nothing is fetched from elsewhere to read a page.
     assert site["theme"]["font"] is False
 

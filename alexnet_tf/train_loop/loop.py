@@ -95,6 +95,7 @@ class Loop:
             Stopped: SIGTERM or SIGINT came; everything is saved.
             TrainingDiverged: loss, gradient or weights are not finite; the last good checkpoint
                 stays.
+            OSError: the last checkpoint cannot be written, or several in a row: the disk is full.
             UserError: unreadable data, or another worker is gone.
         """
         run, position, watchers = self.run, self.run.position, self._watchers
@@ -123,7 +124,7 @@ class Loop:
                     self._save_and_stop(stop, ", within its evaluation")
                 watchers.end_epoch(record)
                 self._adjust_rates(record)
-                self._save(best=record.is_best)
+                self._save(best=record.is_best, last=position.step == run.last_step)
                 results = record.values() | record.timing()
             watchers.end_run()
         return results
@@ -173,15 +174,15 @@ class Loop:
         return len(calls) == 2 and float(calls[0].stop_requests.numpy().max()) > 0
 
     def _save_and_stop(self, stop: StopRequest, where: str = "") -> NoReturn:
-        self._save()
+        self._save(last=True)
         why = f"by {stop.requested}" if stop.requested else "with another worker"
         raise Stopped(f"stopped {why} at step {self.run.position.step:,}{where}")
 
-    def _save(self, best: bool = False) -> None:
+    def _save(self, best: bool = False, last: bool = False) -> None:
         # A checkpoint holds no weights that are not finite, nor any that such a gradient touched.
         self._collect()
         self._norms()
-        self._saver.save(best)
+        self._saver.save(best, last)
 
     def _log_is_due(self) -> bool:
         return self.run.position.step % self.run.config.log.every_steps == 0

@@ -31,14 +31,18 @@ class Saver:
         # Only the chief writes: the other workers' clocks do not matter.
         return bool(settings.every_minutes) and minutes > settings.every_minutes
 
-    def save(self, best: bool = False) -> None:
+    def save(self, best: bool = False, last: bool = False) -> None:
         """Writes the present state, and a copy under `best/` if asked to.
 
         A full disk is a loud warning: the run goes on with its older checkpoints, for a bounded
         number of failures in a row.
 
+        Args:
+            best: whether it is the best state so far.
+            last: whether nothing comes afterwards that could be saved instead.
+
         Raises:
-            OSError: of the failure that was one too many.
+            OSError: of the failure that was one too many, or of the last checkpoint.
         """
         if not self._run.distribution.is_chief:
             return
@@ -54,12 +58,16 @@ class Saver:
             self._failures = 0
         except OSError as error:
             self._failures += 1
+            outlook = (
+                "the steps since are lost; the same command computes them again"
+                if last
+                else f"failure {self._failures} of {MAX_FAILURES} before the run ends"
+            )
             log(
                 f"WARNING: checkpoint of step {position.step} NOT WRITTEN: {error.strerror} "
-                f"({folder.folder}); older ones are whole; failure {self._failures} of "
-                f"{MAX_FAILURES} before the run ends"
+                f"({folder.folder}); older ones are whole; {outlook}"
             )
-            if self._failures >= MAX_FAILURES:
+            if last or self._failures >= MAX_FAILURES:
                 raise
         self._saved_at = time.monotonic()
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from alexnet_tf import train
+from alexnet_tf.runs import checkpoint
 from alexnet_tf.train_loop.logging.watchers import Watcher
 from tests.helpers.short_runs import arguments, assert_same_run, call, newest
 
@@ -26,6 +27,34 @@ def test_a_signal_within_an_evaluation_is_obeyed_at_once(data, undisturbed, tmp_
     assert "stopped by SIGTERM at step 3, within its evaluation" in capsys.readouterr().err
     assert newest(workdir).state["step"] == 3
     assert newest(workdir).state["epoch"] == 0
+    assert call(arguments(data, workdir)) == 0
+    assert_same_run(undisturbed, workdir)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_last_checkpoint_that_is_not_written_is_no_success(
+    data, undisturbed, tmp_path, capsys, monkeypatch, stopped
+):
+    """Neither trained to the end (0) nor saved after a signal (75): the disk is full."""
+    workdir, written = tmp_path / "run", checkpoint.save
+
+    def full(path, state):
+        # Three epochs of three steps; the stop comes within the evaluation of the first.
+        if state.state["step"] == (3 if stopped else 9):
+            raise OSError(28, "No space left on device", str(path))
+        written(path, state)
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    watchers = [StopWithinEvaluation()] if stopped else []
+    assert train.call(arguments(data, workdir), watchers) == 1
+    captured = capsys.readouterr()
+    said = captured.err.splitlines()
+    assert said[-1].startswith("error: No space left on device: ") and captured.out == ""
+    step = 3 if stopped else 9
+    assert f"checkpoint of step {step} NOT WRITTEN" in captured.err
+    assert "older ones are whole; the steps since are lost" in captured.err
+    # With room again, the same command computes what was lost.
+    monkeypatch.setattr(checkpoint, "save", written)
     assert call(arguments(data, workdir)) == 0
     assert_same_run(undisturbed, workdir)
 
