@@ -126,7 +126,7 @@ def test_digests_tell_files_apart() -> None:
     assert all(len(one) == 8 for one in digests)
 
 
-def test_a_million_copies_take_seconds() -> None:
+def test_copies_of_one_picture_are_one_photograph() -> None:
     """Placeholders of one picture are all the same file."""
     images = Images.of(SourceImage(f"{n % 2}/{n}.jpg", str(n % 2), "x") for n in range(5000))
     photographs = repeats.Photographs()
