@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from alexnet_common.counting import counted
 from alexnet_common.messages import log
 from alexnet_tf.train_loop.logging.records import Epoch, Interval
 from alexnet_tf.train_loop.logging.watchers import Watcher
@@ -41,6 +42,17 @@ class MetricsFile(Watcher):
         except OSError as error:
             if first:
                 log(f"WARNING: {self._path} cannot be written ({error.strerror}); its lines wait")
+
+    def close(self) -> None:
+        """Tries once more to write the lines that wait; those that are lost are a warning."""
+        if not self._waiting:
+            return
+        try:
+            _append(self._path, self._waiting.encode())
+        except OSError as error:
+            lines = counted(self._waiting.count("\n"), "line")
+            log(f"WARNING: the last {lines} of {self._path} NOT WRITTEN: {error.strerror}")
+        self._waiting = ""
 
 
 def _append(path: Path, data: bytes) -> None:

@@ -7,6 +7,9 @@ import re
 import resource
 import signal
 
+import pytest
+
+from alexnet_tf.train_loop.logging import metrics_file
 from alexnet_tf.train_loop.logging.metrics_file import MetricsFile
 from alexnet_tf.train_loop.logging.records import Speed
 from alexnet_tf.train_loop.logging.stuck_loss import StuckLoss
@@ -104,6 +107,31 @@ def test_metrics_wait_for_room_on_the_disk(tmp_path, capsys):
     watcher.interval(run_records.interval(step=4))
     steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
     assert steps == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_metrics_that_still_wait_at_the_end_are_written_or_missed(
+    tmp_path, capsys, monkeypatch, room
+):
+    path = tmp_path / "metrics.jsonl"
+    watcher = MetricsFile(path)
+    watcher.interval(run_records.interval(step=1))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(metrics_file, "_append", full)
+        watcher.interval(run_records.interval(step=2))
+        watcher.interval(run_records.interval(step=3))
+        if not room:
+            watcher.close()
+    watcher.close()
+    steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
+    assert steps == ([1, 2, 3] if room else [1])
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == (1 if room else 2)
+    assert room or f"the last 2 lines of {path} NOT WRITTEN: No space left on device" in said[1]
 
 
 def test_a_stuck_loss_is_reported_once(capsys):
