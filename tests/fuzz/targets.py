@@ -19,7 +19,6 @@ from typing import cast
 
 import numpy as np
 
-from alexnet_common import errors
 from alexnet_common.errors import UserError
 from alexnet_common.tfrecord import masked_crc
 from alexnet_tf.input import records
@@ -51,7 +50,7 @@ def refusals() -> Iterator[None]:
         yield
     except (UserError, ImageError) as error:
         # Commands print it without its line breaks.
-        text = errors.one_line(error)
+        text = " ".join(str(error).split())
         assert text, f"{type(error).__name__} without words"
         raise Refused(text) from error
 

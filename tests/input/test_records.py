@@ -66,7 +66,7 @@ def _converters_record(tf, image, label, store, mean_image):
         label=label,
         class_name="name" * label,
         class_title=None,
-        filename="",
+        path="",
     )
 
 
@@ -132,7 +132,7 @@ def jpeg_folder(request, tmp_path, monkeypatch):
                 label=label,
                 class_name="name" * label,
                 class_title=None,
-                filename="",
+                path="",
             )
         # Two messages in a row are one with the fields of both.
         parts = []
