@@ -117,11 +117,8 @@ def read_bytes(path: str) -> bytes:
     Raises:
         OSError: the file is missing or cannot be read.
     """
-    if is_remote(path):
-        with _gfile(path) as gfile, gfile.GFile(path, "rb") as file:
-            return bytes(file.read())
-    with open(path, "rb") as local_file:
-        return local_file.read()
+    with open_for_reading(path) as file:
+        return bytes(file.read())
 
 
 def open_regular(path: str) -> BinaryIO:
@@ -148,25 +145,28 @@ def expand_user(path: str) -> str:
 @contextlib.contextmanager
 def open_for_reading(path: str) -> Iterator[Any]:
     """A binary file object with `read` and `seek`."""
-    if is_remote(path):
-        with _gfile(path) as gfile, gfile.GFile(path, "rb") as file:
-            yield file
-        return
-    with open(path, "rb") as local_file:
-        yield local_file
+    with _opened(path, "rb") as file:
+        yield file
 
 
 @contextlib.contextmanager
 def open_for_writing(path: str) -> Iterator[Any]:
     """A binary file object for a new file, whose content is on the disk when the block ends."""
+    with _opened(path, "wb") as file:
+        yield file
+        if not is_remote(path):
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _opened(path: str, mode: str) -> Iterator[Any]:
     if is_remote(path):
-        with _gfile(path) as gfile, gfile.GFile(path, "wb") as file:
+        with _gfile(path) as gfile, gfile.GFile(path, mode) as file:
             yield file
         return
-    with open(path, "wb") as local_file:
-        yield local_file
-        local_file.flush()
-        os.fsync(local_file.fileno())
+    with open(path, mode) as file:
+        yield file
 
 
 def temporary_name(path: str) -> str:

@@ -211,9 +211,7 @@ def _record_problem(
         last = task.label_offset + len(task.class_names) - 1
         return f"label {labels[0]} is not in {task.label_offset}..{last}"
     class_counts[label] = class_counts.get(label, 0) + 1
-    if example.get("image/class/synset") != task.class_names[label].encode(
-        "utf-8", "surrogateescape"
-    ):
+    if example.get(dataset.CLASS_KEY) != task.class_names[label].encode("utf-8", "surrogateescape"):
         return f"label {labels[0]} is not the class it names"
     if [example.get("image/height"), example.get("image/width")] != [[task.image_size]] * 2:
         return "states another image size"

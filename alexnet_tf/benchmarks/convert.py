@@ -24,7 +24,6 @@ import dataclasses
 import json
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +31,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from alexnet_common import tensorflow_import
+from alexnet_common import folders, tensorflow_import
 from alexnet_common.errors import UsageError, UserError
 from data_prep.pixels import resize
 from data_prep.shards import making, plan, sidecars, workers
@@ -63,7 +62,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> None:
     cv2 = _import_opencv()
     images = listing.find_images(flag_values.images)
     size = flag_values.image_size
-    with tempfile.TemporaryDirectory(prefix="benchmark-convert-") as folder:
+    with folders.scratch_folder() as folder:
         os.makedirs(os.path.join(folder, sidecars.FOLDER))
         result = {
             "images": len(images),

@@ -13,13 +13,13 @@ Keras model, compiled, from float32 pixels to logits, compute the same batch in 
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from alexnet_common import folders
 from alexnet_common.errors import UsageError
 from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import recipes
@@ -51,7 +51,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     import_tensorflow()
     from alexnet_tf.runs.workdir import WorkFolder
 
-    with tempfile.TemporaryDirectory(prefix="alexnet-benchmark-") as name:
+    with folders.scratch_folder() as name:
         with WorkFolder(Path(name) / "run") as folder:
             run = _initial(config, folder)
             report = _measure_export(

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import json
 import statistics
-import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from alexnet_common import folders
 from alexnet_common.errors import UsageError, UserError
 from alexnet_common.messages import log
 from alexnet_common.tensorflow_import import import_tensorflow
@@ -51,7 +51,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     import_tensorflow()
     from alexnet_tf.runs.workdir import WorkFolder
 
-    with tempfile.TemporaryDirectory(prefix="alexnet-benchmark-") as name:
+    with folders.scratch_folder() as name:
         with WorkFolder(name) as folder:
             report = _measure_loop(config, folder, flag_values.steps)
     print(json.dumps(report))

@@ -16,11 +16,11 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 
 from absl import flags
 
+from alexnet_common import folders
 from alexnet_common.errors import UsageError
 from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import recipes
@@ -64,7 +64,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     from alexnet_tf.train_loop.setup import set_up
 
     note("import")
-    with tempfile.TemporaryDirectory(prefix="alexnet-benchmark-") as name:
+    with folders.scratch_folder() as name:
         with WorkFolder(name) as folder:
             run = set_up(config, folder)
             note("set_up")

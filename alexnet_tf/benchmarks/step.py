@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import itertools
 import json
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from alexnet_common import folders
 from alexnet_common.errors import UsageError
 from alexnet_common.tensorflow_import import import_tensorflow
 from alexnet_tf import recipes
@@ -76,7 +76,7 @@ def main(flag_values: flags.FlagValues, arguments: list[str]) -> int:
     import_tensorflow()
     from alexnet_tf.runs.workdir import WorkFolder
 
-    with tempfile.TemporaryDirectory(prefix="alexnet-benchmark-") as name:
+    with folders.scratch_folder() as name:
         with WorkFolder(name) as folder:
             report = _compare(config, folder, flag_values.steps, flag_values.block_steps)
     print(json.dumps(report))

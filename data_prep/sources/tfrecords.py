@@ -21,9 +21,9 @@ _MAX_PAYLOAD_BYTES = 1 << 28
 # Keys of the image; of the class as a name; as a number with the smallest it may be; of the name;
 # of the folders before it, where our own datasets have some.
 _IMAGE_KEYS = ("image/encoded", "image", "image_bytes")
-_NAME_KEYS = ("image/class/synset",)
+_NAME_KEYS = (dataset.CLASS_KEY,)
 _NUMBER_KEYS = (("image/class/label", 1), ("label", 0))
-_FILE_KEYS = ("image/filename", "file_name", "filename")
+_FILE_KEYS = (dataset.NAME_KEY, "file_name", "filename")
 _PATH_KEYS = (dataset.PATH_KEY,)
 
 

@@ -16,33 +16,29 @@ from alexnet_common import files, folders
 from alexnet_common.errors import UserError
 
 # Hours within one call of C, which lets other threads run and does not look at signals.
-BUSY = """
+HOURS = """
+    while True:
+        try:
+            print("begun", flush=True)
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+        except KeyboardInterrupt:  # It came before the call.
+            sys.stdout = sys.stderr
+"""
+BUSY = f"""
 import hashlib, sys
 from alexnet_common import files, signals
 
 with signals.ends_on_interrupt(), files.atomic_writer(sys.argv[1]) as file:
     file.write(b"half")
-    while True:
-        try:
-            print("begun", flush=True)
-            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
-        except KeyboardInterrupt:  # It came before the call.
-            sys.stdout = sys.stderr
-"""
+{HOURS}"""
 # The same, with a folder that is for this process alone.
-SCRATCH = """
+SCRATCH = f"""
 import hashlib, os, sys
 from alexnet_common import folders, signals
 
 with signals.ends_on_interrupt(), folders.scratch_folder() as folder:
-    os.mkdir(f"{folder}/checkpoints")
-    while True:
-        try:
-            print("begun", flush=True)
-            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
-        except KeyboardInterrupt:  # It came before the call.
-            sys.stdout = sys.stderr
-"""
+    os.mkdir(os.path.join(folder, "checkpoints"))
+{HOURS}"""
 # What Python itself can end cleans up as it likes, if it comes to that in time.
 POLITE = """
 import time
