@@ -68,10 +68,12 @@ TESTS: dict[str, tuple[str, ...]] = {
     "data_prep/shards/statistics.py": ("tests/data_prep/shards/test_statistics.py",),
     "data_prep/shards/sidecars.py": (
         "tests/data_prep/shards/test_sidecars.py",
+        "tests/data_prep/shards/test_bad_images.py",
         "tests/data_prep/shards/test_conversion.py",
     ),
     "data_prep/shards/making.py": (
         "tests/data_prep/shards/test_making.py",
+        "tests/data_prep/shards/test_bad_images.py",
         "tests/data_prep/shards/test_conversion.py",
     ),
     "data_prep/pixels/resize.py": (

@@ -41,3 +41,11 @@ def test_seconds_per_image_are_those_of_all_but_the_first(
     measured = estimate.measure_sample(the_job, done.append)
     assert measured["seconds_per_image"] == per_image
     assert done == [1] * len(seconds) and measured["failed"] == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(9, "some seconds"), (42.4, "about 42 seconds"), (5_400, "about 90.0 minutes")],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert estimate._duration(seconds) == words
